@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Records: what the kernel programs say, and the only description of it.
+ *
+ * Types and limits only. The same text is compiled into the BPF object and
+ * read by cffi for Python (src/proctor/records/layout.py), so it keeps to what
+ * both understand: fixed-width types, enums for constants, no macros.
+ *
+ * Every record starts with struct record_head. Fields are ordered so that no
+ * compiler pads; a record's text or payload follows its struct directly.
+ * Times are CLOCK_BOOTTIME nanoseconds. A process is (pid, start_ns): a reused
+ * pid is another process.
+ */
+
+enum record_type {
+	/* Lifecycle ring. */
+	RECORD_FORK = 1,
+	RECORD_EXEC = 2,
+	RECORD_EXIT = 3,
+	RECORD_PROCESS = 4,      /* a process that ran before we looked */
+	RECORD_CONNECT = 16,     /* a connect that succeeded or failed */
+	RECORD_ACCEPT = 17,
+	RECORD_CLOSE = 18,
+	RECORD_COUNTERS = 19,    /* byte counts of a connection that lives */
+	RECORD_CLIENT_HELLO = 20,
+	RECORD_DNS = 21,
+	RECORD_MAPPING = 24,     /* to the recorder only: a file not seen before */
+	/* Payload ring. */
+	RECORD_TLS_OPEN = 32,
+	RECORD_TLS_DATA = 33,
+	RECORD_TLS_RETURN = 34,  /* what a write accepted */
+	RECORD_TLS_TIE = 35,     /* this TLS handle owns that connection */
+	RECORD_TLS_FREE = 36,
+	RECORD_TLS_COUNTERS = 37,
+	/* Made by the recorder or the keeper: JSON text after the head. */
+	RECORD_COVERAGE = 64,
+	RECORD_LOSS = 65,
+	RECORD_END = 66,         /* the recording ended in good order */
+};
+
+enum record_limits {
+	COMM_BYTES = 16,
+	ARGV_MAX_BYTES = 16384,
+	PATH_MAX_BYTES = 4096,
+	HELLO_MAX_BYTES = 4096,
+	DNS_MAX_BYTES = 1472,
+	PIECE_MAX_BYTES = 65536,
+};
+
+enum tls_direction {
+	DIRECTION_SENT = 0,
+	DIRECTION_RECEIVED = 1,
+};
+
+enum record_flag {
+	FLAG_UNREADABLE = 1,     /* the memory could not be read: data is absent */
+	FLAG_TRUNCATED = 2,      /* text was longer than the limit */
+	FLAG_LATE = 4,           /* the connection or handle was older than the watch */
+	FLAG_HELD = 8,           /* the process was stopped until probes are in */
+	FLAG_SKIPPED = 16,       /* payload was not copied: no model traffic */
+	FLAG_RECONSIDER = 32,    /* a skipped handle began a new POST: judge it afresh */
+};
+
+struct record_head {
+	__u32 length;            /* bytes of the whole record, this head included */
+	__u16 type;
+	__u16 flags;
+	__u64 time_ns;
+	__u64 start_ns;          /* of the process */
+	__u32 pid;               /* the kernel's tgid, initial pid namespace */
+	__u32 tid;
+	__u64 cgroup;
+};
+
+struct endpoints {
+	__u16 family;            /* AF_INET or AF_INET6; v4-mapped comes as AF_INET6 */
+	__u16 local_port;        /* host byte order */
+	__u16 remote_port;
+	__u16 reserved;
+	__u8 local[16];          /* AF_INET: the first four bytes */
+	__u8 remote[16];
+};
+
+struct fork_record {         /* head: the child */
+	struct record_head head;
+	__u64 parent_start_ns;
+	__u32 parent_pid;
+	__u32 reserved;
+};
+
+/*
+ * Also RECORD_PROCESS. Text after it: exe, cwd, argv, of the lengths given.
+ * exe and cwd are path components, leaf first, each ended by NUL (the kernel
+ * walks dentries upwards); argv is the process's own argument memory.
+ */
+struct exec_record {
+	struct record_head head;
+	__u64 parent_start_ns;
+	__u32 parent_pid;
+	__u32 uid;
+	__u32 gid;
+	__u32 argv_total_bytes;  /* before truncation */
+	__u16 exe_bytes;
+	__u16 cwd_bytes;
+	__u32 argv_bytes;
+	__u8 comm[16];
+};
+
+struct exit_record {
+	struct record_head head;
+	__s32 exit_code;
+	__s32 signal;            /* 0 unless a signal ended it */
+};
+
+struct connection_record {   /* CONNECT, ACCEPT, CLOSE, COUNTERS */
+	struct record_head head;
+	__u64 connection;        /* unique in a recording */
+	__u64 bytes_sent;        /* acknowledged by the peer, as TCP counts */
+	__u64 bytes_received;
+	__u64 duration_ns;       /* CONNECT: until the result; else since it opened */
+	struct endpoints endpoints;
+	__s32 error;             /* errno, 0 for success */
+	__u32 reserved;
+};
+
+struct hello_record {        /* data: the first TLS record(s) as written */
+	struct record_head head;
+	__u64 connection;
+};
+
+struct dns_record {          /* data: the DNS message, from its id on */
+	struct record_head head;
+	struct endpoints endpoints;
+	__u8 direction;          /* DIRECTION_SENT: a query; RECEIVED: an answer */
+	__u8 reserved[3];
+	__u32 total_bytes;
+};
+
+struct mapping_record {
+	struct record_head head;
+	__u64 inode;
+	__u64 ctime_ns;
+	__u64 device;            /* the kernel's s_dev */
+	__s32 fd;                /* -1: the executable itself */
+	__u32 reserved;
+};
+
+struct tls_open_record {     /* a TLS handle (SSL*) is seen for the first time */
+	struct record_head head;
+	__u64 tls;               /* unique in a recording, never reused */
+	__u64 pointer;
+	__u64 library;           /* the attach cookie; 0 where the kernel has none (< 5.15) */
+};
+
+/*
+ * One piece of one call. Writes come at entry, as an attempt that a
+ * RECORD_TLS_RETURN commits; reads come at return, as fact. Pieces of a call
+ * share `call`; position counts from 0 to total_bytes.
+ */
+struct tls_data_record {
+	struct record_head head;
+	__u64 tls;
+	__u64 stream_bytes;      /* bytes of this direction before this call */
+	__u64 total_bytes;       /* of the call */
+	__u64 position;          /* of this piece in the call */
+	__u32 call;              /* counts the calls of this handle, both directions */
+	__u32 piece_bytes;       /* data follows, or is absent with FLAG_UNREADABLE */
+	__u8 direction;
+	__u8 reserved[7];
+};
+
+struct tls_return_record {
+	struct record_head head;
+	__u64 tls;
+	__s64 accepted_bytes;    /* <= 0: nothing, the attempt stays open */
+	__u64 total_bytes;       /* as offered at entry */
+	__u32 call;
+	__u32 reserved;
+};
+
+struct tls_tie_record {
+	struct record_head head;
+	__u64 tls;
+	__u64 connection;
+};
+
+struct tls_free_record {     /* also RECORD_TLS_COUNTERS, while it lives */
+	struct record_head head;
+	__u64 tls;
+	__u64 bytes_sent;        /* plaintext accepted, skipped or not */
+	__u64 bytes_received;
+	__u64 calls;
+};

@@ -1,0 +1,39 @@
+"""The one catalogue of reasons: why something is missing, cut or not seen.
+
+A reason is a stable word in the output (`gaps[].reason`, `lost`, `coverage`);
+the text here is what documentation and the terminal say of it. Words are
+added, never reused for something else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+REASONS: Final[dict[str, str]] = {
+    # Loss in the kernel
+    "ring_full": "the kernel's ring was full: the record or payload was dropped",
+    "map_full": "a kernel map was full: the process, connection or handle was not followed",
+    "unreadable": "the memory could not be read by the kernel program",
+    "call_too_long": "the call was longer than this kernel's loop bound",
+    # Streams
+    "joined_late": "the connection was older than the watch: its beginning was not seen",
+    "abandoned": "a write was given up after a failed attempt: up to this many bytes may have left",
+    "reordered": "a piece came out of order and could not be placed",
+    "skipped": "the connection was judged to carry no model traffic",
+    # Recording
+    "recording_cut": "the recording ends without its end mark",
+    "recording_damaged": "bytes of the recording are damaged",
+    "disk_full": "the recording could not be written: no space left",
+    "write_failed": "the recording could not be written",
+    # Messages
+    "closed_early": "the connection closed before the message was complete",
+    "process_exit": "the process ended before the message was complete",
+    "recording_end": "the watch ended before the message was complete",
+    "malformed": "the bytes are not what the protocol allows",
+    "too_large": "the body was longer than is kept",
+    "bad_encoding": "the content encoding could not be undone",
+    "no_request": "an answer whose request was not seen",
+    # Attaching
+    "not_held": "the process could not be held while probes were attached: first bytes may be missing",
+    "protocol_unsupported": "the plaintext is of a protocol that is not understood yet",
+}
