@@ -1,0 +1,52 @@
+"""Compiles `bpf/proctor.h` into `proctor.records._layout` (cffi, API mode).
+
+The extension holds no code: it carries the C compiler's own account of the
+structs, so that Python's layouts cannot differ from the kernel programs'.
+The build calls `ffibuilder`; `python layout_build.py` builds in place.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cffi import FFI
+
+HEADER = Path(__file__).resolve().parents[3] / "bpf" / "proctor.h"
+
+# As <linux/types.h> has them, spelled the same: Python.h may have included it.
+FIXED_WIDTH_TYPES = """
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed char __s8;
+typedef signed short __s16;
+typedef signed int __s32;
+typedef signed long long __s64;
+"""
+
+
+def declarations(header: str) -> str:
+    """The header as cffi's parser takes it: no preprocessor lines, no static assertions."""
+    header = re.sub(r"_Static_assert\s*\([^;]*;", "", header)
+    header = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", "", header, flags=re.MULTILINE)
+    return FIXED_WIDTH_TYPES + header
+
+
+def make_ffibuilder() -> FFI:
+    header = HEADER.read_text(encoding="utf-8")
+    builder = FFI()
+    builder.cdef(declarations(header))
+    builder.set_source(
+        "proctor.records._layout",
+        FIXED_WIDTH_TYPES + header,
+        py_limited_api=True,
+    )
+    return builder
+
+
+ffibuilder = make_ffibuilder()
+
+if __name__ == "__main__":
+    ffibuilder.compile(tmpdir=str(HEADER.parents[1] / "src"), verbose=True)
