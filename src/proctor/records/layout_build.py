@@ -2,7 +2,7 @@
 
 The extension holds no code: it carries the C compiler's own account of the
 structs, so that Python's layouts cannot differ from the kernel programs'.
-The build calls `ffibuilder`; `python layout_build.py` builds in place.
+The build calls `ffibuilder`; `python -m proctor.records.layout_build` builds in place.
 """
 
 from __future__ import annotations
