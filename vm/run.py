@@ -1,0 +1,105 @@
+"""Runs the kernel tests, or a command, under one of Debian's kernels.
+
+    python vm/run.py KERNEL [--timeout SECONDS] [-- COMMAND ARG...]
+
+The guest sees the host's files, read only, so it uses the checkout and its
+virtual environment as they are; what it writes stays in its memory. It is
+emulated in software (works without /dev/kvm; about ten times slower).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from initramfs import initramfs
+from kernels import SUITES, Kernel, KernelError, fetch_kernel
+
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+CACHE: Final = CHECKOUT / ".cache" / "vm"
+EMULATOR: Final = "qemu-system-x86_64"
+# Emulated code is slow: a test that hangs is one that takes this long.
+TEST_TIMEOUT_S: Final = 300
+TESTS: Final = (
+    f"{sys.prefix}/bin/python -m pytest -m kernel tests/kernel -p no:cacheprovider"
+    f" -p no:xdist -o timeout={TEST_TIMEOUT_S}"
+)
+
+
+def find_tool(name: str, package: str) -> Path:
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        raise KernelError(f"{name}: not found; apt-get install {package}")
+    return Path(path)
+
+
+def emulator_command(kernel: Kernel, initial: Path, shared: Path) -> list[str]:
+    root = "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap"
+    exchange = f"local,path={shared},mount_tag=shared,security_model=none"
+    return [
+        str(find_tool(EMULATOR, "qemu-system-x86")),
+        *("-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G"),
+        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
+        *("-kernel", str(kernel.image), "-initrd", str(initial)),
+        *("-append", "console=ttyS0 panic=-1 mitigations=off"),
+        *("-virtfs", root, "-virtfs", exchange),
+        *("-serial", f"file:{shared}/console", "-serial", "stdio"),
+    ]
+
+
+def run_guest(kernel: Kernel, command: str, timeout_s: float) -> int:
+    """The command's exit status; 1 with the end of the kernel's console if there was none."""
+    busybox = find_tool("busybox", "busybox-static")
+    with tempfile.TemporaryDirectory(prefix="proctor-vm-") as folder:
+        shared = Path(folder)
+        initial = shared / "initramfs"
+        guest = CHECKOUT / "vm" / "guest"
+        initial.write_bytes(initramfs(kernel.modules, busybox, guest, shlex.quote(str(CHECKOUT))))
+        (shared / "command").write_text(command + "\n")
+        started = time.monotonic()
+        emulator = subprocess.Popen(
+            emulator_command(kernel, initial, shared), stdin=subprocess.DEVNULL
+        )
+        try:
+            emulator.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            print(f"vm: {kernel.release}: not done after {timeout_s:.0f} s: ended", flush=True)
+        finally:
+            emulator.kill()
+            emulator.wait()
+        print(f"vm: {kernel.release}: {time.monotonic() - started:.0f} s in all", flush=True)
+        status = shared / "status"
+        if status.exists():
+            return int(status.read_text())
+        console = (shared / "console").read_text(errors="replace")
+        print("\n".join(console.splitlines()[-40:]))
+        print("vm: the guest did not report a status; above, the end of its console")
+        return 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev vm", description=__doc__)
+    parser.add_argument("kernel", choices=SUITES)
+    parser.add_argument("--timeout", type=float, default=1200, help="seconds for the whole run")
+    arguments = sys.argv[1:]
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser.parse_args(arguments[:split])
+    command = shlex.join(arguments[split + 1 :]) or TESTS
+    try:
+        kernel = fetch_kernel(options.kernel, CACHE)
+        return run_guest(kernel, command, options.timeout)
+    except KernelError as error:
+        print(f"vm: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
