@@ -61,6 +61,30 @@ enum record_flag {
 	FLAG_RECONSIDER = 32,    /* a skipped handle began a new POST: judge it afresh */
 };
 
+/*
+ * Where and why something was not recorded: counters[program][reason] in the
+ * kernel, "program:reason" in the output's `lost`.
+ */
+enum loss_program {
+	LOSS_PROCESS = 0,
+	LOSS_CONNECTION = 1,
+	LOSS_HELLO = 2,
+	LOSS_DNS = 3,
+	LOSS_TLS = 4,
+	LOSS_TIE = 5,
+	LOSS_MAPPING = 6,
+	LOSS_PROGRAMS = 7,
+};
+
+enum loss_reason {
+	LOSS_RING_FULL = 0,
+	LOSS_MAP_FULL = 1,
+	LOSS_UNREADABLE = 2,
+	LOSS_CALL_TOO_LONG = 3,
+	LOSS_NOT_HELD = 4,
+	LOSS_REASONS = 5,
+};
+
 struct record_head {
 	__u32 length;            /* bytes of the whole record, this head included */
 	__u16 type;
@@ -190,4 +214,54 @@ struct tls_free_record {     /* also RECORD_TLS_COUNTERS, while it lives */
 	__u64 bytes_sent;        /* plaintext accepted, skipped or not */
 	__u64 bytes_received;
 	__u64 calls;
+};
+
+/* Not records: what iterators write, one row an element. */
+struct process_row {         /* iter/task: /proc gives the rest */
+	__u64 start_ns;
+	__u64 parent_start_ns;
+	__u32 pid;
+	__u32 parent_pid;
+	__u32 uid;
+	__u32 gid;
+	__u32 kernel_thread;
+	__u32 reserved;
+};
+
+/* What the recorder sets before load, and the keys and values of maps that it reads or writes. */
+
+struct configuration {
+	__u32 recorder_tgid;
+	__u8 scope_host;
+	__u8 scope_cgroups_set;
+	__u8 scope_exes_set;
+	__u8 hold_enabled;
+};
+
+struct process {             /* processes: tgid -> */
+	__u64 start_ns;
+	__u32 flags;             /* enum process_flag */
+	__u32 untied;            /* TLS handles that wait for their socket */
+};
+
+enum process_flag {
+	PROCESS_EXCLUDED = 1,    /* ourselves: never in scope, inherited */
+	PROCESS_NEVER_HELD = 2,  /* an ancestor of ours, or what our terminal hangs on */
+};
+
+struct file_key {            /* files: -> enum file_state; a changed file is another file */
+	__u64 inode;
+	__u64 device;
+	__u64 ctime_ns;
+};
+
+enum file_state {
+	FILE_PENDING = 1,        /* the recorder was told; later comers wait too */
+	FILE_KNOWN = 2,          /* attached, or without TLS: costs one look-up */
+};
+
+struct hold {                /* held: tgid -> */
+	__u64 since_ns;
+	__u32 foreign_stop;      /* somebody else stopped it meanwhile: leave it stopped */
+	__u32 foreign_continue;  /* somebody else let it go: it ran unattached */
 };

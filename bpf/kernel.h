@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The kernel types that our programs read, and only the fields they read.
+ *
+ * preserve_access_index makes libbpf look the real offsets up in the running
+ * kernel's BTF, so this stands in for a generated vmlinux.h: it needs no
+ * kernel and no bpftool at build time, and shows what we depend on. A type with
+ * ___suffix is an older or newer shape of the same kernel type.
+ */
+#ifndef PROCTOR_KERNEL_H
+#define PROCTOR_KERNEL_H
+
+/* Tells bpf_tracing.h that pt_regs has the kernel's field names, not uapi's. */
+#define __VMLINUX_H__
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s32 s32;
+typedef __s64 s64;
+
+#define AF_INET 2
+#define AF_INET6 10
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define PROT_EXEC 4
+#define SIGCONT 18
+#define SIGSTOP 19
+#define SIGTSTP 20
+#define SIGTTIN 21
+#define SIGTTOU 22
+#define PF_KTHREAD 0x00200000
+#define ECONNABORTED 103
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define SOCK_DONE 1 /* enum sock_flags: the peer sent FIN */
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+#ifdef __TARGET_ARCH_arm64
+struct user_pt_regs { __u64 regs[31]; __u64 sp; __u64 pc; __u64 pstate; };
+struct pt_regs { struct user_pt_regs user_regs; };
+#else
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8;
+	unsigned long ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+#endif
+
+struct pid;
+struct tty_struct;
+typedef struct { int counter; } atomic_t;
+typedef struct { u32 val; } kuid_t;
+typedef struct { u32 val; } kgid_t;
+
+struct qstr { u32 len; const unsigned char *name; };
+struct timespec64 { s64 tv_sec; long tv_nsec; };
+struct super_block { u32 s_dev; };
+struct inode {
+	unsigned short i_mode;
+	unsigned long i_ino;
+	struct super_block *i_sb;
+	s64 i_ctime_sec;   /* since 6.11 */
+	u32 i_ctime_nsec;
+};
+struct inode___6_6 { struct timespec64 __i_ctime; };
+struct inode___5_10 { struct timespec64 i_ctime; };
+struct dentry { struct dentry *d_parent; struct qstr d_name; };
+struct vfsmount { struct dentry *mnt_root; };
+struct mount { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct vfsmount mnt; };
+struct path { struct vfsmount *mnt; struct dentry *dentry; };
+struct file { struct inode *f_inode; struct path f_path; void *private_data; };
+struct fdtable { unsigned int max_fds; struct file **fd; };
+struct files_struct { struct fdtable *fdt; };
+struct fs_struct { struct path pwd; };
+struct mm_struct { unsigned long arg_start, arg_end; };
+struct cred { kuid_t uid; kgid_t gid; };
+struct signal_struct {
+	atomic_t live;
+	struct pid *pids[4]; /* enum pid_type: PID, TGID, PGID, SID */
+	struct tty_struct *tty;
+};
+struct task_struct {
+	unsigned int flags;
+	unsigned int ptrace;
+	int pid;
+	int tgid;
+	int exit_code;
+	u64 start_boottime;
+	char comm[16];
+	struct mm_struct *mm;
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct signal_struct *signal;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	const struct cred *cred;
+};
+struct linux_binprm { struct file *file; };
+
+struct in6_addr { u8 bytes[16]; };
+struct sock_common {
+	u16 skc_family;
+	u16 skc_num;   /* host byte order */
+	u16 skc_dport; /* network byte order */
+	u32 skc_rcv_saddr;
+	u32 skc_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	struct in6_addr skc_v6_daddr;
+	volatile unsigned char skc_state;
+	unsigned long skc_flags;
+};
+struct sock { struct sock_common __sk_common; u16 sk_protocol; int sk_err; };
+struct tcp_sock { u64 bytes_sent, bytes_retrans, bytes_received; };
+struct socket { struct sock *sk; };
+
+struct trace_entry { int pid; };
+struct trace_event_raw_sys_enter { long id; unsigned long args[6]; };
+struct trace_event_raw_sys_exit { long id; long ret; };
+
+struct seq_file;
+struct bpf_iter_meta { struct seq_file *seq; u64 session_id; u64 seq_num; };
+struct bpf_map;
+struct bpf_iter__bpf_map_elem { struct bpf_iter_meta *meta; struct bpf_map *map; void *key; void *value; };
+struct bpf_iter__task { struct bpf_iter_meta *meta; struct task_struct *task; };
+
+#pragma clang attribute pop
+
+/* What sys_enter_writev and sys_enter_sendmsg point to in user memory. */
+struct user_iovec { u64 base; u64 length; };
+struct user_msghdr { u64 name; u64 name_length; u64 iov; u64 iov_length; };
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "native.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Verifier logs of several programs: what is longer loses its beginning, the end says why. */
+#define LOG_BYTES (4 << 20)
+
+static char *log_text;
+static size_t log_used;
+
+static int append_log(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	int written;
+
+	if (level == LIBBPF_DEBUG || !log_text)
+		return 0;
+	if (log_used > LOG_BYTES / 2) {
+		memmove(log_text, log_text + LOG_BYTES / 4, log_used - LOG_BYTES / 4);
+		log_used -= LOG_BYTES / 4;
+	}
+	written = vsnprintf(log_text + log_used, LOG_BYTES - log_used, format, arguments);
+	if (written > 0)
+		log_used += (size_t)written < LOG_BYTES - log_used ? (size_t)written
+								     : LOG_BYTES - log_used - 1;
+	return 0;
+}
+
+void proctor_log_start(void)
+{
+	if (!log_text)
+		log_text = malloc(LOG_BYTES);
+	log_used = 0;
+	if (log_text)
+		log_text[0] = 0;
+	libbpf_set_print(append_log);
+}
+
+const char *proctor_log_text(void)
+{
+	return log_text ? log_text : "";
+}
+
+bpf_link *proctor_attach_uprobe(const bpf_program *program, const char *path, size_t offset,
+				bool at_return, uint64_t cookie)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = at_return, .bpf_cookie = cookie);
+
+	return bpf_program__attach_uprobe_opts(program, -1, path, offset, &options);
+}
+
+bpf_link *proctor_attach_map_iterator(const bpf_program *program, int map_fd)
+{
+	union bpf_iter_link_info info = { .map.map_fd = map_fd };
+	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info,
+		    .link_info_len = sizeof(info));
+
+	return bpf_program__attach_iter(program, &options);
+}
+
+struct proctor_ring {
+	size_t size;
+	size_t page;
+	unsigned long *consumer; /* a page of ours */
+	unsigned long *producer; /* a page of the kernel's, then the data, mapped twice in a row */
+	const char *data;
+};
+
+proctor_ring *proctor_ring_open(int map_fd, size_t size_bytes)
+{
+	struct proctor_ring *ring = calloc(1, sizeof(*ring));
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *mapped;
+
+	if (!ring)
+		return NULL;
+	ring->size = size_bytes;
+	ring->page = page;
+	mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
+	if (mapped == MAP_FAILED)
+		goto fail;
+	ring->consumer = mapped;
+	mapped = mmap(NULL, page + 2 * size_bytes, PROT_READ, MAP_SHARED, map_fd, page);
+	if (mapped == MAP_FAILED) {
+		munmap(ring->consumer, page);
+		goto fail;
+	}
+	ring->producer = mapped;
+	ring->data = (const char *)mapped + page;
+	return ring;
+fail:
+	free(ring);
+	return NULL;
+}
+
+void proctor_ring_close(proctor_ring *ring)
+{
+	munmap(ring->consumer, ring->page);
+	munmap(ring->producer, ring->page + 2 * ring->size);
+	free(ring);
+}
+
+uint64_t proctor_ring_produced(const proctor_ring *ring)
+{
+	return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
+}
+
+size_t proctor_ring_waiting(const proctor_ring *ring)
+{
+	return proctor_ring_produced(ring) - *ring->consumer;
+}
+
+size_t proctor_ring_drain(proctor_ring *ring, void *buffer, size_t capacity_bytes, uint64_t until)
+{
+	uint64_t position = *ring->consumer, freed = position;
+	size_t used = 0;
+
+	while (position < until) {
+		const char *record = ring->data + (position & (ring->size - 1));
+		uint32_t head = __atomic_load_n((const uint32_t *)record, __ATOMIC_ACQUIRE);
+		uint32_t length = head & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+		uint32_t wanted;
+
+		if (head & BPF_RINGBUF_BUSY_BIT)
+			break;
+		if (!(head & BPF_RINGBUF_DISCARD_BIT)) {
+			memcpy(&wanted, record + BPF_RINGBUF_HDR_SZ, sizeof(wanted));
+			if (wanted > length)
+				wanted = length;
+			if (wanted > capacity_bytes - used)
+				break;
+			memcpy((char *)buffer + used, record + BPF_RINGBUF_HDR_SZ, wanted);
+			used += wanted;
+		}
+		position += (length + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
+		/* Give room back early: the producer may be waiting for it. */
+		if (position - freed > ring->size / 16) {
+			__atomic_store_n(ring->consumer, position, __ATOMIC_RELEASE);
+			freed = position;
+		}
+	}
+	__atomic_store_n(ring->consumer, position, __ATOMIC_RELEASE);
+	return used;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What Python can't do fast enough or at all: libbpf's log, option structs, and draining rings. */
+#ifndef PROCTOR_NATIVE_H
+#define PROCTOR_NATIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+typedef struct bpf_object bpf_object;
+typedef struct bpf_program bpf_program;
+typedef struct bpf_map bpf_map;
+typedef struct bpf_link bpf_link;
+typedef struct proctor_ring proctor_ring;
+
+/* Collect what libbpf says from here on, verifier logs included. */
+void proctor_log_start(void);
+const char *proctor_log_text(void);
+
+bpf_link *proctor_attach_uprobe(const bpf_program *program, const char *path, size_t offset,
+				bool at_return, uint64_t cookie);
+bpf_link *proctor_attach_map_iterator(const bpf_program *program, int map_fd);
+
+/* A BPF ring buffer, read by one reader. size_bytes: the map's max_entries. NULL sets errno. */
+proctor_ring *proctor_ring_open(int map_fd, size_t size_bytes);
+void proctor_ring_close(proctor_ring *ring);
+/* The producer's position now: everything before it was reserved before this call. */
+uint64_t proctor_ring_produced(const proctor_ring *ring);
+/*
+ * Copy the committed records before `until` one after the other into the buffer, each trimmed to
+ * the length in its own first four bytes. Stops where a record is not committed yet or does not
+ * fit. Returns the bytes copied.
+ */
+size_t proctor_ring_drain(proctor_ring *ring, void *buffer, size_t capacity_bytes, uint64_t until);
+size_t proctor_ring_waiting(const proctor_ring *ring);
+
+#endif
