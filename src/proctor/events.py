@@ -1,8 +1,8 @@
 """Events: what Proctor says, one class for each `type` of the contract.
 
 Names, types and meaning are those of the JSON lines (docs/events.md and
-`schema/events.json`): `to_json()` of any of them is one line's object. Fields
-that are None are absent from the line: not known is not 0.
+`schema/events.json`): `to_json(event)` is one line's object. Fields that are
+None are absent from the line: not known is not 0.
 
 Times are wall-clock nanoseconds since the epoch (`time_ns`, shown as RFC 3339
 under `time`); durations are `_ns`; sizes are bytes.
@@ -10,8 +10,9 @@ under `time`); durations are `_ns`; sizes are bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
 
 Json = dict[str, Any]
 SCHEMA_VERSION = 1
@@ -195,3 +196,65 @@ class Summary(Event):
     hosts: list[str] = field(default_factory=list)
     still_running: list[Json] = field(default_factory=list)
     lost: dict[str, int] = field(default_factory=dict)
+
+
+EVENT_TYPES: Final[dict[str, type[Event]]] = {
+    kind.type: kind for kind in (ProcessEvent, ConnectionEvent, DnsEvent, Call, Coverage, Summary)
+}
+"""The class of each `type` of the contract."""
+
+
+def to_json(event: Event) -> Json:
+    """The object of one JSON line, as docs/events.md has it.
+
+    Its texts may still hold lone surrogates (bytes that are no UTF-8, as Python
+    keeps them): `sinks.json_lines.encode_line` escapes them.
+    """
+    line: Json = {"schema": SCHEMA_VERSION, "type": event.type}
+    line.update(_object(event))
+    return line
+
+
+def rfc3339(time_ns: int) -> str:
+    """Nanoseconds since the epoch as RFC 3339 in UTC with nanoseconds.
+
+    Years outside of 1..9999, which only a damaged recording has, are clamped.
+    """
+    seconds, nanoseconds = divmod(min(max(time_ns, _FIRST_NS), _LAST_NS), 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z".rjust(30, "0")
+
+
+_FIRST_NS: Final = int(datetime(1, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
+_LAST_NS: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) * 1_000_000_000
+
+_AS_TEXT: Final = {"time_ns": "time", "start_time_ns": "start_time"}
+"""Points in time: numbers here, RFC 3339 on the line."""
+
+
+def _object(instance: Any) -> Json:
+    result: Json = {}
+    for name, line_name in _plan(type(instance)):
+        value = getattr(instance, name)
+        if value is None:
+            continue
+        if name != line_name:
+            result[line_name] = rfc3339(value)
+        elif is_dataclass(value):
+            result[name] = _object(value)
+        elif isinstance(value, list):
+            result[name] = [_object(item) if is_dataclass(item) else item for item in value]
+        else:
+            result[name] = value
+    return result
+
+
+def _plan(kind: type) -> list[tuple[str, str]]:
+    plan = _plans.get(kind)
+    if plan is None:
+        plan = [(each.name, _AS_TEXT.get(each.name, each.name)) for each in fields(kind)]
+        _plans[kind] = plan
+    return plan
+
+
+_plans: dict[type, list[tuple[str, str]]] = {}

@@ -1,0 +1,1 @@
+"""Outputs for programs: one format a file."""

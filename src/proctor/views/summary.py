@@ -1,0 +1,286 @@
+"""The end of a run: the conversation, models, programs, hosts, coverage, and what was lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from proctor.events import Json
+from proctor.reasons import REASONS
+from proctor.views.clean import clean_line
+from proctor.views.digest import Digest, Host, ModelTotals
+from proctor.views.programs import programs_tree
+from proctor.views.shorten import shorten
+from proctor.views.terminal import Glyphs, glyphs
+from proctor.views.turns import conversation
+from proctor.views.units import duration, number, plural, size
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_WIDTH_MAX: Final = 110
+"""Lines of prose get no longer than this, however wide the terminal is."""
+_MODELS_SHOWN: Final = 10
+_HOSTS_SHOWN: Final = 12
+_COVERAGE_SHOWN: Final = 12
+_RUNNING_SHOWN: Final = 8
+_NARROW: Final = 90
+
+
+def print_summary(console: Console, digest: Digest, *, recording: str | None = None) -> None:
+    """Print all that the digest holds. `recording`: the path to name at the end."""
+    view = _SummaryView(console, digest, recording)
+    view.print()
+
+
+class _SummaryView:
+    def __init__(self, console: Console, digest: Digest, recording: str | None) -> None:
+        self._console = console
+        self._digest = digest
+        self._recording = recording
+        self._glyphs: Glyphs = glyphs(console)
+        self._width = min(console.width, _WIDTH_MAX)
+
+    def print(self) -> None:
+        self._out("")
+        self._title()
+        self._section("Conversation", conversation(self._digest, self._glyphs))
+        self._section("Models", self._models())
+        self._section("Programs", programs_tree(self._digest, self._width, self._glyphs))
+        self._section("Hosts", self._hosts())
+        self._section("Coverage", self._coverage())
+        self._section("Still running", self._still_running())
+        self._section("Lost", self._lost())
+        self._where()
+
+    def _out(self, renderable: RenderableType) -> None:
+        self._console.print(renderable, width=self._width)
+
+    def _section(self, name: str, body: list[RenderableType]) -> None:
+        from rich.padding import Padding
+        from rich.text import Text
+
+        if not body:
+            return
+        self._out(Text(name, "proctor.heading"))
+        for renderable in body:
+            self._out(Padding(renderable, (0, 0, 0, 2)))
+        self._out("")
+
+    def _title(self) -> None:
+        from rich.rule import Rule
+        from rich.text import Text
+
+        digest = self._digest
+        facts = [plural(digest.calls, "call"), plural(digest.executions, "program")]
+        facts.append(plural(len(digest.hosts) + digest.hosts_left_out, "host"))
+        if digest.first_ns is not None and digest.last_ns is not None:
+            facts.insert(0, duration(digest.last_ns - digest.first_ns))
+        title = Text().append("Proctor  ", "proctor.title")
+        title.append(f" {self._glyphs.dot} ".join(facts))
+        self._out(Rule(title, align="left", style="proctor.rule", characters=self._glyphs.rule))
+        self._out("")
+
+    def _grid(self, *columns: str) -> Table:
+        """A borderless table. A column's name that starts with `>` is set right."""
+        from rich.table import Table
+
+        table = Table(
+            box=None,
+            padding=(0, 2, 0, 0),
+            pad_edge=False,
+            header_style="proctor.quiet",
+            expand=False,
+        )
+        for column in columns:
+            name = column.removeprefix(">")
+            right = column != name
+            table.add_column(
+                name,
+                justify="right" if right else "left",
+                no_wrap=True,
+                overflow="ellipsis",
+                ratio=None,
+            )
+        return table
+
+    def _models(self) -> list[RenderableType]:
+        models = sorted(self._digest.models.items(), key=lambda item: -item[1].calls)
+        if not models:
+            return []
+        narrow = self._width < _NARROW
+        columns = [
+            "Model",
+            ">Calls",
+            ">Tokens in",
+            ">Cached",
+            ">Out",
+            ">First chunk",
+            ">Call",
+            ">Slowest",
+        ]
+        table = self._grid(*(columns[:5] if narrow else columns))
+        notes: list[RenderableType] = []
+        for (provider, model), totals in models[:_MODELS_SHOWN]:
+            cells: list[RenderableType] = [
+                self._model_name(provider, model),
+                number(totals.calls),
+                *_tokens(totals),
+            ]
+            table.add_row(*cells, *([] if narrow else _timings(totals)))
+            notes += _model_notes(f"{clean_line(model)}: ", totals)
+        return [table, *notes, *self._more(len(models) - _MODELS_SHOWN, "model")]
+
+    def _model_name(self, provider: str, model: str) -> Text:
+        from rich.text import Text
+
+        name = Text().append(shorten(clean_line(model), self._width // 2), "proctor.model")
+        name.append(f"  {clean_line(provider)}", "proctor.quiet")
+        return name
+
+    def _hosts(self) -> list[RenderableType]:
+        hosts = sorted(self._digest.hosts.items(), key=lambda item: -_traffic(item[1]))
+        if not hosts:
+            return []
+        wide = self._width >= _NARROW
+        columns = ["Host", *(["Address"] if wide else []), ">Opened", ">Sent", ">Received", ""]
+        table = self._grid(*columns)
+        for name, host in hosts[:_HOSTS_SHOWN]:
+            addresses = ", ".join(host.addresses[:1])
+            if len(host.addresses) > 1:
+                addresses += f" {self._glyphs.more}"
+            table.add_row(
+                shorten(clean_line(name), max(self._width // 3, 16), self._glyphs.more),
+                *([_styled(clean_line(addresses), "proctor.quiet")] if wide else []),
+                number(host.connections),
+                size(host.bytes_sent),
+                size(host.bytes_received),
+                _styled(self._errors(host), "proctor.warn"),
+            )
+        more = len(hosts) - _HOSTS_SHOWN + self._digest.hosts_left_out
+        return [table, *self._more(more, "host")]
+
+    def _errors(self, host: Host) -> str:
+        times = self._glyphs.times
+        return ", ".join(
+            clean_line(name) + (f" {times}{count}" if count > 1 else "")
+            for name, count in host.errors.most_common(2)
+        )
+
+    def _coverage(self) -> list[RenderableType]:
+        """Processes with the same words are one row."""
+        rows: dict[tuple[str, str, str, str, str], list[int]] = {}
+        for each in self._digest.coverage.values():
+            comm = each.process.comm if each.process else None
+            library = (each.library or "").rsplit("/", 1)[-1]
+            key = (comm or "?", library, each.state, each.reason or "", each.advice or "")
+            sums = rows.setdefault(key, [0, 0, 0])
+            for index, count in enumerate((1, each.plaintext_bytes or 0, each.socket_bytes or 0)):
+                sums[index] += count
+        if not rows:
+            return []
+        table = self._grid("Process", "Library", "State", ">Plaintext", ">On sockets")
+        shown = sorted(rows.items(), key=lambda row: (row[0][2] in _FINE, -row[1][0]))
+        notes: list[RenderableType] = []
+        for (comm, library, state, reason, advice), sums in shown[:_COVERAGE_SHOWN]:
+            times = f" {self._glyphs.times}{sums[0]}" if sums[0] > 1 else ""
+            style = "proctor.good" if state in _FINE else "proctor.warn"
+            table.add_row(
+                clean_line(comm) + times,
+                clean_line(library) or "none",
+                _styled(state, style),
+                size(sums[1]),
+                size(sums[2]),
+            )
+            why = [REASONS.get(reason, reason), advice]
+            if any(why):
+                text = f"{comm}: " + "; ".join(filter(None, why))
+                notes.append(_styled(clean_line(text), "proctor.warn"))
+        more = len(rows) - _COVERAGE_SHOWN + self._digest.coverage_left_out
+        return [table, *notes, *self._more(more, "row")]
+
+    def _still_running(self) -> list[RenderableType]:
+        running = self._digest.summary.still_running if self._digest.summary else []
+        shown = [_styled(_running_text(each), "") for each in running[:_RUNNING_SHOWN]]
+        return [*shown, *self._more(len(running) - _RUNNING_SHOWN, "process", "processes")]
+
+    def _lost(self) -> list[RenderableType]:
+        if self._digest.summary is None:
+            return [_styled("not known: the recording has no end mark", "proctor.warn")]
+        if not self._digest.lost:
+            return [_styled(f"{self._glyphs.good} nothing", "proctor.good")]
+        table = self._grid(">Count", "Reason", "")
+        table.columns[2].no_wrap = False
+        for reason, count in self._digest.lost.most_common():
+            table.add_row(
+                number(count), _styled(clean_line(reason), "proctor.bad"), REASONS.get(reason, "")
+            )
+        return [table]
+
+    def _where(self) -> None:
+        import shlex
+
+        from rich.text import Text
+
+        if self._recording is None:
+            return
+        name = clean_line(shlex.quote(self._recording))
+        text = Text().append("Recording  ", "proctor.heading").append(name)
+        self._console.print(text, soft_wrap=True)
+        command = Text().append("Read it    ", "proctor.heading")
+        command.append(f"proctor show {name} --format jsonl")
+        self._console.print(command, soft_wrap=True)
+
+    def _more(self, count: int, noun: str, nouns: str | None = None) -> list[RenderableType]:
+        if count <= 0:
+            return []
+        what = plural(count, noun) if nouns is None or count == 1 else f"{count:,} {nouns}"
+        return [_styled(f"{self._glyphs.more} and {what} more", "proctor.quiet")]
+
+
+_FINE: Final = ("seen", "attached")
+
+
+def _styled(text: str, style: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, style)
+
+
+def _tokens(totals: ModelTotals) -> list[str]:
+    if totals.usage_unknown == totals.calls:
+        return ["?", "?", "?"]
+    usage = totals.usage
+    cached = number(usage.cache_read_input_tokens) if usage.cache_read_input_tokens else "-"
+    return [number(usage.input_tokens), cached, number(usage.output_tokens)]
+
+
+def _timings(totals: ModelTotals) -> list[str]:
+    first = "-"
+    if totals.first_chunk_calls:
+        first = duration(totals.first_chunk_ns // totals.first_chunk_calls)
+    return [first, duration(totals.duration_ns // totals.calls), duration(totals.slowest_ns)]
+
+
+def _model_notes(prefix: str, totals: ModelTotals) -> list[Text]:
+    notes = []
+    if totals.failed:
+        notes.append(_styled(f"{prefix}{plural(totals.failed, 'call')} failed", "proctor.warn"))
+    if totals.incomplete:
+        text = f"{prefix}{plural(totals.incomplete, 'call')} INCOMPLETE"
+        notes.append(_styled(text, "proctor.bad"))
+    if 0 < totals.usage_unknown < totals.calls:
+        text = f"{prefix}tokens of {plural(totals.usage_unknown, 'call')} are not known"
+        notes.append(_styled(text, "proctor.warn"))
+    return notes
+
+
+def _traffic(host: Host) -> int:
+    return host.bytes_sent + host.bytes_received
+
+
+def _running_text(process: Json) -> str:
+    argv = process.get("argv")
+    command = " ".join(map(str, argv)) if isinstance(argv, list) else str(process.get("comm", "?"))
+    return clean_line(f"{command} [{process.get('pid', '?')}]")

@@ -1,0 +1,88 @@
+"""The console that views print on: colours only where they are wanted, plain text elsewhere.
+
+Rich is imported inside of functions: a command that prints nothing does not
+pay for it. A process that drops its rights calls `preload()` before.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_WIDTH: Final = 100
+WIDTH_MIN: Final = 40
+
+STYLES: Final = {
+    "proctor.title": "bold cyan",
+    "proctor.heading": "bold",
+    "proctor.quiet": "dim",
+    "proctor.rule": "dim cyan",
+    "proctor.who": "cyan",
+    "proctor.model": "magenta",
+    "proctor.sent": "green",
+    "proctor.received": "blue",
+    "proctor.tool": "yellow",
+    "proctor.reasoning": "italic dim",
+    "proctor.good": "green",
+    "proctor.bad": "bold red",
+    "proctor.warn": "yellow",
+}
+
+
+class Glyphs(NamedTuple):
+    """Signs of the views; the second set is for terminals that are not UTF-8."""
+
+    sent: str
+    received: str
+    tool: str
+    lost: str
+    good: str
+    dot: str
+    more: str
+    times: str
+    rule: str
+
+
+_UNICODE: Final = Glyphs("→", "←", "⚙", "✗", "✓", "·", "…", "\u00d7", "─")
+_ASCII: Final = Glyphs("->", "<-", "*", "!", "+", "|", "...", "x", "-")
+
+
+def glyphs(console: Console) -> Glyphs:
+    return _ASCII if console.options.ascii_only else _UNICODE
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """A terminal that can, and a user who did not say no (NO_COLOR, TERM=dumb)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+def make_console(stream: TextIO, *, width: int | None = None) -> Console:
+    """A console on the stream. Where it is no terminal: no escapes, 100 columns (or COLUMNS)."""
+    from rich.console import Console
+    from rich.theme import Theme
+
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    coloured = wants_colour(stream)
+    if width is None and not stream.isatty() and not os.environ.get("COLUMNS"):
+        width = PLAIN_WIDTH
+    console = Console(
+        file=stream,
+        force_terminal=coloured,
+        color_system="auto" if coloured else None,
+        no_color=not coloured,
+        theme=Theme(STYLES),
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=width,
+    )
+    if console.width < WIDTH_MIN:
+        console.width = WIDTH_MIN
+    return console
