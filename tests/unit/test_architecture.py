@@ -1,0 +1,125 @@
+"""Imports run one way along the road, stages touch nothing outside, files stay short."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+PACKAGE: Final = CHECKOUT / "src" / "proctor"
+MAX_LINES: Final = 400
+
+# What each room may import of Proctor, besides itself. A new room is entered here,
+# which is the moment to think about its place on the road (ARCHITECTURE.md).
+# Single modules (the command line, the processes' main programs) stand at the
+# road's end: they may import any room, and no room imports them.
+MAY_IMPORT: Final[dict[str, set[str]]] = {
+    "reasons": set(),
+    "events": {"reasons"},
+    "schema": {"events", "reasons"},
+    "records": {"reasons"},
+    "kernel": {"records", "reasons"},
+    "intake": {"records", "streams", "messages", "reasons"},
+    "streams": {"records", "reasons"},
+    "messages": {"streams", "reasons"},
+    "calls": {"messages", "streams", "events", "reasons"},
+    "sinks": {"events", "reasons"},
+    "views": {"events", "reasons"},
+    "demo": set(),
+}
+
+STAGES: Final = ("streams", "messages", "calls")
+OUTSIDE_WORLD: Final = {
+    "asyncio",
+    "concurrent",
+    "multiprocessing",
+    "os",
+    "pathlib",
+    "select",
+    "selectors",
+    "socket",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+}
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> tuple[str, ...]:
+    """`("proctor", "streams", "types")`; a package's `__init__` counts as a module in it."""
+    return path.relative_to(PACKAGE.parent).with_suffix("").parts
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names that the file imports, relative ones resolved."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = module_of(path)[: -node.level] if node.level else ()
+            module = (node.module,) if node.module else ()
+            yield from (".".join((*base, *module, alias.name)) for alias in node.names)
+
+
+def rooms_imported(path: Path) -> set[str]:
+    names = (name.split(".") for name in imported(path))
+    return {name[1] for name in names if name[0] == "proctor" and len(name) > 1}
+
+
+def outside_world_of(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    called = {node.func for node in nodes if isinstance(node, ast.Call)}
+    opens = any(isinstance(function, ast.Name) and function.id == "open" for function in called)
+    modules = {name.split(".")[0] for name in imported(path)}
+    return modules & OUTSIDE_WORLD | ({"open()"} if opens else set())
+
+
+def test_every_package_has_its_place_on_the_road() -> None:
+    packages = {module_of(path)[1] for path in sources() if len(module_of(path)) > 2}
+    assert packages <= MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_room_imports_only_what_lies_before_it(room: str) -> None:
+    files = [path for path in sources() if module_of(path)[1] == room]
+    assert files, f"no room {room}: take it out of the table"
+    wrong = {
+        str(path.relative_to(CHECKOUT)): sorted(excess)
+        for path in files
+        if (excess := rooms_imported(path) - MAY_IMPORT[room] - {room})
+    }
+    assert not wrong
+
+
+def test_the_table_has_no_circle() -> None:
+    remaining = dict(MAY_IMPORT)
+    while free := [room for room, before in remaining.items() if not before & remaining.keys()]:
+        for room in free:
+            del remaining[room]
+    assert not remaining
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_touch_nothing_outside(stage: str) -> None:
+    found = {
+        str(path.relative_to(CHECKOUT)): sorted(reached)
+        for path in (PACKAGE / stage).rglob("*.py")
+        if (reached := outside_world_of(path))
+    }
+    assert not found
+
+
+def test_files_stay_short() -> None:
+    written_in_c = [path for path in PACKAGE.rglob("*.[ch]") if not path.name.startswith("_")]
+    files = [*sources(), *written_in_c]
+    lengths = {path: len(path.read_text().splitlines()) for path in files}
+    too_long = {str(p.relative_to(CHECKOUT)): n for p, n in lengths.items() if n > MAX_LINES}
+    assert not too_long
