@@ -1,14 +1,21 @@
 """Fakes for tests: records as the kernel programs would have written them.
 
-`record` makes one raw record from field names; `Host` tells the life of processes,
-connections and TLS handles, so that a test reads as a story.
+`record` makes one raw record from field names; `TlsHandle` tells the life of a TLS
+handle, so that a test reads as a story.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from proctor.records.layout import LAYOUTS, RECORD_TYPES
+from proctor.records.layout import (
+    DIRECTION_RECEIVED,
+    DIRECTION_SENT,
+    FLAG_SKIPPED,
+    FLAG_UNREADABLE,
+    LAYOUTS,
+    RECORD_TYPES,
+)
 
 STRUCTS: Final[dict[str, str]] = {
     "RECORD_PROCESS": "exec_record",
@@ -44,3 +51,91 @@ def record(type_name: str, tail: bytes = b"", **fields: int | bytes) -> bytes:
 def path_components(path: str) -> bytes:
     """A path as the kernel programs write it: leaf first, each component ended by NUL."""
     return b"".join(part.encode() + b"\0" for part in reversed(path.split("/")) if part)
+
+
+class Clock:
+    """CLOCK_BOOTTIME of a story: each look is a millisecond later."""
+
+    def __init__(self, time_ns: int = 1_000_000_000) -> None:
+        self.time_ns = time_ns
+
+    def tick(self) -> int:
+        self.time_ns += 1_000_000
+        return self.time_ns
+
+
+class TlsHandle:
+    """What the kernel programs write of one TLS handle: each method returns its records."""
+
+    def __init__(
+        self,
+        tls: int = 1,
+        pid: int = 100,
+        start_ns: int = 5,
+        clock: Clock | None = None,
+        piece_max_bytes: int = 65536,
+    ) -> None:
+        self.tls = tls
+        self.head = {"pid": pid, "tid": pid, "start_ns": start_ns}
+        self.clock = clock or Clock()
+        self.piece_max_bytes = piece_max_bytes
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.calls = 0
+
+    def open(self, library: int = 0, flags: int = 0) -> list[bytes]:
+        return [self._record("RECORD_TLS_OPEN", library=library, pointer=self.tls, flags=flags)]
+
+    def tie(self, connection: int) -> list[bytes]:
+        return [self._record("RECORD_TLS_TIE", connection=connection)]
+
+    def offer(self, data: bytes, flags: int = 0) -> list[bytes]:
+        """A write begins: its pieces."""
+        self.calls += 1
+        return self._pieces(data, DIRECTION_SENT, self.sent_bytes, flags)
+
+    def accept(self, accepted_bytes: int, total_bytes: int) -> list[bytes]:
+        """The write that began last returns."""
+        self.sent_bytes += max(accepted_bytes, 0)
+        fields = {"accepted_bytes": accepted_bytes, "total_bytes": total_bytes, "call": self.calls}
+        return [self._record("RECORD_TLS_RETURN", **fields)]
+
+    def write(self, data: bytes, accepted_bytes: int | None = None) -> list[bytes]:
+        """A write that returns: all was accepted, or so much."""
+        accepted = len(data) if accepted_bytes is None else accepted_bytes
+        return self.offer(data) + self.accept(accepted, len(data))
+
+    def read(self, data: bytes, flags: int = 0) -> list[bytes]:
+        self.calls += 1
+        pieces = self._pieces(data, DIRECTION_RECEIVED, self.received_bytes, flags)
+        self.received_bytes += len(data)
+        return pieces
+
+    def free(self, type_name: str = "RECORD_TLS_FREE") -> list[bytes]:
+        """Also `RECORD_TLS_COUNTERS`, while it lives."""
+        fields = {"bytes_sent": self.sent_bytes, "bytes_received": self.received_bytes}
+        return [self._record(type_name, calls=self.calls, **fields)]
+
+    def _pieces(self, data: bytes, direction: int, stream_bytes: int, flags: int) -> list[bytes]:
+        time_ns = self.clock.tick()
+        return [
+            record(
+                "RECORD_TLS_DATA",
+                b"" if flags & (FLAG_UNREADABLE | FLAG_SKIPPED) else piece,
+                **self.head,
+                time_ns=time_ns,
+                flags=flags,
+                tls=self.tls,
+                stream_bytes=stream_bytes,
+                total_bytes=len(data),
+                position=position,
+                call=self.calls,
+                piece_bytes=len(piece),
+                direction=direction,
+            )
+            for position in range(0, len(data), self.piece_max_bytes)
+            for piece in [data[position : position + self.piece_max_bytes]]
+        ]
+
+    def _record(self, type_name: str, **fields: int) -> bytes:
+        return record(type_name, **self.head, time_ns=self.clock.tick(), tls=self.tls, **fields)

@@ -120,13 +120,15 @@ def _program(values: Values, rest: bytes) -> Values:
 def path_text(components: bytes) -> str:
     """An absolute path from its components, leaf first, each ended by NUL; none is `/`.
 
-    A path whose upper part is missing (the last component has no NUL) begins with `.../`.
+    A path whose upper part is missing begins with `.../`: its last component has no NUL.
     """
     if not components:
         return "/"
     parts = components.split(b"\0")
-    cut = parts.pop() != b""
-    return ("..." if cut else "") + "/" + os.fsdecode(b"/".join(reversed(parts)))
+    if parts[-1] == b"":
+        parts.pop()
+        return "/" + os.fsdecode(b"/".join(reversed(parts)))
+    return ".../" + os.fsdecode(b"/".join(reversed(parts)))
 
 
 def argument_texts(memory: bytes) -> list[str]:

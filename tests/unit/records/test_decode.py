@@ -103,7 +103,7 @@ def test_exec_texts_longer_than_the_record() -> None:
         (b"", "/"),
         (b"tmp\0", "/tmp"),
         (b"c\0b\0a\0", "/a/b/c"),
-        (b"c\0b\0a", ".../b/c"),
+        (b"c\0b\0a", ".../a/b/c"),
         (b"\xff\0", "/\udcff"),
     ],
 )
