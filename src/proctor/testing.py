@@ -32,7 +32,7 @@ STRUCTS: Final[dict[str, str]] = {
 """Where the struct is not called as its record type is."""
 
 
-def record(type_name: str, tail: bytes = b"", **fields: int | bytes) -> bytes:
+def record(type_name: str, tail: bytes = b"", /, **fields: int | bytes) -> bytes:
     """A raw record: `record("RECORD_TLS_TIE", tls=1, connection=2)`.
 
     Fields that are not given are 0 or empty; `length` and `type` are filled in.
