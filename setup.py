@@ -96,7 +96,7 @@ class BuildExtensions(build_ext):
         *packages, name = fullname.split(".")
         if name == BPF_OBJECT.split(".")[-1]:
             return os.path.join(*packages, "proctor.bpf.o")
-        return super().get_ext_filename(fullname)
+        return str(super().get_ext_filename(fullname))  # type: ignore[no-untyped-call]  # its stub
 
     def build_extension(self, ext: Extension) -> None:
         if ext.name == BPF_OBJECT:
@@ -106,7 +106,8 @@ class BuildExtensions(build_ext):
 
     def build_bpf(self, ext: Extension) -> None:
         target = Path(self.get_ext_fullpath(ext.name))
-        if not (self.force or newer_group([*ext.sources, *ext.depends], str(target))):
+        sources = [str(source) for source in ext.sources]
+        if not (self.force or newer_group([*sources, *ext.depends], str(target))):
             return
         machine = platform.machine()
         if machine not in BPF_TARGETS:
@@ -115,7 +116,7 @@ class BuildExtensions(build_ext):
         partial = target.with_suffix(".partial")
         flags = ["-g", "-O2", "-target", "bpf", f"-D__TARGET_ARCH_{BPF_TARGETS[machine]}"]
         flags += ["-Wall", "-Werror", "-I", "bpf", *system_include_flags()]
-        self.spawn_or_fail([CLANG, *flags, "-c", *ext.sources, "-o", str(partial)])
+        self.spawn_or_fail([CLANG, *flags, "-c", *sources, "-o", str(partial)])
         # DWARF is of no use to the kernel and most of the file; BTF stays.
         if shutil.which(STRIP):
             self.spawn_or_fail([STRIP, "-g", str(partial)])
