@@ -1,0 +1,252 @@
+"""Credentials in a stream of plaintext, replaced by `*` at their length.
+
+Works line by line and needs no HTTP framing: a header or request line is one
+wherever a line begins. State between pieces is one small LineState, so a stream
+may be cut anywhere; a byte is judged by what is before it alone, so nothing is
+held back and any cut gives the same result. From that follow three choices:
+
+- The scheme word of `Authorization` is shown as far as the value spells one.
+- Of URLs in request lines and URL headers the whole authority is masked: that it
+  holds a password is known at its `@` only, when it would be too late.
+- Blanks inside a secret stay, as does the CR before a line's end.
+
+A line ends with LF. After a hole the place in the line is unknown, and the
+stream is masked up to the line's end (and its continuation lines), yet at most
+64 KiB: no server takes a header line that long, so what follows is a body.
+
+Masking masked bytes again changes nothing and gives the same states.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from proctor.intake.secret_names import is_secret_header, is_secret_parameter
+
+
+class Mode(IntEnum):
+    """What the next byte of the line is."""
+
+    LINE_START = 0
+    """In a name that is not complete; `text` is the line so far."""
+    PLAIN = 1
+    SECRET = 2
+    SCHEME = 3
+    """In the first word of an authorization; `text` is the word so far."""
+    URL = 4
+    """In a URL or beside it; `text` is its last bytes, while they may begin `://`."""
+    URL_NAME = 5
+    """In the name of a query parameter; `text` is the name so far."""
+    URL_VALUE = 6
+    """In the value of a secret parameter."""
+    URL_AUTHORITY = 7
+    UNKNOWN = 8
+    """After a hole; `left_bytes` of it may still be secret."""
+    AFTER_SECRET = 9
+    """A line begins that continues the one before if its first byte is blank."""
+    AFTER_URL = 10
+    AFTER_UNKNOWN = 11
+
+
+class LineState(NamedTuple):
+    """Where in a line a stream stands. Immutable: keep it to come back to it."""
+
+    mode: Mode
+    text: bytes = b""
+    left_bytes: int = 0
+
+
+UNKNOWN_LINE_BYTES: Final = 64 * 1024
+BEGINNING: Final = LineState(Mode.LINE_START)
+UNKNOWN: Final = LineState(Mode.UNKNOWN, b"", UNKNOWN_LINE_BYTES)
+
+_PLAIN: Final = LineState(Mode.PLAIN)
+_SECRET: Final = LineState(Mode.SECRET)
+_URL: Final = LineState(Mode.URL)
+_URL_NAME: Final = LineState(Mode.URL_NAME)
+_URL_VALUE: Final = LineState(Mode.URL_VALUE)
+_URL_AUTHORITY: Final = LineState(Mode.URL_AUTHORITY)
+# `Location: //host`: the header's own colon may begin the `://`.
+_URL_AFTER_COLON: Final = LineState(Mode.URL, b":")
+
+_STARS: Final = bytes(byte if byte in b" \t\r\n" else ord("*") for byte in range(256))
+_NAME_MAX_BYTES: Final = 128
+_NAME: Final = rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,%d}+" % _NAME_MAX_BYTES
+_METHOD: Final = re.compile(rb"[A-Z]{2,20}|patch")
+_LINE_HEAD: Final = re.compile(rb"(%s)([ \t]*+)([^\r\n]?)" % _NAME)
+# A line that _LINE_HEAD may say something of. The fields of server-sent events, the most
+# frequent lines of all, are left out: none is secret.
+_NEXT_HEAD: Final = re.compile(
+    rb"\n(?!(?:data|event|id):)(?:%s[ \t]*+:|(?:[A-Z]{2,20}|patch)[ \t]++[/hH?])" % _NAME
+)
+_SCHEMES: Final = (
+    *(b"bearer ", b"basic ", b"digest ", b"token ", b"negotiate ", b"apikey "),
+    b"aws4-hmac-sha256 ",
+)
+_URL_HEADERS: Final = frozenset(
+    {b"location", b"referer", b"content-location", b"link", b"refresh", b"origin", b"destination"}
+)
+_URL_PARTS: Final = re.compile(rb"[^?&;#:/= \t\r]+|[?&;#:/= \t\r]")
+_BEGINS_NAME: Final = frozenset((b"?", b"&", b";", b"#"))
+_ENDS_VALUE: Final = frozenset((b"&", b"#", b" ", b"\t", b"\r"))
+_ENDS_AUTHORITY: Final = frozenset((b"/", b"?", b"#", b" ", b"\t", b"\r"))
+
+
+def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState:
+    """Masks `buffer[start:end]` in its place and returns the state behind it."""
+    while start < end:
+        if state.mode is Mode.PLAIN:
+            last_line_end = buffer.rfind(b"\n", start, end)
+            if last_line_end < 0:
+                return state
+            head = _NEXT_HEAD.search(buffer, start, last_line_end)
+            start = 1 + (head.start() if head else last_line_end)
+            state = BEGINNING
+            continue
+        line_end = buffer.find(b"\n", start, end)
+        stop = end if line_end < 0 else line_end
+        start, state = _STEPS[state.mode](buffer, start, stop, state)
+        if start == line_end:
+            start, state = start + 1, _after_line(state)
+    return state
+
+
+def _after_line(state: LineState) -> LineState:
+    match state.mode:
+        case Mode.SECRET | Mode.SCHEME | Mode.URL_VALUE | Mode.URL_AUTHORITY:
+            return LineState(Mode.AFTER_SECRET)
+        case Mode.URL | Mode.URL_NAME:
+            return LineState(Mode.AFTER_URL)
+        case Mode.UNKNOWN:
+            return LineState(Mode.AFTER_UNKNOWN, b"", state.left_bytes)
+        case _:
+            return BEGINNING
+
+
+# A step takes `buffer[start:stop]`, where `stop` is the line's end or the piece's, and
+# returns how far it came and the state there.
+_Step = Callable[[bytearray, int, int, LineState], tuple[int, LineState]]
+
+
+def _name(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
+    end = min(stop, start + 2 * _NAME_MAX_BYTES)
+    text = state.text + buffer[start:end]
+    head = _LINE_HEAD.match(text)
+    if head is None:
+        return (start, _PLAIN) if text else (start, state)
+    name, blanks, decisive = head.groups()
+    if not decisive:
+        if head.end() < len(text):
+            return start, _PLAIN
+        return end, LineState(Mode.LINE_START, name + blanks[:1])
+    after = start + head.end() - len(state.text)
+    if decisive == b":":
+        return after, _header_value(name.lower())
+    if blanks and decisive in b"/hH?" and _METHOD.fullmatch(name):
+        return after - 1, _URL
+    return after, _PLAIN
+
+
+def _header_value(name: bytes) -> LineState:
+    if is_secret_header(name):
+        return LineState(Mode.SCHEME) if b"authorization" in name else _SECRET
+    return _URL_AFTER_COLON if name in _URL_HEADERS else _PLAIN
+
+
+def _secret(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
+    buffer[start:stop] = buffer[start:stop].translate(_STARS)
+    return stop, state
+
+
+def _scheme(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
+    word = state.text
+    for at in range(start, stop):
+        byte = buffer[at : at + 1].lower()
+        if not word and byte in b" \t":
+            continue
+        word += byte
+        if not any(scheme.startswith(word) for scheme in _SCHEMES):
+            return at, _SECRET
+        if word in _SCHEMES:
+            return at + 1, _SECRET
+    return stop, LineState(Mode.SCHEME, word)
+
+
+def _unknown(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
+    stop = min(stop, start + state.left_bytes)
+    _secret(buffer, start, stop, state)
+    left_bytes = state.left_bytes - (stop - start)
+    return stop, LineState(Mode.UNKNOWN, b"", left_bytes) if left_bytes else _PLAIN
+
+
+def _continuation(continued: Mode) -> _Step:
+    def step(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
+        del stop
+        if buffer[start] in b" \t":
+            return start, LineState(continued, b"", state.left_bytes)
+        return start, BEGINNING
+
+    return step
+
+
+def _url(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
+    for part in _URL_PARTS.finditer(buffer, start, stop):
+        text = part.group()
+        match state.mode:
+            case Mode.URL:
+                state = _in_url(text, state)
+            case Mode.URL_NAME:
+                state = _in_parameter_name(text, state)
+            case Mode.URL_VALUE if text not in _ENDS_VALUE:
+                _cover(buffer, part.start(), part.end())
+            case Mode.URL_AUTHORITY if text not in _ENDS_AUTHORITY:
+                _cover(buffer, part.start(), part.end())
+            case _:
+                state = _URL_NAME if text in _BEGINS_NAME else _URL
+    return stop, state
+
+
+def _in_url(part: bytes, state: LineState) -> LineState:
+    if part == b":":
+        return _URL_AFTER_COLON
+    if part == b"/" and state.text == b":":
+        return LineState(Mode.URL, b":/")
+    if part == b"/" and state.text == b":/":
+        return _URL_AUTHORITY
+    if part in _BEGINS_NAME:
+        return _URL_NAME
+    return state if part in b" \t" and state.text == b":" else _URL
+
+
+def _in_parameter_name(part: bytes, state: LineState) -> LineState:
+    if part == b"=":
+        return _URL_VALUE if is_secret_parameter(state.text) else _URL
+    if part in _BEGINS_NAME:
+        return _URL_NAME
+    if part == b":":
+        return _URL_AFTER_COLON
+    if part in b"/ \t\r" or len(state.text) + len(part) > _NAME_MAX_BYTES:
+        return _URL
+    return LineState(Mode.URL_NAME, state.text + part)
+
+
+def _cover(buffer: bytearray, start: int, stop: int) -> None:
+    buffer[start:stop] = b"*" * (stop - start)
+
+
+_STEPS: Final[dict[Mode, _Step]] = {
+    Mode.LINE_START: _name,
+    Mode.SECRET: _secret,
+    Mode.SCHEME: _scheme,
+    Mode.URL: _url,
+    Mode.URL_NAME: _url,
+    Mode.URL_VALUE: _url,
+    Mode.URL_AUTHORITY: _url,
+    Mode.UNKNOWN: _unknown,
+    Mode.AFTER_SECRET: _continuation(Mode.SECRET),
+    Mode.AFTER_URL: _continuation(Mode.URL),
+    Mode.AFTER_UNKNOWN: _continuation(Mode.UNKNOWN),
+}

@@ -1,0 +1,93 @@
+"""Masking over calls: retries, partial writes, holes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proctor.intake.direction_mask import TLS_RECORD_BYTES, DirectionMask
+
+HEAD = b"POST / HTTP/1.1\r\nAuthorization: Bearer "
+
+
+def masked(
+    direction: DirectionMask, data: bytes, call: int, stream_bytes: int, position: int = 0
+) -> bytes:
+    buffer = bytearray(data)
+    direction.mask_piece(
+        buffer, 0, len(buffer), call=call, stream_bytes=stream_bytes, position=position
+    )
+    return bytes(buffer)
+
+
+def sent() -> DirectionMask:
+    return DirectionMask(sent=True, from_beginning=True)
+
+
+def test_a_secret_over_two_calls() -> None:
+    direction = sent()
+    assert masked(direction, HEAD + b"abc", 1, 0) == HEAD + b"***"
+    assert masked(direction, b"def\r\nA: b\r\n", 2, len(HEAD) + 3) == b"***\r\nA: b\r\n"
+
+
+def test_a_retry_is_masked_like_the_first_attempt() -> None:
+    direction = sent()
+    masked(direction, HEAD, 1, 0)
+    for call in (2, 3, 4):
+        assert masked(direction, b"abc\r\n\r\n{}", call, len(HEAD)) == b"***\r\n\r\n{}"
+
+
+def test_a_write_taken_in_part_goes_on_from_a_tls_record_s_end() -> None:
+    direction = sent()
+    data = HEAD + b"s" * 40_000 + b"\r\nA: b\r\n\r\n{}"
+    whole = masked(direction, data, 1, 0)
+    rest = data[TLS_RECORD_BYTES:]
+    assert masked(direction, rest, 2, TLS_RECORD_BYTES) == whole[TLS_RECORD_BYTES:]
+    assert masked(direction, rest, 3, TLS_RECORD_BYTES) == whole[TLS_RECORD_BYTES:]
+    twice = 2 * TLS_RECORD_BYTES
+    assert masked(direction, data[twice:], 4, twice) == whole[twice:]
+
+
+def test_a_write_taken_up_to_an_odd_place_is_masked_to_the_line_s_end() -> None:
+    direction = sent()
+    masked(direction, HEAD + b"abcdef\r\nA: b\r\n", 1, 0)
+    assert masked(direction, b"def\r\nA: b\r\n", 2, len(HEAD) + 3) == b"***\r\nA: b\r\n"
+
+
+def test_a_lost_piece_hides_the_rest_of_the_line() -> None:
+    direction = sent()
+    masked(direction, HEAD, 1, 0)
+    assert masked(direction, b"abc\r\nA: b\r\n", 1, 0, len(HEAD) + 9) == b"***\r\nA: b\r\n"
+
+
+def test_a_call_whose_first_piece_is_lost_trusts_no_earlier_call() -> None:
+    direction = sent()
+    masked(direction, b"{}" * 40_000, 1, 0)
+    assert masked(direction, b"abc\nA: b", 2, 0, TLS_RECORD_BYTES) == b"***\nA: b"
+
+
+def test_joined_in_the_middle_all_is_hidden_up_to_a_line_s_end() -> None:
+    direction = DirectionMask(sent=True, from_beginning=False)
+    assert masked(direction, b"abc\nA: b", 1, 0) == b"***\nA: b"
+
+
+def test_joined_at_a_message_s_head_that_head_is_read() -> None:
+    for direction in (False, True):
+        late = DirectionMask(sent=direction, from_beginning=False)
+        assert masked(late, HEAD + b"abc", 9, 700) == HEAD + b"***"
+    late = DirectionMask(sent=False, from_beginning=False)
+    status = b"HTTP/1.1 200 OK\r\nSet-Cookie: "
+    assert masked(late, status + b"abc", 9, 700) == status + b"***"
+
+
+@given(st.lists(st.integers(1, 9), max_size=12), st.lists(st.booleans(), max_size=12))
+def test_retries_at_any_call_change_nothing(sizes: list[int], retried: list[bool]) -> None:
+    stream = HEAD + b"secret\r\nCookie: a\r\n b\r\n\r\n" + HEAD + b"x\n"
+    whole = masked(sent(), stream, 1, 0)
+    direction, at, call = sent(), 0, 0
+    for size, again in zip(sizes, retried, strict=False):
+        for _ in range(1 + again):
+            call += 1
+            result = masked(direction, stream[at : at + size], call, at)
+            assert result == whole[at : at + size]
+        at += len(result)
