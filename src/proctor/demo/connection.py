@@ -32,8 +32,15 @@ RESET_GRACE_S: Final = 0.1
 class Connection(asyncio.Protocol):
     """Parses requests as they come and answers them one after the other."""
 
-    def __init__(self, respond: Callable[[Request], Reply], truth: TruthLog, number: int) -> None:
-        """`number` names the connection in the truth log."""
+    def __init__(
+        self,
+        respond: Callable[[Request], Reply],
+        truth: TruthLog,
+        number: int,
+        read_pause_s: float = 0.0,
+    ) -> None:
+        """`number` names the connection in the truth log; reading pauses after each read."""
+        self._read_pause_s = read_pause_s
         self._respond = respond
         self._truth = truth
         self._number = number
@@ -63,6 +70,10 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._write(BAD_REQUEST)
             self._transport.close()
+        if self._read_pause_s and not self._transport.is_closing():
+            self._transport.pause_reading()
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._read_pause_s, self._transport.resume_reading)
 
     def pause_writing(self) -> None:
         self._writable.clear()

@@ -58,7 +58,7 @@ def whole(value: Json, script: Script, headers: Headers) -> Reply:
     pieces = script.chunks or (2 if script.cut_after >= 0 else 1)
     size = -(-len(body) // pieces)
     parts = [body[start : start + size] for start in range(0, len(body), size)]
-    return Reply(script.status, parts, script, headers=headers)
+    return Reply(200, parts, script, headers=headers)
 
 
 def stream(events: Iterable[bytes], script: Script, headers: Headers) -> Reply:

@@ -57,6 +57,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--ready-file", type=Path, help="written when it serves: pid, url, port, ca_file as JSON"
     )
+    parser.add_argument(
+        "--slow-reads", type=float, default=0, metavar="MS", help="pause after each read"
+    )
     parser.add_argument("--log", type=Path, help="what was received and sent, as JSON lines")
     parser.add_argument("--log-bodies", action="store_true", help="with the texts")
     return parser.parse_args(arguments)
@@ -74,7 +77,7 @@ async def _serve(options: argparse.Namespace, directory: Path) -> None:
     listening = _listen(options.port, ipv6=options.ipv6)
     servers = [
         await loop.create_server(
-            lambda: Connection(respond, truth, next(numbers)),
+            lambda: Connection(respond, truth, next(numbers), options.slow_reads / 1000),
             sock=one,
             ssl=context,
             backlog=BACKLOG,

@@ -7,7 +7,6 @@ import hashlib
 import json
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -37,12 +36,12 @@ ANTHROPIC_ERRORS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Refused(Exception):
+class RefusedError(Exception):
     """The request gets an error: its status and what the provider says."""
 
-    status: int
-    message: str
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 Handler = Callable[[Request, Script, Headers], Reply]
@@ -58,14 +57,14 @@ def respond(request: Request) -> Reply:
         encoder(script.encoding)
         _check_key(request)
         if _must_fail(script, request):
-            raise Refused(script.status, f"This answer was asked for: {script.status}.")
+            raise RefusedError(script.status, f"This answer was asked for: {script.status}.")
         handler = ROUTES.get((request.method, request.path))
         if handler is None:
-            raise Refused(404, f"Invalid URL ({request.method} {request.path})")
+            raise RefusedError(404, f"Invalid URL ({request.method} {request.path})")
         return handler(request, script, headers)
     except (ScriptError, EncodingError) as error:
-        return _error(Refused(400, str(error)), Script(), headers, anthropic=anthropic)
-    except Refused as refusal:
+        return _error(RefusedError(400, str(error)), Script(), headers, anthropic=anthropic)
+    except RefusedError as refusal:
         return _error(refusal, script, headers, anthropic=anthropic)
 
 
@@ -78,9 +77,9 @@ def _is_anthropic(request: Request) -> bool:
 def _check_key(request: Request) -> None:
     key = request.header("authorization") or request.header("x-api-key")
     if not key:
-        raise Refused(401, "You didn't provide an API key.")
+        raise RefusedError(401, "You didn't provide an API key.")
     if "invalid" in key:
-        raise Refused(401, "Incorrect API key provided.")
+        raise RefusedError(401, "Incorrect API key provided.")
 
 
 def _must_fail(script: Script, request: Request) -> bool:
@@ -97,8 +96,8 @@ def _headers(request: Request, *, anthropic: bool) -> Headers:
     return [("x-request-id", f"req_{identity}"), ("openai-version", "2020-10-01"), cookie]
 
 
-def _error(refusal: Refused, script: Script, headers: Headers, *, anthropic: bool) -> Reply:
-    status, message = refusal.status, refusal.message
+def _error(refusal: RefusedError, script: Script, headers: Headers, *, anthropic: bool) -> Reply:
+    status, message = refusal.status, str(refusal)
     if anthropic:
         kind = ANTHROPIC_ERRORS.get(status, "api_error")
         body: Json = {"type": "error", "error": {"type": kind, "message": message}}
@@ -124,7 +123,7 @@ def _turn(
     try:
         question = read(body, len(request.body))
     except (KeyError, TypeError, AttributeError) as error:
-        raise Refused(400, f"Missing or wrong parameter: {error}") from None
+        raise RefusedError(400, f"Missing or wrong parameter: {error}") from None
     turn = take_turn(question, script, request.body)
     return render(body, turn, script, headers)
 
@@ -133,9 +132,9 @@ def _json(request: Request) -> Json:
     try:
         body = json.loads(request.body)
     except ValueError:
-        raise Refused(400, "We could not parse the JSON body of your request.") from None
+        raise RefusedError(400, "We could not parse the JSON body of your request.") from None
     if not isinstance(body, dict):
-        raise Refused(400, "The body must be a JSON object.")
+        raise RefusedError(400, "The body must be a JSON object.")
     return body
 
 
@@ -149,7 +148,7 @@ def _embeddings(request: Request, script: Script, headers: Headers) -> Reply:
     body = _json(request)
     given = body.get("input")
     if not given or "model" not in body:
-        raise Refused(400, "Missing required parameter: 'input' or 'model'.")
+        raise RefusedError(400, "Missing required parameter: 'input' or 'model'.")
     texts = given if isinstance(given, list) else [given]
     encoded = body.get("encoding_format") == "base64"
     spent = tokens(len(request.body))

@@ -127,10 +127,8 @@ def _say(question: Question, script: Script, identity: str) -> tuple[str, tuple[
     if script.answer_bytes:
         return filler("word", script.answer_bytes), ()
     results = len(question.tool_results)
-    return (
-        f"Your request of {question.prompt_bytes} bytes – with {results} tool results – arrived.",
-        (),
-    )
+    said = f"Your request of {question.prompt_bytes} bytes with {results} tool results arrived ✓."
+    return said, ()
 
 
 def _scripted_call(tool: Tool, number: int, script: Script, identity: str) -> ToolCall:
