@@ -132,14 +132,19 @@ class JsonLines:
             self._error = error
             self._drop_half_line(start)
 
+    @property
+    def cause(self) -> str:
+        """Why the last event that is lost could not be written; empty: none is."""
+        error = self._error
+        return "" if error is None else (error.strerror or str(error)).lower()
+
     def problem(self) -> str | None:
         """What was not written and why, for standard error at the end; None: nothing."""
         if self._error is None:
             return None
         events = "1 event" if self.lost_events == 1 else f"{self.lost_events} events"
-        cause = (self._error.strerror or str(self._error)).lower()
         return (
-            f"{self._name}: {events} not written: {cause}; "
+            f"{self._name}: {events} not written: {self.cause}; "
             "free some space and get them with `proctor show --format jsonl`"
         )
 

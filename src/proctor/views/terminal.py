@@ -6,6 +6,7 @@ pay for it. A process that drops its rights calls `preload()` before.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
@@ -67,12 +68,17 @@ def make_console(stream: TextIO, *, width: int | None = None) -> Console:
     from rich.console import Console
     from rich.theme import Theme
 
+    class PipeConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich would exit the process; a reader that went away is the caller's to judge."""
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     coloured = wants_colour(stream)
     if width is None and not stream.isatty() and not os.environ.get("COLUMNS"):
         width = PLAIN_WIDTH
-    console = Console(
+    console = PipeConsole(
         file=stream,
         force_terminal=coloured,
         color_system="auto" if coloured else None,

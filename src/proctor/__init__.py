@@ -1,0 +1,52 @@
+"""Proctor shows what AI agents say to their models and do to the machine, from outside.
+
+`open` reads a recording, `run` and `watch` make one; all give typed events with
+the names of the JSON lines (docs/python.md, docs/events.md).
+"""
+
+from __future__ import annotations
+
+from proctor.api import LiveSession, Recording, open, run, watch  # noqa: A004 - proctor.open
+from proctor.errors import ProctorError
+from proctor.events import (
+    Call,
+    CallConnection,
+    ConnectionEvent,
+    Coverage,
+    DnsEvent,
+    Event,
+    MissingPart,
+    Process,
+    ProcessEvent,
+    Request,
+    Response,
+    Summary,
+    Usage,
+    to_json,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Call",
+    "CallConnection",
+    "ConnectionEvent",
+    "Coverage",
+    "DnsEvent",
+    "Event",
+    "LiveSession",
+    "MissingPart",
+    "Process",
+    "ProcessEvent",
+    "ProctorError",
+    "Recording",
+    "Request",
+    "Response",
+    "Summary",
+    "Usage",
+    "__version__",
+    "open",
+    "run",
+    "to_json",
+    "watch",
+]

@@ -1,0 +1,255 @@
+"""The commands. Each hands over to a function elsewhere; here are names, help and errors."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+from types import TracebackType
+from typing import Final, NoReturn
+
+import click
+
+from proctor import __version__
+from proctor.errors import ProctorError
+from proctor.events import EVENT_TYPES
+from proctor.options import RunOptions, WatchOptions
+
+USAGE_STATUS: Final = 2
+INTERRUPTED_STATUS: Final = 130
+DEBUG_VARIABLE: Final = "PROCTOR_DEBUG"
+
+
+class _Seconds(click.ParamType[float]):
+    name = "seconds"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            seconds = float(str(value))
+        except ValueError:
+            seconds = math.nan
+        if not (math.isfinite(seconds) and seconds > 0):
+            self.fail(f"{value!r} is no number of seconds above 0", param, ctx)
+        return seconds
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog='Shell completion: `eval "$(_PROCTOR_COMPLETE=bash_source proctor)"`, '
+    "or zsh_source, fish_source.",
+)
+@click.version_option(__version__, prog_name="proctor", message="%(prog)s %(version)s")
+def proctor() -> None:
+    """Show what AI agents say to their models and do to the machine, from outside."""
+
+
+_output = click.option(
+    "-o", "--output", metavar="REC", type=click.Path(), help="Keep the recording here."
+)
+_jsonl = click.option(
+    "--jsonl", metavar="FILE", type=click.Path(), help="Write JSON lines; `-` is standard output."
+)
+_live = click.option("--live", is_flag=True, help="A line per event on standard error.")
+_quiet = click.option("-q", "--quiet", is_flag=True, help="No summary at the end.")
+_verbose = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    help="Say what is loaded and attached, where and why not; -vv: whole verifier logs.",
+)
+
+
+@proctor.command(context_settings={"allow_interspersed_args": False})
+@_output
+@_jsonl
+@_live
+@click.option("--follow", is_flag=True, help="Wait for descendants that outlive COMMAND.")
+@click.option("--as-root", is_flag=True, help="Under sudo: run COMMAND as root, not as the caller.")
+@_quiet
+@_verbose
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(
+    command: tuple[str, ...],
+    output: str | None,
+    jsonl: str | None,
+    live: bool,
+    follow: bool,
+    as_root: bool,
+    quiet: bool,
+    verbose: int,
+) -> int:
+    """Run COMMAND and watch it and all its descendants.
+
+    COMMAND's input, output and exit status are its own. Ends when COMMAND ends,
+    with a summary on standard error.
+    """
+    from proctor import session
+
+    return session.run(
+        RunOptions(
+            command=command,
+            output=output,
+            jsonl=jsonl,
+            live=live,
+            follow=follow,
+            as_root=as_root,
+            quiet=quiet,
+            verbose=verbose,
+        )
+    )
+
+
+@proctor.command()
+@click.option(
+    "-p",
+    "--pid",
+    "pids",
+    metavar="PID",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="A process.",
+)
+@click.option("--cgroup", "cgroups", metavar="PATH", multiple=True, help="All of a cgroup.")
+@click.option("--container", "containers", metavar="ID", multiple=True, help="A container's id.")
+@click.option(
+    "--exe", "exes", metavar="PATH", multiple=True, type=click.Path(), help="A program's file."
+)
+@_output
+@_jsonl
+@_live
+@click.option("--for", "seconds", type=_Seconds(), metavar="SECONDS", help="Stop after that time.")
+@_quiet
+@_verbose
+def watch(
+    pids: tuple[int, ...],
+    cgroups: tuple[str, ...],
+    containers: tuple[str, ...],
+    exes: tuple[str, ...],
+    output: str | None,
+    jsonl: str | None,
+    live: bool,
+    seconds: float | None,
+    quiet: bool,
+    verbose: int,
+) -> int:
+    """Watch processes that run already, and their descendants.
+
+    With no filter the whole host; several filters add up. Until Ctrl-C.
+    """
+    from proctor import session
+
+    return session.watch(
+        WatchOptions(
+            pids=pids,
+            cgroups=cgroups,
+            containers=containers,
+            exes=exes,
+            output=output,
+            jsonl=jsonl,
+            live=live,
+            seconds=seconds,
+            quiet=quiet,
+            verbose=verbose,
+        )
+    )
+
+
+@proctor.command()
+@click.argument("recording", metavar="[REC]", required=False, type=click.Path())
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "jsonl"]),
+    default="text",
+    show_default=True,
+    help="Text for people, or JSON lines.",
+)
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice(sorted(EVENT_TYPES)),
+    help="Only events of this type, each in full; may be given again.",
+)
+def show(recording: str | None, form: str, types: tuple[str, ...]) -> int:
+    """Show what a recording says: by default the last. Needs no privilege."""
+    from proctor import show as showing
+
+    return showing.show(recording, as_jsonl=form == "jsonl", types=frozenset(types))
+
+
+@proctor.command()
+@click.option("-p", "--pid", metavar="PID", type=click.IntRange(min=1), help="Only this process.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def doctor(pid: int | None, as_json: bool) -> int:
+    """Say what this kernel offers and, per process, what is seen, what is not, and why."""
+    from proctor import doctor as diagnosis
+
+    return diagnosis.main(pid, as_json)
+
+
+def main() -> NoReturn:
+    """The `proctor` program. No traceback reaches a user, unless PROCTOR_DEBUG is set."""
+    if not os.environ.get(DEBUG_VARIABLE):
+        sys.excepthook = _say_fault
+        threading.excepthook = lambda thrown: _say_fault(
+            thrown.exc_type, thrown.exc_value, thrown.exc_traceback
+        )
+    sys.exit(status_of(sys.argv[1:]))
+
+
+def status_of(arguments: list[str]) -> int:
+    """Carry out a command line; its exit status. Errors are said on standard error."""
+    try:
+        status = proctor.main(arguments, prog_name="proctor", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return USAGE_STATUS
+    except click.UsageError as error:
+        _say(_usage_text(error))
+        return USAGE_STATUS
+    except click.ClickException as error:
+        _say(error.format_message())
+        return error.exit_code
+    except ProctorError as error:
+        _say(str(error))
+        return error.exit_status
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED_STATUS
+    return status if isinstance(status, int) else 0
+
+
+def _usage_text(error: click.UsageError) -> str:
+    message = error.format_message().rstrip(".")
+    path = error.ctx.command_path if error.ctx is not None else "proctor"
+    return f"{message[:1].lower()}{message[1:]}; see `{path} --help`"
+
+
+def _say(text: str) -> None:
+    """One line on standard error; its absence is no reason to fail."""
+    from proctor.views.clean import clean_line
+
+    try:
+        print(f"proctor: {clean_line(text)}", file=sys.stderr, flush=True)
+    except OSError:
+        pass
+
+
+def _say_fault(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """For sys.excepthook: a fault of ours, in one line."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    where = "?"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        where = f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} in {code.co_name}"
+        trace = trace.tb_next
+    _say(
+        f"fault at {where}: {kind.__name__}: {error}; "
+        f"please report it with what `{DEBUG_VARIABLE}=1` shows"
+    )

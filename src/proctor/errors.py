@@ -1,0 +1,15 @@
+"""The error that users see.
+
+Its text is one line as docs/events.md has it: the thing and its name first, the
+cause last, then what to do.
+"""
+
+from __future__ import annotations
+
+
+class ProctorError(Exception):
+    """Something is wrong that is no fault in Proctor."""
+
+    def __init__(self, message: str, *, exit_status: int = 1) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status

@@ -1,0 +1,94 @@
+"""`proctor show`: a recording's events as text or JSON lines."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from proctor.api import Recording
+from proctor.errors import ProctorError
+from proctor.events import Event, Summary
+
+BROKEN_PIPE_STATUS: Final = 141
+"""What a shell says of a program that SIGPIPE ended."""
+
+
+def show(path: str | None, *, as_jsonl: bool, types: frozenset[str]) -> int:
+    """Print the recording (None: the last) and return the exit status.
+
+    `types`: only these, and the summary, which ends every output. ProctorError
+    where the recording cannot be read or standard output not be written.
+    """
+    with Recording(_last() if path is None else Path(path)) as recording:
+        events = _chosen(recording, types)
+        if as_jsonl:
+            return _show_json_lines(events)
+        return _show_text(events, whole=bool(types))
+
+
+def _chosen(recording: Recording, types: frozenset[str]) -> Iterator[Event]:
+    for event in recording:
+        if not types or event.type in types or isinstance(event, Summary):
+            yield event
+
+
+def _show_json_lines(events: Iterator[Event]) -> int:
+    from proctor.sinks.json_lines import JsonLines
+
+    try:
+        sink = JsonLines.open("-")
+    except OSError as error:
+        raise ProctorError(f"standard output: {_cause(error)}") from None
+    for event in events:
+        sink.feed(event)
+        if sink.closed:
+            return BROKEN_PIPE_STATUS
+        if sink.lost_events:  # the recording stays: no use in going on
+            raise ProctorError(f"standard output: {sink.cause}; free some space")
+    sink.close()
+    return 0
+
+
+def _show_text(events: Iterator[Event], *, whole: bool) -> int:
+    """Without types the summary; with types their lines, texts in full."""
+    from proctor.views.report import Report
+
+    if sys.stdout is None:
+        raise ProctorError("standard output: is closed")
+    report = Report(sys.stdout, live=whole, full=whole, summary=not whole)
+    for event in events:
+        report.feed(event)
+        if report.broken is not None:
+            break
+    report.close()
+    return 0 if report.broken is None else _give_up_output(report.broken)
+
+
+def _give_up_output(error: OSError) -> int:
+    """What is left in the buffer would fail again when Python ends: it goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    if error.errno == errno.EPIPE:
+        return BROKEN_PIPE_STATUS
+    raise ProctorError(f"standard output: {_cause(error)}")
+
+
+def _last() -> Path:
+    from proctor.privilege import caller_identity
+    from proctor.records.recording import RecordingError
+    from proctor.records.shelf import last_recording, shelf_folder
+
+    home = Path(caller_identity(os.environ).home)
+    try:
+        return last_recording(shelf_folder(os.environ, home))
+    except RecordingError as error:
+        raise ProctorError(str(error)) from None
+
+
+def _cause(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
