@@ -250,7 +250,7 @@ def _cut(line: Line) -> Line:
     if left_out <= 0:
         return line
     end = TEXT_MAX // 4
-    text = f"{line.text[: TEXT_MAX - end]} [… {left_out:,} characters …] {line.text[-end:]}"
+    text = f"{line.text[: TEXT_MAX - end]} [... {left_out:,} characters ...] {line.text[-end:]}"
     return line._replace(text=text)
 
 

@@ -72,7 +72,7 @@ class LiveView:
 
         head = Text().append(rfc3339(event.time_ns)[self._time], "proctor.quiet")
         who = name_of(event.process)
-        head.append(f" {_padded(who, self._who_columns)} ", "proctor.who")
+        head.append(f" {_padded(who, self._who_columns, self._glyphs.more)} ", "proctor.who")
         head.append(f"{kind:<8} ", "proctor.heading")
         return head
 
@@ -80,7 +80,7 @@ class LiveView:
         if self._full:
             self._console.print(text)
         else:
-            self._console.print(text, no_wrap=True, overflow="ellipsis")
+            self._console.print(text, no_wrap=True, overflow=self._glyphs.overflow)
 
     def _dns_texts(self, event: DnsEvent) -> tuple[str, str]:
         if event.event == "query":
@@ -264,8 +264,8 @@ def summary_texts(event: Summary) -> tuple[str, str]:
     return f"{counts}; lost: {lost}", "proctor.bad"
 
 
-def _padded(text: str, columns: int) -> str:
+def _padded(text: str, columns: int, more: str) -> str:
     from rich.cells import set_cell_size
 
-    short = shorten(text, columns)
+    short = shorten(text, columns, more)
     return set_cell_size(short, columns)

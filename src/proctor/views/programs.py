@@ -101,7 +101,7 @@ class _Planter:
             shorten(clean_line(command_text(command)), room, self._glyphs.more)
             for command in program.commands
         ]
-        label = Text(no_wrap=True, overflow="ellipsis").append(
+        label = Text(no_wrap=True, overflow=self._glyphs.overflow).append(
             f"\n{self._glyphs.sent} ".join(texts)
         )
         ended = program.exit_ns is not None
@@ -129,7 +129,7 @@ def _parents(programs: list[Program]) -> list[tuple[Program, Program | None]]:
         older = [
             each
             for each in by_pid.get(program.process.ppid or 0, [])
-            if each is not program and each.process.start_time_ns <= began
+            if each.process.start_time_ns < began
         ]
         parent = max(older, key=lambda each: each.process.start_time_ns, default=None)
         result.append((program, parent))

@@ -100,7 +100,7 @@ class _SummaryView:
                 name,
                 justify="right" if right else "left",
                 no_wrap=True,
-                overflow="ellipsis",
+                overflow=self._glyphs.overflow,
                 ratio=None,
             )
         return table
@@ -135,7 +135,9 @@ class _SummaryView:
     def _model_name(self, provider: str, model: str) -> Text:
         from rich.text import Text
 
-        name = Text().append(shorten(clean_line(model), self._width // 2), "proctor.model")
+        name = Text().append(
+            shorten(clean_line(model), self._width // 2, self._glyphs.more), "proctor.model"
+        )
         name.append(f"  {clean_line(provider)}", "proctor.quiet")
         return name
 
@@ -189,7 +191,7 @@ class _SummaryView:
             table.add_row(
                 clean_line(comm) + times,
                 clean_line(library) or "none",
-                _styled(state, style),
+                _styled(clean_line(state), style),
                 size(sums[1]),
                 size(sums[2]),
             )

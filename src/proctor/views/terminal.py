@@ -9,13 +9,15 @@ from __future__ import annotations
 import errno
 import io
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+import re
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TextIO, cast
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, OverflowMethod
 
 PLAIN_WIDTH: Final = 100
 WIDTH_MIN: Final = 40
+_TRAILING_BLANKS: Final = re.compile(" +$", re.MULTILINE)
 
 STYLES: Final = {
     "proctor.title": "bold cyan",
@@ -46,10 +48,12 @@ class Glyphs(NamedTuple):
     more: str
     times: str
     rule: str
+    overflow: OverflowMethod
+    """How Rich cuts a line: its ellipsis is not ASCII."""
 
 
-_UNICODE: Final = Glyphs("→", "←", "⚙", "✗", "✓", "·", "…", "\u00d7", "─")
-_ASCII: Final = Glyphs("->", "<-", "*", "!", "+", "|", "...", "x", "-")
+_UNICODE: Final = Glyphs("→", "←", "⚙", "✗", "✓", "·", "…", "\u00d7", "─", "ellipsis")
+_ASCII: Final = Glyphs("->", "<-", "*", "!", "+", "|", "...", "x", "-", "crop")
 
 
 def glyphs(console: Console) -> Glyphs:
@@ -61,6 +65,20 @@ def wants_colour(stream: TextIO) -> bool:
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+class _Trimmed:
+    """A stream without the blanks that Rich fills lines with."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(_TRAILING_BLANKS.sub("", text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def make_console(stream: TextIO, *, width: int | None = None) -> Console:
@@ -79,7 +97,7 @@ def make_console(stream: TextIO, *, width: int | None = None) -> Console:
     if width is None and not stream.isatty() and not os.environ.get("COLUMNS"):
         width = PLAIN_WIDTH
     console = PipeConsole(
-        file=stream,
+        file=stream if coloured else cast("IO[str]", _Trimmed(stream)),
         force_terminal=coloured,
         color_system="auto" if coloured else None,
         no_color=not coloured,

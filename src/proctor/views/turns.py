@@ -64,7 +64,7 @@ def _messages(turn: Turn, glyphs: Glyphs) -> Table:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column(width=_ROLE_COLUMNS, no_wrap=True, overflow="ellipsis")
+    table.add_column(width=_ROLE_COLUMNS, no_wrap=True, overflow=glyphs.overflow)
     table.add_column(overflow="fold")
     if turn.lines_left_out:
         text = f"{glyphs.more} {plural(turn.lines_left_out, 'earlier part')}"

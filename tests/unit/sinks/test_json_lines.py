@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.events import Call, DnsEvent, Event, ProcessEvent, Process, rfc3339
+from proctor.events import Call, DnsEvent, Event, Process, ProcessEvent, rfc3339
 from proctor.sinks.json_lines import JsonLines, encode_line
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=20)

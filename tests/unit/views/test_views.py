@@ -1,0 +1,402 @@
+"""Live lines and the summary, as a terminal would get them."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+from rich.theme import Theme
+
+from proctor.events import (
+    Call,
+    ConnectionEvent,
+    Coverage,
+    Event,
+    Json,
+    Process,
+    ProcessEvent,
+    Request,
+    Response,
+    Summary,
+)
+from proctor.views.digest import Digest
+from proctor.views.live import LiveView
+from proctor.views.report import Report
+from proctor.views.summary import print_summary
+from proctor.views.terminal import STYLES, make_console
+
+COLOUR_ONLY = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def console(width: int, *, colour: bool = False) -> Console:
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        theme=Theme(STYLES),
+        highlight=False,
+        markup=False,
+        emoji=False,
+        force_terminal=colour,
+        color_system="truecolor" if colour else None,
+    )
+
+
+def printed(out: Console) -> str:
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def live(events: list[Event], width: int = 100, *, full: bool = False) -> str:
+    out = console(width)
+    view = LiveView(out, full=full)
+    for event in events:
+        view.feed(event)
+    return printed(out)
+
+
+def summary(events: list[Event], width: int = 100, recording: str | None = None) -> str:
+    out = console(width)
+    digest = Digest()
+    for event in events:
+        digest.feed(event)
+    digest.close()
+    print_summary(out, digest, recording=recording)
+    return printed(out)
+
+
+def test_live_lines_tell_the_run(good_events: list[Event]) -> None:
+    text = live(good_events, 110)
+    for line in (
+        "11:06:40.124 python3[4711]    exec     python3 agent.py --task report",
+        "11:06:40.763 python3[4711]    dns      api.openai.com A → 104.18.6.192",
+        "11:06:40.773 python3[4711]    connect  api.openai.com (104.18.6.192:443), 11 ms",
+        "             → tool: written: 58 bytes",
+        "             ← I'll look at the machine first.",
+        '             ⚙ run_shell {"command": "uname -sr"}',
+        "             → tool: Linux 6.12.9",
+    ):
+        assert line in text.splitlines()
+    assert "openai gpt-5-mini" in text
+    assert "849 ms · first chunk 143 ms · 508 tokens in · 256 cached · 38 out" in text
+    assert text.count("Which kernel is this") == 1
+
+
+def test_live_lines_of_what_went_wrong(bad_events: list[Event]) -> None:
+    text = live(bad_events, 160)
+    assert "✗ INCOMPLETE response, 4.10 kB missing: the kernel's ring was full" in text
+    assert "✗ INCOMPLETE request: the connection was older than the watch" in text
+    assert "✗ error: rate_limit_error: slow ␛[5m down" in text
+    assert "429" in text
+    assert "no answer" in text
+    assert "ECONNREFUSED" in text
+    assert "killed by SIGKILL" in text
+    assert "lost: ring_full 12, not_held 1" in text
+
+
+def test_full_lines_leave_nothing_out(bad_events: list[Event]) -> None:
+    question = "東京の天気はどうですか。" * 30
+    text = live(bad_events, 60, full=True)
+    assert question in re.sub(r"\s", "", text)
+
+
+def test_summary_tells_the_whole_conversation_in_order(good_events: list[Event]) -> None:
+    text = summary(good_events, 100, "/tmp/a b.rec")
+    told = [
+        "4.20 s · 3 calls · 6 programs · 1 host",
+        "system     You are a careful assistant",
+        "user       Which kernel is this",
+        "assistant  I'll look at the machine first.",
+        '⚙ run_shell {"command": "uname -sr"}',
+        "tool       Linux 6.12.9",
+        "assistant  Now I write that down.",
+        "tool       written: 58 bytes",
+        "assistant  Done: report.md says",
+        "gpt-5-mini  openai      3      1,524     512  114       143 ms  849 ms   886 ms",
+        "python3 agent.py --task report  exit 0  4.20 s",
+        "→ uname -sr  exit 0  20 ms",
+        "    ├── df -h /  exit 0",
+        "    └── tail -n 1  exit 0",
+        "api.openai.com  104.18.6.192:443       1  9.41 kB   48.2 kB",
+        "python3  libssl.so.3  seen     51.0 kB     57.6 kB",
+        "✓ nothing",
+        "Recording  '/tmp/a b.rec'",
+        "proctor show '/tmp/a b.rec' --format jsonl",
+    ]
+    positions = [text.find(each) for each in told]
+    assert -1 not in positions, told[positions.index(-1)] + "\n" + text
+    assert positions == sorted(positions)
+
+
+def test_summary_says_what_was_lost_and_why(bad_events: list[Event]) -> None:
+    text = summary(bad_events)
+    assert re.search(r"12 +ring_full +the kernel's ring was full", text)
+    assert "nothing" not in text.split("Lost")[1]
+    assert "2 calls INCOMPLETE" in text
+    assert "1 call failed" in text
+    assert "tokens of 1 call are not known" in text
+    assert "sleep [100]" in text
+    assert "not understood yet; none <U+202E>yet" in text
+
+
+def test_a_run_without_its_end_is_not_said_to_have_lost_nothing(good_events: list[Event]) -> None:
+    text = summary(good_events[:-1])
+    assert "nothing" not in text.split("Lost")[1]
+    assert "not known" in text
+
+
+@pytest.mark.parametrize("width", [60, 61, 79, 80, 89, 90, 120, 200])
+def test_no_line_is_wider_than_the_terminal(
+    width: int, good_events: list[Event], bad_events: list[Event]
+) -> None:
+    for events in (good_events, bad_events):
+        for text in (live(events, width), live(events, width, full=True), summary(events, width)):
+            assert max(map(cell_len, text.splitlines())) <= width
+
+
+def test_strangers_text_sends_nothing_to_the_terminal(bad_events: list[Event]) -> None:
+    out = console(100, colour=True)
+    report = [LiveView(out), LiveView(out, full=True)]
+    digest = Digest()
+    for event in bad_events:
+        digest.feed(event)
+        for view in report:
+            view.feed(event)
+    digest.close()
+    print_summary(out, digest, recording="/tmp/\x1b[2J")
+    text = COLOUR_ONLY.sub("", printed(out))
+    assert "\x1b[" in printed(out)
+    assert not re.search(
+        "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text
+    )
+    assert "[31m" in text  # the harmless rest of the attempt is shown
+
+
+def strange_everywhere(text: str) -> list[Event]:
+    """Every text field of every event is the given one."""
+    who = Process(1, 1, 0, text, text, [text], text, 0, text, text, text)
+    message: Json = {
+        "role": text,
+        "parts": [
+            {"type": kind, "content": text, "name": text, "arguments": text, "response": text}
+            for kind in ("text", "reasoning", "tool_call", "tool_call_response", "blob", text)
+        ],
+    }
+    call = Call(
+        time_ns=1,
+        process=who,
+        id=text,
+        provider=text,
+        operation=text,
+        endpoint=text,
+        request=Request(text, [message], message["parts"]),
+        response=Response(200, text, text, [text], [message], {"type": text, "message": text}),
+    )
+    return [
+        ProcessEvent(time_ns=1, process=who, event="exec", argv=[text, text]),
+        ConnectionEvent(
+            time_ns=1, process=who, event="close", id=1, remote=text, server_name=text, error=text
+        ),
+        call,
+        Coverage(time_ns=1, process=who, library=text, state=text, reason=text, advice=text),
+        Summary(time_ns=1, counts={text: 1}, lost={text: 1}, still_running=[{"comm": text}]),
+    ]
+
+
+@pytest.mark.parametrize("evil", ["\x1b]52;c;aGk=\x07", "\x9b2J", "a\rb", "\u202ex", "\x08" * 9])
+def test_every_field_is_cleaned(evil: str) -> None:
+    events = strange_everywhere(evil)
+    text = live(events, 200) + live(events, 200, full=True) + summary(events, 120, evil)
+    assert not set(text) & set("\x1b\x07\x9b\r\u202e\x08")
+
+
+def big_run() -> list[Event]:
+    events: list[Event] = []
+    for number in range(500):
+        who = Process(number + 10, number, 1, comm="git", argv=["git", "status", str(number)])
+        events.append(ProcessEvent(time_ns=number, process=who, event="exec"))
+        name = f"host{number}.example"
+        events.append(
+            ConnectionEvent(
+                time_ns=number,
+                process=who,
+                event="close",
+                id=number,
+                server_name=name,
+                bytes_sent=1,
+            )
+        )
+        message = {"role": "user", "parts": [{"type": "text", "content": f"{number} " * 5000}]}
+        events.append(
+            Call(
+                time_ns=number,
+                process=who,
+                id=str(number),
+                provider="openai",
+                operation="chat",
+                endpoint="POST /",
+                request=Request(f"model-{number}", [message]),
+            )
+        )
+    return [*events, Summary(time_ns=500)]
+
+
+def test_a_big_run_has_a_short_summary() -> None:
+    text = summary(big_run())
+    assert len(text.splitlines()) < 400
+    assert "… 488 calls between" in text
+    assert "… and 490 models more" in text
+    assert "… and 488 hosts more" in text
+    assert "… and 476 more: git \u00d7476" in text
+
+
+def test_the_digest_forgets_what_it_will_not_show() -> None:
+    digest = Digest()
+    for event in big_run():
+        digest.feed(event)
+    kept = [*digest.turns_first, *digest.turns_last]
+    assert len(kept) == 12
+    assert all(not turn.call.request.messages for turn in kept)
+    assert sum(len(line.text) for turn in kept for line in turn.sent) < 12 * 2000
+
+
+def test_the_digest_changes_no_event(good_events: list[Event]) -> None:
+    before = [repr(event) for event in good_events]
+    summary(good_events)
+    live(good_events)
+    assert [repr(event) for event in good_events] == before
+
+
+def test_reused_pids_and_endless_ancestry_make_a_tree() -> None:
+    own_parent = Process(5, 1, 5, comm="loop", argv=["loop"])
+    one, two = (
+        Process(6, 1, 7, comm="one", argv=["one"]),
+        Process(7, 1, 6, comm="two", argv=["two"]),
+    )
+    events: list[Event] = [
+        ProcessEvent(time_ns=1, process=each, event="exec") for each in (own_parent, one, two)
+    ]
+    text = summary([*events, Summary(time_ns=2)])
+    assert all(name in text for name in ("loop", "one", "two"))
+
+
+def test_plain_where_no_terminal_is(good_events: list[Event]) -> None:
+    stream = io.StringIO()
+    report = Report(stream, live=True)
+    for event in good_events:
+        report.feed(event)
+    report.close()
+    assert "\x1b" not in stream.getvalue()
+    assert " \n" not in stream.getvalue()
+    assert "Conversation" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+    ],
+)
+def test_colours_only_where_they_are_wanted(
+    variables: dict[str, str],
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    good_events: list[Event],
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stream = Terminal()
+    report = Report(stream, live=True)
+    for event in good_events:
+        report.feed(event)
+    report.close()
+    assert ("\x1b[" in stream.getvalue()) is coloured
+
+
+def test_a_terminal_without_utf8_gets_ascii_signs(good_events: list[Event]) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    report = Report(stream, live=True)
+    for event in good_events:
+        report.feed(event)
+    report.close()
+    stream.flush()
+    text = raw.getvalue().decode("ascii")
+    assert "-> user: Which kernel" in text
+    assert "\\u" not in text
+
+
+class Broken(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_reader_that_goes_away_is_no_error(good_events: list[Event]) -> None:
+    report = Report(Broken(), live=True)
+    for event in good_events:
+        report.feed(event)
+    report.close()
+    assert isinstance(report.broken, BrokenPipeError)
+
+
+def test_no_terminal_narrower_than_forty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "3")
+    assert make_console(io.StringIO()).width == 40
+
+
+PRELOAD = """
+import importlib.util, io, sys
+from proctor import views
+from proctor.events import Event
+spec = importlib.util.spec_from_file_location("conftest", sys.argv[1])
+samples = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(samples)
+views.preload()
+from proctor.views.report import Report
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+before = set(sys.modules)
+for stream in (io.StringIO(), Terminal()):
+    for full in (False, True):
+        report = Report(stream, live=True, full=full, recording="/tmp/x")
+        for event in [*samples.agent_run(), *samples.bad_run()]:
+            report.feed(event)
+        report.close()
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_after_preload_printing_imports_nothing(request: pytest.FixtureRequest) -> None:
+    conftest = request.config.rootpath / "tests" / "unit" / "conftest.py"
+    done = subprocess.run(
+        [sys.executable, "-c", PRELOAD, str(conftest)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path), "TERM": "xterm-256color"},
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_usage_of_one_call_is_not_counted_for_another(good_events: list[Event]) -> None:
+    calls: list[Any] = [event for event in good_events if isinstance(event, Call)]
+    text = summary([calls[0], replace(calls[1], usage=None), Summary(time_ns=1)])
+    assert "412" in text
+    assert "tokens of 1 call are not known" in text
