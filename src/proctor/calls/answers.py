@@ -1,0 +1,79 @@
+"""What the answer of a call says, whichever form it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from proctor.calls.dialect import Answer, Dialect
+from proctor.calls.dialects import dialect_answered
+from proctor.calls.errors import refused
+from proctor.calls.json_text import parse_cut_object, parse_object
+from proctor.calls.open_call import OpenCall
+from proctor.events import MissingPart
+from proctor.messages.server_sent_events import Event, EventParser
+
+STREAM_END = b"[DONE]"
+EVENT_STARTS = (b"data:", b"event:", b": ")
+
+
+class ReadAnswer(NamedTuple):
+    dialect: Dialect
+    answer: Answer
+    streamed: bool
+    gaps: list[MissingPart]
+    """Found while reading, beside those of the transport."""
+
+
+def read_answer(call: OpenCall) -> ReadAnswer | None:
+    """Read what came; None where the call's dialect is not known even so."""
+    events = [Event(each.event, each.data) for each in (*call.events, *call.last_events)]
+    text = call.response.bytes()
+    if not events and text.startswith(EVENT_STARTS):
+        # An event stream under another media type.
+        parser = EventParser(len(text))
+        events = [*parser.feed(text), *parser.close()]
+    if events:
+        return _read_stream(call, events)
+    return _read_whole(call, text)
+
+
+def _read_stream(call: OpenCall, events: Iterable[Event]) -> ReadAnswer | None:
+    dialect, stream = call.dialect, None
+    gaps: list[MissingPart] = []
+    done = False
+    for event in events:
+        if event.data == STREAM_END:
+            done = True
+            continue
+        body = parse_object(event.data)
+        if body is None:
+            gaps.append(MissingPart("response", len(event.data), "malformed"))
+            continue
+        if dialect is None:
+            dialect = dialect_answered(body)
+        if stream is None and dialect:
+            stream = dialect.stream()
+        if stream:
+            stream.feed(event.name, body)
+    if dialect is None:
+        return None
+    answer = stream.answer() if stream else Answer(finished=False)
+    if not (done or answer.finished or call.response.cut):
+        gaps.append(MissingPart("response", None, "closed_early"))
+    return ReadAnswer(dialect, answer, True, gaps)
+
+
+def _read_whole(call: OpenCall, text: bytes) -> ReadAnswer | None:
+    cut = call.response.cut
+    body = parse_cut_object(text) if cut else parse_object(text)
+    dialect = call.dialect or (dialect_answered(body) if body else None)
+    if dialect is None:
+        return None
+    gaps: list[MissingPart] = []
+    answer = dialect.answer(body) if body else Answer()
+    if call.status is not None and call.status >= 400:
+        answer.error = refused(body, text)
+    elif body is None and call.status is not None and call.status < 300 and not cut:
+        gaps.append(MissingPart("response", len(text), "malformed"))
+    return ReadAnswer(dialect, answer, False, gaps)

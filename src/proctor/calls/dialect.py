@@ -1,0 +1,70 @@
+"""What a dialect is: how one API of model providers says a call.
+
+A dialect reads objects of any shape and raises nothing: what it does not find
+is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from proctor.events import Json, Request, Usage
+
+
+@dataclass(slots=True)
+class Question:
+    """What a request says."""
+
+    request: Request
+    tool_results: list[Json] = field(default_factory=list)
+    """New in this request."""
+    streamed: bool = False
+    """Whether a streamed answer was asked for."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What an answer says, or as much of it as came."""
+
+    id: str | None = None
+    model: str | None = None
+    finish_reasons: list[str] | None = None
+    messages: list[Json] = field(default_factory=list)
+    error: Json | None = None
+    usage: Usage | None = None
+    finished: bool = True
+    """Whether a stream came to the end that the API says it has."""
+
+
+class Stream(Protocol):
+    """One streamed answer, put together event by event."""
+
+    def feed(self, event: str, body: Json) -> None: ...
+
+    def answer(self) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One row of the table in `dialects.py`."""
+
+    name: str
+    provider: str
+    """What is told for a host that is not known."""
+    operation: str
+    path_end: str
+    """How the paths of this API end."""
+    asks: Callable[[Json], bool]
+    """Whether a body has the shape of this API's requests."""
+    answers: Callable[[Json], bool]
+    """Whether a body, or a stream's event, has the shape of its answers."""
+    question: Callable[[Json], Question]
+    answer: Callable[[Json], Answer]
+    stream: Callable[[], Stream]
+
+
+def rest(body: Json, taken: frozenset[str]) -> Json:
+    """A request's parameters: all that is not told elsewhere."""
+    return {key: value for key, value in body.items() if key not in taken}
