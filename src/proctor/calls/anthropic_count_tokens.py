@@ -24,9 +24,6 @@ def answer(body: Json) -> Answer:
 
 DIALECT = replace(
     anthropic_messages.DIALECT,
-    name="anthropic_count_tokens",
-    operation="count_tokens",
-    path_end="/messages/count_tokens",
     answers=answers,
     answer=answer,
 )

@@ -200,10 +200,7 @@ def _source(modality: str, source: Json, block: Json) -> Json:
 
 
 DIALECT = Dialect(
-    name="anthropic_messages",
     provider="anthropic",
-    operation="chat",
-    path_end="/messages",
     asks=asks,
     answers=answers,
     question=question,

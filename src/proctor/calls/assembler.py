@@ -11,8 +11,8 @@ from typing import Protocol
 
 from proctor.calls import parts
 from proctor.calls.answers import ReadAnswer, read_answer
+from proctor.calls.dialects import operation_of
 from proctor.calls.open_call import OpenCall
-from proctor.calls.providers import provider_at
 from proctor.events import Call, CallConnection, Process, Response
 from proctor.messages.types import (
     Data,
@@ -26,6 +26,7 @@ from proctor.messages.types import (
     Side,
     Unsupported,
 )
+from proctor.providers import provider_at
 
 
 class Surroundings(Protocol):
@@ -95,7 +96,7 @@ class Calls:
             process=process,
             id=f"{call.exchange.tls}-{call.exchange.number}",
             provider=provider_at(host or "") or read.dialect.provider,
-            operation=read.dialect.operation,
+            operation=operation_of(read.dialect),
             endpoint=f"{call.method} {call.path}".strip(),
             host=host,
             streamed=read.streamed or (call.status is None and call.question.streamed),

@@ -48,14 +48,10 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One row of the table in `dialects.py`."""
+    """What a module that reads an API offers under the name `DIALECT`."""
 
-    name: str
     provider: str
     """What is told for a host that is not known."""
-    operation: str
-    path_end: str
-    """How the paths of this API end."""
     asks: Callable[[Json], bool]
     """Whether a body has the shape of this API's requests."""
     answers: Callable[[Json], bool]

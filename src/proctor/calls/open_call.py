@@ -9,7 +9,6 @@ from urllib.parse import unquote
 from proctor.calls.dialect import Dialect, Question
 from proctor.calls.dialects import dialect_asked
 from proctor.calls.json_text import parse_cut_object, parse_object
-from proctor.calls.providers import provider_at
 from proctor.events import MissingPart, Request
 from proctor.messages.types import (
     Data,
@@ -20,6 +19,7 @@ from proctor.messages.types import (
     ServerSentEvent,
     Side,
 )
+from proctor.providers import provider_at
 
 ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*")
 DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")

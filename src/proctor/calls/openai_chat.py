@@ -268,10 +268,7 @@ def _tool_call(item: Json) -> Json:
 
 
 DIALECT = Dialect(
-    name="openai_chat",
     provider="openai",
-    operation="chat",
-    path_end="/chat/completions",
     asks=asks,
     answers=answers,
     question=question,

@@ -82,10 +82,7 @@ def answer(body: Json) -> Answer:
 
 
 DIALECT = Dialect(
-    name="openai_completions",
     provider="openai",
-    operation="text_completion",
-    path_end="/completions",
     asks=asks,
     answers=answers,
     question=question,

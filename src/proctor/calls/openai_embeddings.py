@@ -38,10 +38,7 @@ def answer(body: Json) -> Answer:
 
 
 DIALECT = Dialect(
-    name="openai_embeddings",
     provider="openai",
-    operation="embeddings",
-    path_end="/embeddings",
     asks=asks,
     answers=answers,
     question=question,

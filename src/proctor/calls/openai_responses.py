@@ -234,10 +234,7 @@ def _content(item: Json) -> Json:
 
 
 DIALECT = Dialect(
-    name="openai_responses",
     provider="openai",
-    operation="chat",
-    path_end="/responses",
     asks=asks,
     answers=answers,
     question=question,
