@@ -104,6 +104,8 @@ def part_line(role: str, part: Any) -> Line:
             return Line(role, "text", text_of(part.get("content")))
         case "reasoning":
             return Line(role, "reasoning", text_of(part.get("content")))
+        case "refusal":
+            return Line(role, "text", f"[refusal] {text_of(part.get('content'))}")
         case "tool_call":
             return Line(role, "tool_call", tool_call_text(part))
         case "tool_call_response":
@@ -137,6 +139,9 @@ def _is_text_part(item: Any) -> bool:
 
 
 def _attachment(kind: str, part: Json) -> str:
+    if kind not in ("blob", "uri", "file"):
+        rest = {name: value for name, value in part.items() if name != "type"}
+        return f"[{kind}] {_compact(rest)}" if rest else f"[{kind}]"
     what = part.get("mime_type") or part.get("modality") or kind
     where = part.get("uri") or part.get("file_id")
     if where is not None:

@@ -98,6 +98,10 @@ def test_parts_of_every_kind_have_a_text() -> None:
     uri = {"type": "uri", "modality": "image", "uri": "https://a.example/b.png"}
     assert part_line("user", uri).text == "[image: https://a.example/b.png]"
     assert part_line("user", {"type": "new"}).text == "[new]"
+    native = {"type": "web_search_call", "status": "done"}
+    assert part_line("assistant", native).text == '[web_search_call] {"status": "done"}'
+    refusal = {"type": "refusal", "content": "I can't."}
+    assert part_line("assistant", refusal).text == "[refusal] I can't."
     assert part_line("user", "no part").text == "no part"
     call_part = {"type": "tool_call", "name": "f", "arguments": {"a": "東"}}
     assert part_line("assistant", call_part).text == 'f {"a": "東"}'

@@ -1,0 +1,323 @@
+"""The command line as a user meets it: no privilege, no kernel programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proctor import __version__, cli
+from proctor.errors import ProctorError
+from proctor.options import RunOptions, WatchOptions
+
+
+@pytest.fixture
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `run`, `watch` and `doctor` are called with; they return 42."""
+    given: list[Any] = []
+
+    def take(*arguments: Any) -> int:
+        given.extend(arguments)
+        return 42
+
+    for name in ("session", "doctor"):
+        module = types.ModuleType(f"proctor.{name}")
+        module.__dict__.update(run=take, watch=take, main=take)
+        monkeypatch.setitem(sys.modules, f"proctor.{name}", module)
+        monkeypatch.setattr(f"proctor.{name}", module, raising=False)
+    return given
+
+
+def test_run_hands_over_its_options(handed_over: list[Any]) -> None:
+    arguments = [
+        "run",
+        "-o",
+        "REC",
+        "--jsonl",
+        "-",
+        "--live",
+        "--follow",
+        "--as-root",
+        "-q",
+        "-vv",
+        "--",
+        "sh",
+        "-c",
+        "x",
+        "--live",
+    ]
+    assert cli.status_of(arguments) == 42
+    assert handed_over == [
+        RunOptions(
+            command=("sh", "-c", "x", "--live"),
+            output="REC",
+            jsonl="-",
+            live=True,
+            follow=True,
+            as_root=True,
+            quiet=True,
+            verbose=2,
+        )
+    ]
+
+
+def test_commands_need_no_dashes_and_keep_their_options(handed_over: list[Any]) -> None:
+    assert cli.status_of(["run", "--live", "ls", "-l", "--", "--help", "\udcff"]) == 42
+    assert handed_over[0].command == ("ls", "-l", "--", "--help", "\udcff")
+
+
+def test_watch_hands_over_its_options(handed_over: list[Any]) -> None:
+    arguments = [
+        "watch",
+        "-p",
+        "1",
+        "--pid",
+        "2",
+        "--cgroup",
+        "/a",
+        "--container",
+        "c",
+        "--exe",
+        "/b",
+        "--for",
+        "1.5",
+    ]
+    assert cli.status_of(arguments) == 42
+    wanted = WatchOptions(
+        pids=(1, 2), cgroups=("/a",), containers=("c",), exes=("/b",), seconds=1.5
+    )
+    assert handed_over == [wanted]
+
+
+def test_doctor_hands_over_its_options(handed_over: list[Any]) -> None:
+    assert cli.status_of(["doctor", "--pid", "7", "--json"]) == 42
+    assert handed_over == [7, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "missing argument 'COMMAND...'; see `proctor run --help`"),
+        (["run", "--foo", "ls"], "no such option '--foo'"),
+        (["shw"], "no such command 'shw'"),
+        (["watch", "--pid", "x"], "invalid value for '-p' / '--pid'"),
+        (["watch", "--pid", "0"], "invalid value for '-p' / '--pid'"),
+        (["watch", "--for", "nan"], "invalid value for '--for'"),
+        (["watch", "--for", "-1"], "invalid value for '--for'"),
+        (["show", "--type", "nonsense"], "invalid value for '--type'"),
+        (["show", "--format", "xml"], "invalid value for '--format'"),
+    ],
+)
+def test_wrong_usage_is_two_and_says_where_to_look(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.status_of(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("proctor: " + message)
+    assert "--help`" in said
+    assert said.count("\n") == 1
+
+
+def test_no_arguments_is_help_and_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.status_of([]) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["watch"], ["show"], ["doctor"]])
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.status_of([*command, "--help"]) == 0
+    assert "Usage: proctor" in capsys.readouterr().out
+
+
+def test_errors_are_one_clean_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise ProctorError("thing\x1b[2J: cause;\ndo this", exit_status=7)
+
+    monkeypatch.setattr("proctor.show.show", fail)
+    assert cli.status_of(["show"]) == 7
+    assert capsys.readouterr().err == "proctor: thing\u241b[2J: cause; do this\n"
+
+
+def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("proctor.show.show", interrupt)
+    assert cli.status_of(["show"]) == 130
+
+
+def test_version(proctor: Any) -> None:
+    done = proctor("--version")
+    assert (done.returncode, done.stdout) == (0, f"proctor {__version__}\n")
+
+
+def test_the_version_is_the_packages(request: pytest.FixtureRequest) -> None:
+    assert f'version = "{__version__}"' in (request.config.rootpath / "pyproject.toml").read_text()
+
+
+def test_a_fault_of_ours_is_one_line(proctor: Any, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import proctor.show\n"
+        "def show(*_, **__): raise TypeError('sour\\x1b milk')\n"
+        "proctor.show.show = show\n"
+    )
+    environment = {"PYTHONPATH": ":".join([str(tmp_path), *sys.path])}
+    done = proctor("show", env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("proctor: fault at sitecustomize.py:2 in show: TypeError: sour")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" in proctor("show", env={**environment, "PROCTOR_DEBUG": "1"}).stderr
+
+
+def test_show_json_lines(proctor: Any, recording: Path) -> None:
+    done = proctor("show", str(recording), "--format", "jsonl")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["type"] for line in lines] == ["process", "process", "summary"]
+    assert lines[0]["argv"] == ["true", "x\\xff"]
+    assert lines[0]["escaped"] == ["/process/argv/1", "/argv/1"]
+    assert lines[1]["exit_code"] == 3
+    assert lines[2]["lost"] == {}
+
+
+def test_show_one_type_ends_with_the_summary(proctor: Any, recording: Path) -> None:
+    done = proctor("show", str(recording), "--format", "jsonl", "--type", "call")
+    assert [json.loads(line)["type"] for line in done.stdout.splitlines()] == ["summary"]
+
+
+def test_show_text(proctor: Any, recording: Path) -> None:
+    done = proctor("show", str(recording))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "true 'x\\xff'  exit 3" in done.stdout
+    assert "✓ nothing" in done.stdout
+    typed = proctor("show", str(recording), "--type", "process")
+    assert [line.split()[2] for line in typed.stdout.splitlines()] == ["exec", "exit", "summary"]
+
+
+def test_show_a_cut_recording_says_so(proctor: Any, recording: Path) -> None:
+    os.truncate(recording, recording.stat().st_size - 1)
+    done = proctor("show", str(recording), "--format", "jsonl")
+    assert done.returncode == 0
+    assert json.loads(done.stdout.splitlines()[-1])["lost"] == {"recording_cut": 1}
+    assert "recording_cut" in proctor("show", str(recording)).stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b"", "is empty"),
+        (b"\x7fELF" * 100, "is not a recording"),
+        (b"PROC", "cut inside its header: nothing can be read"),
+    ],
+)
+def test_show_what_is_no_recording(
+    content: bytes | None, message: str, proctor: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    done = proctor("show", str(path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"proctor: {path}: {message}\n"
+
+
+def test_show_the_last_recording(proctor: Any, recording: Path, tmp_path: Path) -> None:
+    environment = {
+        "PYTHONPATH": ":".join(sys.path),
+        "HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+    shelf = tmp_path / "state" / "proctor" / "recordings"
+    shelf.mkdir(parents=True)
+    assert proctor("show", env=environment).stderr.startswith(
+        f"proctor: {shelf}: holds no recording yet; "
+    )
+    (shelf / "20260101T000000.000000Z-old.rec").write_bytes(b"")
+    recording.rename(shelf / "20270101T000000.000000Z-new.rec")
+    assert "exit 3" in proctor("show", env=environment).stdout
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl"])
+def test_show_to_a_reader_that_went_away_is_quiet(form: str, proctor: Any, recording: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = proctor("show", str(recording), "--format", form, stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl"])
+def test_show_to_a_full_disk_is_one_line(form: str, proctor: Any, recording: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = proctor("show", str(recording), "--format", form, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.startswith("proctor: standard output: no space left on device")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl"])
+def test_show_to_a_closed_output_is_one_line(form: str, proctor: Any, recording: Path) -> None:
+    done = proctor("show", str(recording), "--format", form, preexec_fn=lambda: os.close(1))
+    assert done.returncode == 1
+    assert done.stderr.startswith("proctor: standard output: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_show_interrupted_says_nothing(recording: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # opening it waits for a writer, so that the signal comes in the midst
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, "show", str(pipe)],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=30)
+    assert (child.returncode, said.strip()) == (130, b"")
+
+
+INTERRUPTED = """
+import sys
+from proctor import cli, show, pipeline
+import proctor.records.recording as recording
+def waits(path):
+    print("ready", flush=True)
+    open(path).read()
+recording.open_recording = waits
+cli.main()
+"""
+
+
+def test_completion_is_click_s(proctor: Any) -> None:
+    environment = {"PYTHONPATH": ":".join(sys.path), "_PROCTOR_COMPLETE": "bash_source"}
+    done = proctor(env=environment)
+    assert done.returncode == 0
+    assert "_proctor_completion" in done.stdout
+
+
+HEAVY = ("rich", "jiter", "httptools", "dnslib", "capstone", "xxhash", "zstandard", "brotli")
+
+
+def test_starting_imports_nothing_heavy() -> None:
+    script = "import sys, proctor.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not set(done.stdout.split()) & {*HEAVY, "subprocess", "asyncio", "proctor.pipeline"}
