@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -94,6 +95,8 @@ def main() -> int:
     options = parser.parse_args(arguments[:split])
     command = shlex.join(arguments[split + 1 :]) or TESTS
     try:
+        if platform.machine() != "x86_64":
+            raise KernelError("the guest runs this machine's own programs: x86_64 only, so far")
         kernel = fetch_kernel(options.kernel, CACHE)
         return run_guest(kernel, command, options.timeout)
     except KernelError as error:
