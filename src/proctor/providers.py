@@ -1,7 +1,7 @@
-"""Model providers: known hosts, and request paths with what they mean.
+"""Model providers: who answers at which host, and what a request's path means.
 
 The one table for all rooms: the keeper admits connections by it, `calls`
-names provider, operation and dialect by it. A new dialect is one row here.
+names provider, operation and dialect by it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-HOSTS: Final[dict[str, str]] = {
+PROVIDERS: Final[dict[str, str]] = {
     "api.openai.com": "openai",
     "chatgpt.com": "openai",
+    "openai.azure.com": "azure.ai.openai",
+    "cognitiveservices.azure.com": "azure.ai.openai",
+    "services.ai.azure.com": "azure.ai.openai",
+    "models.ai.azure.com": "azure.ai.inference",
+    "models.inference.ai.azure.com": "azure.ai.inference",
     "api.anthropic.com": "anthropic",
-    "api.mistral.ai": "mistral_ai",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
     "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "codestral.mistral.ai": "mistral_ai",
     "api.deepseek.com": "deepseek",
     "api.x.ai": "x_ai",
     "api.perplexity.ai": "perplexity",
@@ -22,26 +30,33 @@ HOSTS: Final[dict[str, str]] = {
     "api.cohere.ai": "cohere",
     "api.moonshot.ai": "moonshot_ai",
     "api.moonshot.cn": "moonshot_ai",
-    "generativelanguage.googleapis.com": "gcp.gemini",
+    "ml.cloud.ibm.com": "ibm.watsonx.ai",
+    # OpenTelemetry has no value for these.
+    "openrouter.ai": "openrouter",
+    "api.together.xyz": "together",
+    "api.together.ai": "together",
+    "api.fireworks.ai": "fireworks",
+    "api.cerebras.ai": "cerebras",
+    "api.sambanova.ai": "sambanova",
+    "integrate.api.nvidia.com": "nvidia",
+    "router.huggingface.co": "hugging_face",
+    "githubcopilot.com": "github_copilot",
+    "aliyuncs.com": "alibaba_cloud",
+    "api.z.ai": "z_ai",
+    "open.bigmodel.cn": "z_ai",
 }
-"""Host name -> OpenTelemetry's `gen_ai.provider.name`."""
-
-DOMAINS: Final[dict[str, str]] = {
-    ".api.openai.com": "openai",
-    ".openai.azure.com": "azure.ai.openai",
-    ".services.ai.azure.com": "azure.ai.inference",
-}
-"""The same for all names that end so."""
+"""Host -> OpenTelemetry's `gen_ai.provider.name`. A name stands for itself and all names below."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What a request path means."""
+    """What a request's path means."""
 
     suffix: str
     operation: str
     """OpenTelemetry's `gen_ai.operation.name`, or `count_tokens`, for which it has none."""
     dialect: str
+    """The module of `calls` that reads it."""
     distinctive: bool
     """No other kind of service uses such a path: it tells even at an unknown host."""
 
@@ -57,17 +72,20 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 """The longer of two suffixes that fit stands first."""
 
 
-def provider_of(host: str) -> str | None:
-    """The provider behind a `Host` header or server name; a port is ignored."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    name = name.strip().rstrip(".").lower()
-    known = HOSTS.get(name)
-    if known is not None:
-        return known
-    return next((value for end, value in DOMAINS.items() if name.endswith(end)), None)
+def provider_at(host: str) -> str | None:
+    """Who answers at `host` (a Host header or a server name, with or without a port)."""
+    before, _, port = host.strip().rpartition(":")
+    name = before if port.isdecimal() else host.strip()
+    labels = name.rstrip(".").lower().split(".")
+    if labels[0].startswith("bedrock-runtime") and labels[-2:] == ["amazonaws", "com"]:
+        return "aws.bedrock"
+    if labels[0].endswith("-aiplatform") and labels[-2:] == ["googleapis", "com"]:
+        return "gcp.vertex_ai"
+    names = (".".join(labels[start:]) for start in range(len(labels)))
+    return next((PROVIDERS[name] for name in names if name in PROVIDERS), None)
 
 
 def endpoint_of(path: str) -> Endpoint | None:
-    """What a path (without query) means, by its end."""
+    """What a path (without its query) means, by its end."""
     bare = path.rstrip("/")
     return next((each for each in ENDPOINTS if bare.endswith(each.suffix)), None)

@@ -27,6 +27,7 @@ from typing import Final
 
 from xxhash import xxh3_64, xxh3_64_intdigest
 
+from proctor.errors import ProctorError
 from proctor.records.layout import HEAD, RECORD_TYPES
 
 MAGIC: Final = b"PROCTOR\n"
@@ -46,7 +47,7 @@ _SEARCH_BYTES: Final = 1 << 20
 _END: Final = RECORD_TYPES["RECORD_END"]
 
 
-class RecordingError(Exception):
+class RecordingError(ProctorError):
     """A file cannot be read or made as a recording; the text is for the user."""
 
 

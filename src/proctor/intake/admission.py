@@ -1,0 +1,352 @@
+"""Which TLS handles carry model traffic, and what of their records is written.
+
+A handle begins undecided: its records are held, bounded, and nothing is written
+until its first request is judged. Then either all of it is written, or no payload
+and the kernel is told to stop copying.
+
+- Once a handle is judged to carry model traffic it stays so: requests of another
+  kind that follow on the same connection are recorded too, masked like all.
+- A skipped handle that begins a write with `POST ` is judged afresh, whether the
+  kernel marked it (FLAG_RECONSIDER) or was not told to skip it yet.
+- A handle that receives before it sends, or is joined in the middle of a
+  request, carries nothing that could be understood: it is skipped until it begins
+  a POST.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+from operator import itemgetter
+from sys import byteorder
+from typing import Final, NamedTuple
+
+from proctor.intake.direction_mask import DirectionMask
+from proctor.intake.judgement import EVIDENCE_MAX_BYTES, Judgement, judge
+from proctor.records.layout import (
+    DIRECTION_SENT,
+    FLAG_LATE,
+    FLAG_RECONSIDER,
+    FLAG_UNREADABLE,
+    LAYOUTS,
+    RECORD_TYPES,
+)
+
+HELD_MAX_BYTES: Final = 256 * 1024
+"""Of one undecided handle."""
+ALL_HELD_MAX_BYTES: Final = 32 << 20
+HANDLES_MAX: Final = 16384
+"""Followed at a time. The one not heard of for longest is forgotten; it joins late if it speaks."""
+
+_DATA: Final = LAYOUTS["tls_data_record"]
+_TLS_DATA: Final = RECORD_TYPES["RECORD_TLS_DATA"]
+_FLAGS_AT: Final = _DATA.offsets["flags"]
+_JUDGE_ALWAYS_BYTES: Final = 16 * 1024
+_REMIND_BYTES: Final = 1 << 20
+
+
+class VerdictKind(IntEnum):
+    """What the recorder is to do with a handle."""
+
+    SKIP = 1
+    """Stop copying, unless a write that begins with `POST ` came after call `call`."""
+    KEEP = 2
+    """Copy (again): a POST came before the kernel knew of the SKIP."""
+
+
+class Verdict(NamedTuple):
+    """A message back to the recorder."""
+
+    kind: VerdictKind
+    tls: int
+    call: int
+    """The last call of the handle that was seen when the verdict fell."""
+
+
+class Piece(NamedTuple):
+    """What a TLS_DATA record says, and where it lies."""
+
+    buffer: bytearray
+    start: int
+    end: int
+    flags: int
+    tls: int
+    stream_bytes: int
+    position: int
+    call: int
+    sent: bool
+
+    @property
+    def data_start(self) -> int:
+        return self.start + _DATA.size_bytes
+
+
+_take = itemgetter(
+    *map(_DATA.fields.index, ("type", "flags", "tls", "stream_bytes", "position", "call")),
+    _DATA.fields.index("direction"),
+)
+
+
+def piece_at(buffer: bytearray, start: int, end: int) -> Piece | None:
+    """The TLS_DATA record in `buffer[start:end]`; None where it cannot be one."""
+    if end - start < _DATA.size_bytes:
+        return None
+    values = _take(_DATA.packing.unpack_from(buffer, start))
+    kind, flags, tls, stream_bytes, position, call, direction = values
+    if kind != _TLS_DATA:
+        return None
+    sent = direction == DIRECTION_SENT
+    return Piece(buffer, start, end, flags, tls, stream_bytes, position, call, sent)
+
+
+class State(Enum):
+    UNDECIDED = auto()
+    MODEL = auto()
+    SKIPPED = auto()
+
+
+class Handle:
+    """One TLS handle, as far as it was seen."""
+
+    __slots__ = (
+        *("call", "evidence", "evidence_start", "held", "held_bytes", "judge_at_bytes"),
+        *("late", "reconsidered", "received", "sent", "state", "told", "tls"),
+        "unreminded_bytes",
+    )
+
+    def __init__(self, tls: int, *, late: bool) -> None:
+        self.tls = tls
+        self.late = late
+        self.state = State.UNDECIDED
+        self.call = 0
+        self.held: list[bytearray] = []
+        self.held_bytes = 0
+        self.evidence = bytearray()
+        self.evidence_start: int | None = None
+        self.judge_at_bytes = 0
+        self.reconsidered = False
+        self.told = False
+        """The kernel was told to skip it."""
+        self.unreminded_bytes = 0
+        self.sent = DirectionMask(sent=True, from_beginning=not late)
+        self.received = DirectionMask(sent=False, from_beginning=not late)
+
+    def mask(self, piece: Piece) -> None:
+        direction = self.sent if piece.sent else self.received
+        direction.mask_piece(
+            piece.buffer,
+            piece.data_start,
+            piece.end,
+            call=piece.call,
+            stream_bytes=piece.stream_bytes,
+            position=piece.position,
+        )
+
+
+@dataclass(slots=True)
+class Admitted:
+    """What became of a record."""
+
+    write: bool = False
+    """Write it now, after what was held: it is masked."""
+    released: tuple[bytearray, ...] = ()
+    """Records that were held until now, masked, in order."""
+    unsupported: bool = False
+    """The handle speaks a protocol that is not understood: to be said once."""
+
+
+_DROP: Final = Admitted()
+_WRITE: Final = Admitted(write=True)
+
+
+class Admission:
+    """Judges handles by their records. `verdicts` are to be taken and sent to the recorder."""
+
+    def __init__(self) -> None:
+        self._handles: OrderedDict[int, Handle] = OrderedDict()
+        self._held_bytes = 0
+        self.verdicts: list[Verdict] = []
+        self.skipped_bytes = 0
+        """Payload that came and was not written, of all handles."""
+
+    def opened(self, tls: int, flags: int) -> None:
+        """A TLS_OPEN record."""
+        self._handle(tls, late=bool(flags & FLAG_LATE))
+
+    def returned(self, tls: int, record: bytearray | memoryview) -> Admitted:
+        """A TLS_RETURN record: it goes the way of the writes before it."""
+        handle = self._handles.get(tls)
+        if handle is None or handle.state is State.SKIPPED:
+            return _DROP
+        if handle.state is State.MODEL:
+            return _WRITE
+        if handle.evidence_start is not None:
+            self._hold(handle, bytearray(record))
+        return _DROP
+
+    def settled(self, tls: int) -> Admitted:
+        """What is held of a handle is decided by what is there."""
+        handle = self._handles.get(tls)
+        return _DROP if handle is None else self._settle(handle)
+
+    def forget(self, tls: int) -> None:
+        """A handle that is no more."""
+        self._handles.pop(tls, None)
+
+    def is_skipped(self, tls: int) -> bool:
+        handle = self._handles.get(tls)
+        return handle is not None and handle.state is State.SKIPPED
+
+    def settle_all(self) -> list[Admitted]:
+        """Nothing more comes: what is undecided is decided by what is there."""
+        return [self._settle(handle) for handle in list(self._handles.values())]
+
+    def data(self, piece: Piece) -> Admitted:
+        """A TLS_DATA record. It is masked in its place, or copied and held."""
+        handle = self._handles.get(piece.tls)
+        if handle is None:
+            handle = self._handle(
+                piece.tls, late=bool(piece.flags & FLAG_LATE or piece.stream_bytes)
+            )
+        elif len(self._handles) > HANDLES_MAX // 2:
+            self._handles.move_to_end(piece.tls)
+        handle.call = max(handle.call, piece.call)
+        if handle.state is State.SKIPPED:
+            if not _begins_post(piece):
+                return self._drop(handle, piece)
+            self._reconsider(handle, marked=bool(piece.flags & FLAG_RECONSIDER))
+        if handle.state is State.MODEL:
+            handle.mask(piece)
+            return _WRITE
+        return self._undecided(handle, piece)
+
+    def _undecided(self, handle: Handle, piece: Piece) -> Admitted:
+        if handle.evidence_start is None:
+            begins = piece.sent and piece.position == 0
+            if not begins or (handle.late and not _begins_post(piece)):
+                return self._skip(handle, piece)
+            handle.evidence_start = piece.stream_bytes
+        complete = True
+        if piece.sent:
+            complete = not self._add_evidence(handle, piece)
+        elif _is_interim_answer(piece):
+            complete = False
+        self._hold(handle, piece.buffer[piece.start : piece.end])
+        if handle.held_bytes >= HELD_MAX_BYTES or self._held_bytes >= ALL_HELD_MAX_BYTES:
+            complete = True
+        if not complete and len(handle.evidence) < handle.judge_at_bytes:
+            return _DROP
+        judgement = judge(handle.evidence, complete=complete)
+        size = len(handle.evidence)
+        handle.judge_at_bytes = size + size // 4 if size > _JUDGE_ALWAYS_BYTES else 0
+        return self._decide(handle, judgement)
+
+    def _add_evidence(self, handle: Handle, piece: Piece) -> bool:
+        """Puts the bytes at their place: a retry overwrites. False where there is a hole."""
+        assert handle.evidence_start is not None
+        at = piece.stream_bytes + piece.position - handle.evidence_start
+        whole = 0 <= at <= len(handle.evidence) and not piece.flags & FLAG_UNREADABLE
+        if whole:
+            room = max(EVIDENCE_MAX_BYTES - at, 0)
+            end = min(piece.end, piece.data_start + room)
+            handle.evidence[at:] = piece.buffer[piece.data_start : end]
+        return whole
+
+    def _decide(self, handle: Handle, judgement: Judgement) -> Admitted:
+        if judgement is Judgement.UNDECIDED:
+            return _DROP
+        held = self._release(handle)
+        if judgement is Judgement.MODEL:
+            handle.state = State.MODEL
+            if handle.told:
+                self._tell(handle, VerdictKind.KEEP)
+            return Admitted(released=self._masked(handle, held))
+        for record in held:
+            if piece := piece_at(record, 0, len(record)):
+                self.skipped_bytes += piece.end - piece.data_start
+        self._tell(handle, VerdictKind.SKIP)
+        handle.state = State.SKIPPED
+        return Admitted(unsupported=judgement is Judgement.UNSUPPORTED)
+
+    def _masked(self, handle: Handle, held: list[bytearray]) -> tuple[bytearray, ...]:
+        first = handle.reconsidered
+        for record in held:
+            piece = piece_at(record, 0, len(record))
+            if piece is None:
+                continue
+            handle.mask(piece)
+            if first:
+                set_flags(record, 0, FLAG_RECONSIDER)
+                first = False
+        handle.reconsidered = False
+        return tuple(held)
+
+    def _skip(self, handle: Handle, piece: Piece) -> Admitted:
+        self._hold(handle, piece.buffer[piece.start : piece.end])
+        return self._decide(handle, Judgement.BORING)
+
+    def _drop(self, handle: Handle, piece: Piece) -> Admitted:
+        """Of a skipped handle. The kernel may have forgotten what it was told: remind it."""
+        self.skipped_bytes += piece.end - piece.data_start
+        handle.unreminded_bytes += piece.end - piece.data_start
+        if handle.unreminded_bytes > _REMIND_BYTES:
+            self._tell(handle, VerdictKind.SKIP)
+        return _DROP
+
+    def _tell(self, handle: Handle, kind: VerdictKind) -> None:
+        self.verdicts.append(Verdict(kind, handle.tls, handle.call))
+        handle.told = kind is VerdictKind.SKIP
+        handle.unreminded_bytes = 0
+
+    def _reconsider(self, handle: Handle, *, marked: bool) -> None:
+        """`marked`: the kernel copies again already. A SKIP that was not sent yet is taken back."""
+        others = [each for each in self.verdicts if each.tls != handle.tls]
+        if marked or len(others) < len(self.verdicts):
+            handle.told = False
+        self.verdicts = others
+        handle.state = State.UNDECIDED
+        handle.reconsidered = True
+        handle.judge_at_bytes = 0
+
+    def _settle(self, handle: Handle) -> Admitted:
+        if handle.state is not State.UNDECIDED or handle.evidence_start is None:
+            return _DROP
+        return self._decide(handle, judge(handle.evidence, complete=True))
+
+    def _hold(self, handle: Handle, record: bytearray) -> None:
+        handle.held.append(record)
+        handle.held_bytes += len(record)
+        self._held_bytes += len(record)
+
+    def _release(self, handle: Handle) -> list[bytearray]:
+        held = handle.held
+        self._held_bytes -= handle.held_bytes
+        handle.held, handle.held_bytes = [], 0
+        handle.evidence, handle.evidence_start = bytearray(), None
+        return held
+
+    def _handle(self, tls: int, *, late: bool) -> Handle:
+        handle = self._handles.get(tls)
+        if handle is None:
+            if len(self._handles) >= HANDLES_MAX:
+                _, forgotten = self._handles.popitem(last=False)
+                self.skipped_bytes += sum(map(len, self._release(forgotten)))
+            handle = self._handles[tls] = Handle(tls, late=late)
+        return handle
+
+
+def _begins_post(piece: Piece) -> bool:
+    at = piece.data_start
+    return piece.sent and piece.position == 0 and piece.buffer[at : at + 5] == b"POST "
+
+
+def _is_interim_answer(piece: Piece) -> bool:
+    return piece.buffer[piece.data_start : piece.data_start + 10].startswith(b"HTTP/1.1 1")
+
+
+def set_flags(buffer: bytearray, start: int, flags: int) -> None:
+    """Adds flags to the record that begins at `start`."""
+    at = start + _FLAGS_AT
+    old = int.from_bytes(buffer[at : at + 2], byteorder)
+    buffer[at : at + 2] = (old | flags).to_bytes(2, byteorder)

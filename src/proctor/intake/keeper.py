@@ -1,0 +1,309 @@
+"""The keeper: raw records in, a recording out that holds no credentials.
+
+Batches come from the recorder over a socket (`u32` length, then whole records,
+native byte order); verdicts go back as `VERDICT` structs. The process that runs
+this has given its rights up and imported everything before.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from sys import byteorder
+from typing import Final
+
+from proctor.intake.admission import Admission, Admitted, Piece, Verdict, piece_at, set_flags
+from proctor.intake.arguments import mask_arguments
+from proctor.records.layout import FLAG_SKIPPED, HEAD, LAYOUTS, RECORD_TYPES
+from proctor.records.recording import (
+    FRAME_BYTES,
+    FRAME_MAX_BYTES,
+    FRAME_MAX_PARTS,
+    RecordingWriter,
+)
+
+VERDICT: Final = struct.Struct("<BQI")
+"""kind, tls, call: see Verdict."""
+BATCH_MAX_BYTES: Final = 64 << 20
+
+_BATCH_HEAD: Final = struct.Struct("=I")
+# The head's first fields: enough to split a batch and sort it.
+_START: Final = struct.Struct(HEAD.packing.format[:5])
+_PROGRAM: Final = LAYOUTS["exec_record"]
+_TLS_AT: Final = LAYOUTS["tls_return_record"].offsets["tls"]
+_TLS_OPEN: Final = RECORD_TYPES["RECORD_TLS_OPEN"]
+_TLS_DATA: Final = RECORD_TYPES["RECORD_TLS_DATA"]
+_TLS_RETURN: Final = RECORD_TYPES["RECORD_TLS_RETURN"]
+_TLS_FREE: Final = RECORD_TYPES["RECORD_TLS_FREE"]
+_TLS_COUNTERS: Final = RECORD_TYPES["RECORD_TLS_COUNTERS"]
+_OF_TLS: Final = frozenset((_TLS_OPEN, _TLS_DATA, _TLS_RETURN, _TLS_FREE, _TLS_COUNTERS))
+_PROGRAMS: Final = frozenset((RECORD_TYPES["RECORD_EXEC"], RECORD_TYPES["RECORD_PROCESS"]))
+_END: Final = RECORD_TYPES["RECORD_END"]
+_NO_SPACE: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+
+@dataclass(slots=True)
+class Loss:
+    records: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(slots=True)
+class KeeperSummary:
+    """What became of everything that came."""
+
+    records_written: int = 0
+    bytes_written: int = 0
+    """Of the file."""
+    skipped_bytes: int = 0
+    """Payload that came and was not written, as it was no model traffic."""
+    lost: dict[str, Loss] = field(default_factory=dict)
+    """By reason; also said in the recording by RECORD_LOSS, where that could be written."""
+
+
+class Keeper:
+    """Writes what is to be kept of each batch, masked. A full disk loses records, not the run."""
+
+    def __init__(self, writer: RecordingWriter) -> None:
+        self._writer = writer
+        self._admission = Admission()
+        self._frame = _Frame()
+        self._unsaid: dict[str, Loss] = {}
+        self._time_ns = 0
+        self._summary = KeeperSummary()
+
+    def feed(
+        self, batch: bytearray, size_bytes: int | None = None, *, cut: bool = False
+    ) -> list[Verdict]:
+        """Takes whole records in `batch[:size_bytes]`, masks them there and writes them.
+
+        Returns verdicts for the recorder. Keeps nothing of `batch`. `cut`: the
+        last record need not be whole.
+        """
+        end = len(batch) if size_bytes is None else size_bytes
+        for start, stop, kind in self._split(batch, end, cut=cut):
+            self._record(batch, start, stop, kind)
+        self._flush()
+        verdicts, self._admission.verdicts = self._admission.verdicts, []
+        return verdicts
+
+    def close(self) -> KeeperSummary:
+        """Decides and writes what is held, says what was lost, and closes the file."""
+        self._settle()
+        if self._unsaid:
+            self._flush(even_if_empty=True)
+        self._writer.close()
+        self._summary.skipped_bytes = self._admission.skipped_bytes
+        self._summary.bytes_written = self._writer.size_bytes
+        return self._summary
+
+    def _split(self, batch: bytearray, end: int, *, cut: bool) -> list[tuple[int, int, int]]:
+        """Start, end and type of each record, ordered by time."""
+        found: list[tuple[int, int, int, int]] = []
+        start, ordered = 0, True
+        while start < end:
+            left = end - start
+            length, kind, _, time_ns = (
+                _START.unpack_from(batch, start) if left >= HEAD.size_bytes else (0, 0, 0, 0)
+            )
+            if not HEAD.size_bytes <= length <= min(left, FRAME_MAX_BYTES):
+                if not cut:
+                    self._lose("malformed", 1, left)
+                break
+            ordered = ordered and (not found or found[-1][0] <= time_ns)
+            found.append((time_ns, start, start + length, kind))
+            start += length
+        if not ordered:
+            found.sort(key=lambda record: record[0])
+        if found:
+            self._time_ns = found[-1][0]
+        return [record[1:] for record in found]
+
+    def _record(self, batch: bytearray, start: int, end: int, kind: int) -> None:
+        if kind in _OF_TLS:
+            if self._of_tls(batch, start, end, kind):
+                self._write(batch, start, end)
+            return
+        if kind in _PROGRAMS:
+            _mask_program(batch, start, end)
+        elif kind == _END:
+            self._settle()
+        self._write(batch, start, end)
+
+    def _of_tls(self, batch: bytearray, start: int, end: int, kind: int) -> bool:
+        """Whether to write the record."""
+        if kind == _TLS_DATA:
+            piece = piece_at(batch, start, end)
+            if piece is None:
+                self._lose("malformed", 1, end - start)
+                return False
+            return self._release(self._admission.data(piece), piece)
+        if end - start < _TLS_AT + 8:
+            self._lose("malformed", 1, end - start)
+            return False
+        tls = int.from_bytes(batch[start + _TLS_AT : start + _TLS_AT + 8], byteorder)
+        if kind == _TLS_OPEN:
+            self._admission.opened(tls, HEAD.packing.unpack_from(batch, start)[2])
+        elif kind == _TLS_RETURN:
+            return self._release(self._admission.returned(tls, batch[start:end]))
+        else:
+            if kind == _TLS_FREE:
+                self._release(self._admission.settled(tls))
+            if self._admission.is_skipped(tls):
+                set_flags(batch, start, FLAG_SKIPPED)
+            if kind == _TLS_FREE:
+                self._admission.forget(tls)
+        return True
+
+    def _release(self, admitted: Admitted, piece: Piece | None = None) -> bool:
+        for record in admitted.released:
+            self._write(record, 0, len(record))
+        if admitted.unsupported and piece is not None:
+            head = list(HEAD.packing.unpack_from(piece.buffer, piece.start))
+            said = {"tls": piece.tls, "state": "unsupported", "reason": "protocol_unsupported"}
+            record = _json_record("RECORD_COVERAGE", said, head)
+            self._write(record, 0, len(record))
+        return admitted.write
+
+    def _settle(self) -> None:
+        for admitted in self._admission.settle_all():
+            self._release(admitted)
+
+    def _write(self, buffer: bytearray, start: int, end: int) -> None:
+        if not self._frame.add(buffer, start, end):
+            self._flush()
+            self._frame.add(buffer, start, end)
+
+    def _flush(self, *, even_if_empty: bool = False) -> None:
+        """One frame, begun by what was lost before it. If that fails, it is lost as well."""
+        frame = self._frame
+        if not frame.records and not even_if_empty:
+            return
+        said = [
+            _json_record(
+                "RECORD_LOSS",
+                {"reason": reason, "records": loss.records, "bytes": loss.size_bytes},
+                [0, 0, 0, self._time_ns, 0, 0, 0, 0],
+            )
+            for reason, loss in self._unsaid.items()
+        ]
+        try:
+            self._writer.write_frame([*said, *frame.parts()])
+        except OSError as error:
+            reason = "disk_full" if error.errno in _NO_SPACE else "write_failed"
+            if frame.records:
+                self._lose(reason, frame.records, frame.size_bytes)
+        else:
+            self._unsaid.clear()
+            self._summary.records_written += frame.records + len(said)
+        frame.clear()
+
+    def _lose(self, reason: str, records: int, size_bytes: int) -> None:
+        for lost in (self._unsaid, self._summary.lost):
+            loss = lost.setdefault(reason, Loss())
+            loss.records += records
+            loss.size_bytes += size_bytes
+
+
+class _Frame:
+    """Gathers records for one frame; neighbours in a buffer stay one part."""
+
+    __slots__ = ("_runs", "records", "size_bytes")
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[bytearray, int, int]] = []
+        self.records = 0
+        self.size_bytes = 0
+
+    def add(self, buffer: bytearray, start: int, end: int) -> bool:
+        """False where the frame is full."""
+        size = end - start
+        if self.records and self.size_bytes + size > FRAME_BYTES:
+            return False
+        last = self._runs[-1] if self._runs else None
+        if last is not None and last[0] is buffer and last[2] == start:
+            self._runs[-1] = (buffer, last[1], end)
+        elif len(self._runs) < FRAME_MAX_PARTS - 20:
+            self._runs.append((buffer, start, end))
+        else:
+            return False
+        self.records += 1
+        self.size_bytes += size
+        return True
+
+    def parts(self) -> Iterator[memoryview]:
+        for buffer, start, end in self._runs:
+            yield memoryview(buffer)[start:end]
+
+    def clear(self) -> None:
+        self._runs.clear()
+        self.records = 0
+        self.size_bytes = 0
+
+
+def run_keeper(connection: socket.socket, writer: RecordingWriter) -> KeeperSummary:
+    """Reads batches until the recorder is gone, and answers with verdicts.
+
+    A batch that is cut (the recorder died) is written as far as it came. The
+    recorder must read verdicts while it sends: the keeper waits for that.
+    RuntimeError for a batch larger than BATCH_MAX_BYTES.
+    """
+    keeper = Keeper(writer)
+    head = bytearray(_BATCH_HEAD.size)
+    batch = bytearray(1 << 20)
+    while _receive(connection, head, len(head)) == len(head):
+        (size,) = _BATCH_HEAD.unpack(head)
+        if size > BATCH_MAX_BYTES:
+            raise RuntimeError(f"recorder: a batch of {size} bytes; at most {BATCH_MAX_BYTES}")
+        if size > len(batch):
+            batch = bytearray(size)
+        received = _receive(connection, batch, size)
+        verdicts = keeper.feed(batch, received, cut=received < size)
+        if received < size:
+            break
+        _answer(connection, verdicts)
+    return keeper.close()
+
+
+def _receive(connection: socket.socket, buffer: bytearray, size: int) -> int:
+    """Fills `buffer[:size]`; returns less where the other side is gone."""
+    view = memoryview(buffer)
+    received = 0
+    while received < size:
+        try:
+            step = connection.recv_into(view[received:size], size - received, socket.MSG_WAITALL)
+        except ConnectionError:
+            break
+        if step == 0:
+            break
+        received += step
+    return received
+
+
+def _answer(connection: socket.socket, verdicts: list[Verdict]) -> None:
+    if verdicts:
+        try:
+            connection.sendall(b"".join(VERDICT.pack(*verdict) for verdict in verdicts))
+        except ConnectionError:
+            pass  # what it sent before it went is still to be read
+
+
+def _mask_program(batch: bytearray, start: int, end: int) -> None:
+    """The arguments of a program that starts; the record's other texts are paths."""
+    if end - start < _PROGRAM.size_bytes:
+        return
+    values = dict(zip(_PROGRAM.fields, _PROGRAM.packing.unpack_from(batch, start), strict=True))
+    first = start + _PROGRAM.size_bytes + values["exe_bytes"] + values["cwd_bytes"]
+    if first < end:
+        batch[first:end] = mask_arguments(bytes(batch[first:end]))
+
+
+def _json_record(kind: str, content: dict[str, object], head: list[int]) -> bytearray:
+    """A record of JSON text with the given head, its length, type and flags set."""
+    text = json.dumps(content).encode()
+    head[:3] = [HEAD.size_bytes + len(text), RECORD_TYPES[kind], 0]
+    return bytearray(HEAD.packing.pack(*head) + text)
