@@ -53,7 +53,7 @@ class Conversations:
                 new = new[1:]
         sent = [line for message in new for line in message_lines(message)]
         if call.request.system:
-            system = hash(_canonical(call.request.system))
+            system = _digest(call.request.system)
             if system != thread.system:
                 thread.system = system
                 sent[:0] = [part_line("system", part) for part in call.request.system]
@@ -158,12 +158,17 @@ def _compact(value: Any) -> str:
         return "(not shown: nested too deep)"
 
 
-def _digest(message: Json) -> int:
-    return hash(_canonical(message))
-
-
-def _canonical(value: Any) -> str:
+def _digest(value: Any) -> int:
+    """Of JSON; equal for equal ones. Strings keep their hash, so history costs little."""
     try:
-        return json.dumps(value, sort_keys=True, default=str)
-    except (RecursionError, ValueError, TypeError):
-        return repr(type(value))
+        return _hash(value)
+    except RecursionError:
+        return 0
+
+
+def _hash(value: Any) -> int:
+    if isinstance(value, dict):
+        return hash(frozenset((name, _hash(item)) for name, item in value.items()))
+    if isinstance(value, list):
+        return hash(tuple(_hash(item) for item in value))
+    return hash(value)

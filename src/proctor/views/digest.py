@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from proctor.events import (
     Call,
@@ -32,14 +32,34 @@ _ADDRESSES_MAX: Final = 3
 ProcessKey = tuple[int, int]
 
 
+class Excerpt(NamedTuple):
+    """A line of a conversation; of a long text its two ends."""
+
+    role: str
+    kind: str
+    start: str
+    """The whole text where that is no longer than TEXT_MAX."""
+    end: str
+    length: int
+
+    def text(self, limit: int) -> str:
+        """At most so many characters, from both ends; what lies between is counted."""
+        left_out = self.length - limit
+        if left_out <= 0:
+            return self.start
+        tail = limit // 4
+        end = (self.end or self.start)[-tail:]
+        return f"{self.start[: limit - tail]} [... {left_out:,} characters ...] {end}"
+
+
 @dataclass(slots=True)
 class Turn:
-    """One call of the conversation; texts cut to TEXT_MAX."""
+    """One call of the conversation."""
 
     call: Call
     """Without its messages."""
-    sent: list[Line]
-    received: list[Line]
+    sent: list[Excerpt]
+    received: list[Excerpt]
     lines_left_out: int = 0
 
 
@@ -50,6 +70,7 @@ class ModelTotals:
     incomplete: int = 0
     usage_unknown: int = 0
     usage: Usage = field(default_factory=lambda: Usage(0, 0, 0, 0, 0))
+    timed_calls: int = 0
     duration_ns: int = 0
     slowest_ns: int = 0
     first_chunk_ns: int = 0
@@ -72,8 +93,8 @@ class Program:
 class Host:
     addresses: list[str] = field(default_factory=list)
     connections: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
+    bytes_sent: int | None = None
+    bytes_received: int | None = None
     errors: Counter[str] = field(default_factory=Counter)
 
 
@@ -126,10 +147,6 @@ class Digest:
             self._host(connection)
         self._open.clear()
 
-    @property
-    def turns_left_out(self) -> int:
-        return self.calls - len(self.turns_first) - len(self.turns_last)
-
     def _call(self, call: Call) -> None:
         self.calls += 1
         self.last_ns = max(self.last_ns or 0, call.time_ns + (call.duration_ns or 0))
@@ -143,8 +160,10 @@ class Digest:
         totals.calls += 1
         totals.failed += failed(call)
         totals.incomplete += not call.complete
-        totals.duration_ns += call.duration_ns or 0
-        totals.slowest_ns = max(totals.slowest_ns, call.duration_ns or 0)
+        if call.duration_ns is not None:
+            totals.timed_calls += 1
+            totals.duration_ns += call.duration_ns
+            totals.slowest_ns = max(totals.slowest_ns, call.duration_ns)
         if call.time_to_first_chunk_ns is not None:
             totals.first_chunk_ns += call.time_to_first_chunk_ns
             totals.first_chunk_calls += 1
@@ -200,8 +219,8 @@ class Digest:
             host.addresses.append(event.remote)
             del host.addresses[_ADDRESSES_MAX:]
         host.connections += 1
-        host.bytes_sent += event.bytes_sent or 0
-        host.bytes_received += event.bytes_received or 0
+        host.bytes_sent = sum_known(host.bytes_sent, event.bytes_sent)
+        host.bytes_received = sum_known(host.bytes_received, event.bytes_received)
         if event.error:
             host.errors[event.error] += 1
 
@@ -240,18 +259,19 @@ def make_turn(call: Call, sent: list[Line], received: list[Line]) -> Turn:
             status=call.response.status, model=call.response.model, error=call.response.error
         )
     return Turn(
-        bare, [_cut(line) for line in sent[left_out:]], [_cut(x) for x in received], left_out
+        bare, [_excerpt(x) for x in sent[left_out:]], [_excerpt(x) for x in received], left_out
     )
 
 
-def _cut(line: Line) -> Line:
-    """Long texts keep both ends; what lies between is counted."""
-    left_out = len(line.text) - TEXT_MAX
-    if left_out <= 0:
-        return line
-    end = TEXT_MAX // 4
-    text = f"{line.text[: TEXT_MAX - end]} [... {left_out:,} characters ...] {line.text[-end:]}"
-    return line._replace(text=text)
+def _excerpt(line: Line) -> Excerpt:
+    length = len(line.text)
+    end = line.text[-TEXT_MAX // 4 :] if length > TEXT_MAX else ""
+    return Excerpt(line.role, line.kind, line.text[:TEXT_MAX], end, length)
+
+
+def sum_known(one: int | None, other: int | None) -> int | None:
+    """The sum of what is known; None where nothing is."""
+    return other if one is None else one + (other or 0)
 
 
 def failed(call: Call) -> bool:

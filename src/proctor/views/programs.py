@@ -33,6 +33,8 @@ class _Planter:
         self._width = width
         self._glyphs = glyphs
         self._rows = 0
+        running = digest.summary.still_running if digest.summary else []
+        self._running = {process.get("pid") for process in running}
         self._left_out: Counter[str] = Counter(digest.programs_left_out)
         self._children: dict[int | None, list[Program]] = {}
 
@@ -104,10 +106,12 @@ class _Planter:
         label = Text(no_wrap=True, overflow=self._glyphs.overflow).append(
             f"\n{self._glyphs.sent} ".join(texts)
         )
-        ended = program.exit_ns is not None
-        text, style = (
-            exit_text(program.exit_code, program.signal) if ended else ("runs", "proctor.warn")
-        )
+        if program.exit_ns is not None:
+            text, style = exit_text(program.exit_code, program.signal)
+        elif program.process.pid in self._running:
+            text, style = "still running", "proctor.warn"
+        else:
+            text, style = "end not seen", "proctor.warn"
         label.append(f"  {text}", style)
         if program.exit_ns is not None and program.first_ns is not None:
             label.append(f"  {duration(program.exit_ns - program.first_ns)}", "proctor.quiet")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from proctor.events import Json
 from proctor.reasons import REASONS
 from proctor.views.clean import clean_line
-from proctor.views.digest import Digest, Host, ModelTotals
+from proctor.views.digest import Digest, Host, ModelTotals, sum_known
 from proctor.views.programs import programs_tree
 from proctor.views.shorten import shorten
 from proctor.views.terminal import Glyphs, glyphs
@@ -32,6 +32,10 @@ def print_summary(console: Console, digest: Digest, *, recording: str | None = N
     """Print all that the digest holds. `recording`: the path to name at the end."""
     view = _SummaryView(console, digest, recording)
     view.print()
+
+
+_Words = tuple[str, str, str, str, str]
+"""Process, library, state, reason and advice."""
 
 
 class _SummaryView:
@@ -172,14 +176,17 @@ class _SummaryView:
 
     def _coverage(self) -> list[RenderableType]:
         """Processes with the same words are one row."""
-        rows: dict[tuple[str, str, str, str, str], list[int]] = {}
+        rows: dict[_Words, tuple[int, int | None, int | None]] = {}
         for each in self._digest.coverage.values():
             comm = each.process.comm if each.process else None
             library = (each.library or "").rsplit("/", 1)[-1]
             key = (comm or "?", library, each.state, each.reason or "", each.advice or "")
-            sums = rows.setdefault(key, [0, 0, 0])
-            for index, count in enumerate((1, each.plaintext_bytes or 0, each.socket_bytes or 0)):
-                sums[index] += count
+            known = rows.get(key, (0, None, None))
+            rows[key] = (
+                known[0] + 1,
+                sum_known(known[1], each.plaintext_bytes),
+                sum_known(known[2], each.socket_bytes),
+            )
         if not rows:
             return []
         table = self._grid("Process", "Library", "State", ">Plaintext", ">On sockets")
@@ -262,7 +269,9 @@ def _timings(totals: ModelTotals) -> list[str]:
     first = "-"
     if totals.first_chunk_calls:
         first = duration(totals.first_chunk_ns // totals.first_chunk_calls)
-    return [first, duration(totals.duration_ns // totals.calls), duration(totals.slowest_ns)]
+    if not totals.timed_calls:
+        return [first, "?", "?"]
+    return [first, duration(totals.duration_ns // totals.timed_calls), duration(totals.slowest_ns)]
 
 
 def _model_notes(prefix: str, totals: ModelTotals) -> list[Text]:
@@ -279,7 +288,7 @@ def _model_notes(prefix: str, totals: ModelTotals) -> list[Text]:
 
 
 def _traffic(host: Host) -> int:
-    return host.bytes_sent + host.bytes_received
+    return (host.bytes_sent or 0) + (host.bytes_received or 0)
 
 
 def _running_text(process: Json) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proctor.views.clean import clean_line, clean_lines
-from proctor.views.conversation import Line
-from proctor.views.digest import Digest, Turn
+from proctor.views.digest import TEXT_MAX, Digest, Excerpt, Turn
 from proctor.views.live import call_facts, model_of, name_of, problems
 from proctor.views.terminal import Glyphs
 from proctor.views.units import plural
@@ -17,6 +16,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _ROLE_COLUMNS: Final = 10
+_BRIEF_FIRST: Final = 2
+_BRIEF_LAST: Final = 4
+_BRIEF_TEXT_MAX: Final = 240
+"""What is shown of a conversation that is too long to be shown whole."""
+_INSTRUCTIONS_MAX: Final = 400
 _ROWS_MAX: Final = 12
 """Lines of one message."""
 
@@ -32,18 +36,23 @@ _ROLE_STYLES: Final = {
 def conversation(digest: Digest, glyphs: Glyphs) -> list[RenderableType]:
     from rich.console import Group
 
-    parts: list[RenderableType] = [_turn(turn, glyphs) for turn in digest.turns_first]
-    if digest.turns_left_out > 0:
-        parts.append(_left_out(digest.turns_left_out, glyphs))
-    parts += [_turn(turn, glyphs) for turn in digest.turns_last]
+    first, last = digest.turns_first, list(digest.turns_last)
+    limit = TEXT_MAX
+    if len(first) + len(last) < digest.calls:
+        first, last, limit = first[:_BRIEF_FIRST], last[-_BRIEF_LAST:], _BRIEF_TEXT_MAX
+    left_out = digest.calls - len(first) - len(last)
+    parts: list[RenderableType] = [_turn(turn, glyphs, limit) for turn in first]
+    if left_out:
+        parts.append(_left_out(left_out, glyphs))
+    parts += [_turn(turn, glyphs, limit) for turn in last]
     spaced = [each for part in parts for each in (part, "")]
     return [Group(*spaced[:-1])] if spaced else []
 
 
-def _turn(turn: Turn, glyphs: Glyphs) -> RenderableType:
+def _turn(turn: Turn, glyphs: Glyphs, limit: int) -> RenderableType:
     from rich.console import Group
 
-    return Group(_heading(turn, glyphs), _messages(turn, glyphs))
+    return Group(_heading(turn, glyphs), _messages(turn, glyphs, limit))
 
 
 def _heading(turn: Turn, glyphs: Glyphs) -> Text:
@@ -59,7 +68,7 @@ def _heading(turn: Turn, glyphs: Glyphs) -> Text:
     return heading
 
 
-def _messages(turn: Turn, glyphs: Glyphs) -> Table:
+def _messages(turn: Turn, glyphs: Glyphs, limit: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -74,7 +83,7 @@ def _messages(turn: Turn, glyphs: Glyphs) -> Table:
         role = clean_line(line.role)
         table.add_row(
             Text("" if role == before else role, _ROLE_STYLES.get(role, "proctor.who")),
-            _body(line, glyphs),
+            _body(line, glyphs, limit),
         )
         before = role
     for text in problems(turn.call):
@@ -82,10 +91,12 @@ def _messages(turn: Turn, glyphs: Glyphs) -> Table:
     return table
 
 
-def _body(line: Line, glyphs: Glyphs) -> Text:
+def _body(line: Excerpt, glyphs: Glyphs, limit: int) -> Text:
     from rich.text import Text
 
-    text = clean_lines(line.text).strip("\n")
+    instructions = line.role in ("system", "developer")
+    shown = line.text(min(limit, _INSTRUCTIONS_MAX) if instructions else limit)
+    text = clean_lines(shown).strip("\n")
     rows = text.split("\n")
     if len(rows) > _ROWS_MAX:
         left_out = len(rows) - _ROWS_MAX
@@ -96,7 +107,7 @@ def _body(line: Line, glyphs: Glyphs) -> Text:
         return Text().append(f"{glyphs.tool} {name} ", "proctor.tool").append(arguments)
     if line.kind == "reasoning":
         return Text(text, "proctor.reasoning")
-    return Text(text, "proctor.quiet" if line.role in ("system", "developer") else "")
+    return Text(text, "proctor.quiet" if instructions else "")
 
 
 def _left_out(count: int, glyphs: Glyphs) -> Text:
