@@ -23,6 +23,7 @@ REASONS: Final[dict[str, str]] = {
     # Recording
     "recording_cut": "the recording ends without its end mark",
     "recording_damaged": "bytes of the recording are damaged",
+    "unknown_record": "the recording holds a record of a kind that this version does not know",
     "disk_full": "the recording could not be written: no space left",
     "write_failed": "the recording could not be written",
     # Messages
@@ -34,6 +35,10 @@ REASONS: Final[dict[str, str]] = {
     "bad_encoding": "the content encoding could not be undone",
     "no_request": "an answer whose request was not seen",
     # Attaching
-    "not_held": "the process could not be held while probes were attached: first bytes may be missing",
+    "not_held": "the process was not held while probes were attached: first bytes may be missing",
     "protocol_unsupported": "the plaintext is of a protocol that is not understood yet",
+    # Coverage
+    "library_unknown": "TLS went over the wire, and no TLS library of the process is known",
+    "plaintext_not_seen": "TLS went over the wire past the libraries that are attached",
+    "untied": "plaintext was seen, but not which connection carried it",
 }

@@ -1,11 +1,16 @@
 """Fakes for tests: records as the kernel programs would have written them.
 
-`record` makes one raw record from field names; `TlsHandle` tells the life of a TLS
-handle, so that a test reads as a story.
+`record` makes one raw record from field names; `Program` and `TlsHandle` tell the life
+of a process and of a TLS handle, so that a test reads as a story.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
+import ssl
+from collections.abc import Sequence
 from typing import Final
 
 from proctor.records.layout import (
@@ -139,3 +144,113 @@ class TlsHandle:
 
     def _record(self, type_name: str, **fields: int) -> bytes:
         return record(type_name, **self.head, time_ns=self.clock.tick(), tls=self.tls, **fields)
+
+
+def client_hello(server_name: str | None, protocols: Sequence[str] = ()) -> bytes:
+    """What OpenSSL here writes first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    written = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), written, server_hostname=server_name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return written.read()
+
+
+class Program:
+    """What the kernel programs write of one process: each method returns its records."""
+
+    def __init__(self, pid: int = 100, start_ns: int = 5, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.pid = pid
+        self.start_ns = start_ns
+        self.head = {"pid": pid, "tid": pid, "start_ns": start_ns}
+
+    def fork(self, parent: Program) -> list[bytes]:
+        fields = {"parent_pid": parent.pid, "parent_start_ns": parent.start_ns}
+        return [self._record("RECORD_FORK", **fields)]
+
+    def exec(
+        self, exe: str, *argv: str, cwd: str = "/", type_name: str = "RECORD_EXEC", uid: int = 0
+    ) -> list[bytes]:
+        arguments = "".join(f"{argument}\0" for argument in argv).encode()
+        texts = [path_components(exe), path_components(cwd), arguments]
+        return [
+            record(
+                type_name,
+                b"".join(texts),
+                **self.head,
+                time_ns=self.clock.tick(),
+                uid=uid,
+                exe_bytes=len(texts[0]),
+                cwd_bytes=len(texts[1]),
+                argv_bytes=len(texts[2]),
+                argv_total_bytes=len(texts[2]),
+                comm=exe.rpartition("/")[2].encode()[:15],
+            )
+        ]
+
+    def exit(self, exit_code: int = 0, signal: int = 0) -> list[bytes]:
+        return [self._record("RECORD_EXIT", exit_code=exit_code, signal=signal)]
+
+    def connection(
+        self,
+        type_name: str,
+        connection: int = 1,
+        remote: str = "192.0.2.1",
+        remote_port: int = 443,
+        **fields: int,
+    ) -> list[bytes]:
+        """CONNECT, ACCEPT, CLOSE or COUNTERS."""
+        family = socket.AF_INET6 if ":" in remote else socket.AF_INET
+        return [
+            record(
+                type_name,
+                **self.head,
+                time_ns=self.clock.tick(),
+                connection=connection,
+                family=family,
+                local=socket.inet_pton(family, "::1" if ":" in remote else "127.0.0.1"),
+                local_port=40000,
+                remote=socket.inet_pton(family, remote),
+                remote_port=remote_port,
+                **fields,
+            )
+        ]
+
+    def hello(self, data: bytes, connection: int = 1) -> list[bytes]:
+        return [
+            record(
+                "RECORD_CLIENT_HELLO",
+                data,
+                **self.head,
+                time_ns=self.clock.tick(),
+                connection=connection,
+            )
+        ]
+
+    def dns(self, message: bytes, direction: int, total_bytes: int | None = None) -> list[bytes]:
+        return [
+            record(
+                "RECORD_DNS",
+                message,
+                **self.head,
+                time_ns=self.clock.tick(),
+                direction=direction,
+                total_bytes=len(message) if total_bytes is None else total_bytes,
+                family=socket.AF_INET,
+                remote=socket.inet_aton("127.0.0.53"),
+                remote_port=53,
+            )
+        ]
+
+    def note(self, type_name: str, **value: object) -> list[bytes]:
+        """COVERAGE, LOSS or END."""
+        text = json.dumps(value).encode()
+        return [record(type_name, text, **self.head, time_ns=self.clock.tick())]
+
+    def _record(self, type_name: str, **fields: int) -> bytes:
+        return record(type_name, **self.head, time_ns=self.clock.tick(), **fields)

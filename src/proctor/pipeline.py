@@ -1,0 +1,183 @@
+"""The road, wired: raw records in, events out. Live analysis and replay are both this.
+
+records -> streams -> messages -> calls ---+
+   +-> processes, names, connections ------+-> events, and the summary at the end
+   +-> coverage ---------------------------+
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from proctor.calls.assembler import Calls
+from proctor.connections import Connections, call_connection
+from proctor.coverage import CoverageBook
+from proctor.events import Call, CallConnection, Event, Process, Summary
+from proctor.messages.choose import Messages
+from proctor.messages.types import Message, Unsupported
+from proctor.names import Names
+from proctor.processes import Processes, ProcessKey, user_name
+from proctor.records.decode import Bytes, decode
+from proctor.records.layout import RECORD_TYPES
+from proctor.records.recording import Damage
+from proctor.records.types import (
+    DamagedRecord,
+    JsonRecord,
+    Record,
+    TlsDataRecord,
+    TlsOpenRecord,
+    TlsReturnRecord,
+    UnknownRecord,
+)
+from proctor.streams.streams import Streams
+from proctor.streams.types import End, StreamItem
+from proctor.totals import Totals
+
+_LOSS: Final = RECORD_TYPES["RECORD_LOSS"]
+
+
+class Clock(Protocol):
+    """What the analysis needs of a recording's header."""
+
+    @property
+    def boot_to_wall_ns(self) -> int:
+        """Add to a record's time for nanoseconds since the epoch."""
+
+
+class Handles:
+    """Who owns each TLS handle, and what carries it: what the traffic itself does not tell."""
+
+    def __init__(
+        self, boot_to_wall_ns: int, processes: Processes, connections: Connections
+    ) -> None:
+        self._boot_to_wall_ns = boot_to_wall_ns
+        self._processes = processes
+        self._connections = connections
+        self._owners: dict[int, ProcessKey] = {}
+
+    def seen(self, tls: int, key: ProcessKey) -> None:
+        self._owners.setdefault(tls, key)
+
+    def forget(self, tls: int) -> None:
+        self._owners.pop(tls, None)
+        self._connections.forget_handle(tls)
+
+    def wall_ns(self, boot_ns: int) -> int:
+        return boot_ns + self._boot_to_wall_ns
+
+    def of(self, tls: int) -> tuple[Process | None, CallConnection]:
+        key = self._owners.get(tls)
+        connection = self._connections.carrying(tls)
+        return self._processes.named(key) if key else None, call_connection(connection)
+
+
+class Analysis:
+    """`feed()` each item of a recording's reader; `close()` gives what was open and the summary."""
+
+    def __init__(self, header: Clock, user_name: Callable[[int], str | None] = user_name) -> None:
+        offset_ns = header.boot_to_wall_ns
+        self._boot_to_wall_ns = offset_ns
+        self._processes = Processes(offset_ns, user_name)
+        self._names = Names(offset_ns, self._processes)
+        self._connections = Connections(offset_ns, self._processes, self._names)
+        self._handles = Handles(offset_ns, self._processes, self._connections)
+        self._coverage = CoverageBook(offset_ns, self._processes, self._connections)
+        self._streams = Streams()
+        self._messages = Messages()
+        self._calls = Calls(self._handles)
+        self._totals = Totals()
+        self._now_ns = 0
+        self._told_losses: dict[str, int] = {}
+        """By `program:reason`, as the recorder and the keeper counted them so far."""
+        self._recording_losses: Counter[str] = Counter()
+
+    def feed(self, item: Bytes | Damage) -> list[Event]:
+        if isinstance(item, Damage):
+            self._recording_losses[item.reason] += 1
+            return []
+        record = decode(item)
+        if isinstance(record, DamagedRecord):
+            self._recording_losses["recording_damaged"] += 1
+            return []
+        self._now_ns = max(self._now_ns, record.time_ns)
+        return self._counted(self._analyse(record))
+
+    def close(self) -> list[Event]:
+        """What was open, marked so, and the summary. The last record's time is the end."""
+        events: list[Event] = []
+        events += self._carry_on(self._streams.close(self._now_ns))
+        for message in self._messages.close(self._now_ns):
+            events += self._call(message)
+        events += self._calls.close(self._now_ns)
+        events += self._coverage.close(self._now_ns)
+        return [*self._counted(events), self._summary()]
+
+    def _analyse(self, record: Record) -> list[Event]:
+        if isinstance(record, TlsDataRecord | TlsReturnRecord | TlsOpenRecord):
+            self._handles.seen(record.tls, (record.pid, record.start_ns))
+            coverage = self._coverage.feed(record)
+            return [*coverage, *self._carry_on(self._streams.feed(record))]
+        events: list[Event] = []
+        # First of all, because an exit or exec ends calls, and these are the old program's.
+        events += self._carry_on(self._streams.feed(record))
+        if isinstance(record, JsonRecord):
+            self._note(record)
+        elif isinstance(record, UnknownRecord):
+            self._recording_losses["unknown_record"] += 1
+        events += self._processes.feed(record)
+        events += self._names.feed(record)
+        events += self._connections.feed(record)
+        events += self._coverage.feed(record)
+        return events
+
+    def _carry_on(self, items: list[StreamItem]) -> list[Call]:
+        """Stream items down the road to calls."""
+        calls: list[Call] = []
+        for item in items:
+            for message in self._messages.feed(item):
+                calls += self._call(message)
+            if isinstance(item, End):
+                self._handles.forget(item.tls)
+        return calls
+
+    def _call(self, message: Message) -> list[Call]:
+        if isinstance(message, Unsupported) and message.protocol is not None:
+            self._coverage.protocol_unsupported(message.tls)
+        return self._calls.feed(message)
+
+    def _note(self, record: JsonRecord) -> None:
+        cgroups, lost = record.value.get("cgroups"), record.value.get("lost")
+        if isinstance(cgroups, dict):
+            self._processes.learn_cgroups(cgroups)
+        if record.type == _LOSS and isinstance(lost, dict):
+            for where, count in lost.items():
+                if isinstance(count, int) and count > self._told_losses.get(where, 0):
+                    self._told_losses[where] = count
+
+    def _counted(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            self._totals.feed(event)
+        return events
+
+    def _summary(self) -> Summary:
+        return Summary(
+            time_ns=self._now_ns + self._boot_to_wall_ns,
+            counts=dict(self._totals.counts),
+            usage=self._totals.usage,
+            models=self._totals.models,
+            programs=self._totals.programs,
+            hosts=self._connections.hosts(),
+            still_running=self._processes.still_running(),
+            lost=self._lost(),
+        )
+
+    def _lost(self) -> dict[str, int]:
+        """Every reason with its count; empty where nothing was lost."""
+        told: Counter[str] = Counter()
+        for where, count in self._told_losses.items():
+            told[where.rpartition(":")[2]] += count
+        # A hole in a stream and the kernel's count of dropped records tell of the same loss.
+        lost = told | self._streams.lost
+        return dict(lost + self._names.lost + self._recording_losses)

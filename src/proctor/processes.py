@@ -1,0 +1,193 @@
+"""Process records to who did what: the table of processes, and exec and exit events.
+
+A process takes everything over from its parent at fork, until it runs a program of
+its own. The `Process` objects handed out are never changed: exec makes a new one, so
+that an event keeps saying what was true when it happened.
+"""
+
+from __future__ import annotations
+
+import pwd
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+from proctor.events import Json, Process, ProcessEvent
+from proctor.records.layout import FLAG_UNREADABLE, RECORD_TYPES
+from proctor.records.types import ExecRecord, ExitRecord, ForkRecord, Record
+
+ProcessKey = tuple[int, int]
+"""pid and start_ns: names a process for ever."""
+
+EXITED_REMEMBERED: Final = 1024
+"""Records of a process may come a little after its exit."""
+ANCESTORS_MAX: Final = 64
+
+_EXEC: Final = RECORD_TYPES["RECORD_EXEC"]
+_CONTAINER_ID: Final = re.compile(r"(?:^|[-:/])([0-9a-f]{64})(?:\.scope)?(?=/|$)")
+_LXC_NAME: Final = re.compile(r"(?:^|/)lxc(?:\.payload)?[./]([^/]+)")
+
+
+@lru_cache(maxsize=1024)
+def user_name(uid: int) -> str | None:
+    """The name of a user of this machine."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return None
+
+
+def container_id(cgroup: str) -> str | None:
+    """The container that a cgroup path belongs to, the innermost where they are nested.
+
+    docker, containerd, cri-o and podman put an id of 64 digits into the path, lxc a name.
+    """
+    ids = _CONTAINER_ID.findall(cgroup)
+    if ids:
+        return str(ids[-1])
+    names = _LXC_NAME.findall(cgroup)
+    return str(names[-1]) if names else None
+
+
+@dataclass(slots=True)
+class _Entry:
+    process: Process
+    parent: ProcessKey | None
+    began_in_view: bool
+    """Forked or started while we watched, not found running."""
+
+
+class Processes:
+    """Feed it FORK, EXEC, PROCESS and EXIT; ask it for the process of any record."""
+
+    def __init__(
+        self,
+        boot_to_wall_ns: int,
+        user_name: Callable[[int], str | None] = user_name,
+    ) -> None:
+        self._boot_to_wall_ns = boot_to_wall_ns
+        self._user_name = user_name
+        self._alive: dict[ProcessKey, _Entry] = {}
+        self._exited: OrderedDict[ProcessKey, _Entry] = OrderedDict()
+        self._cgroups: dict[int, str] = {}
+
+    def learn_cgroups(self, paths: Json) -> None:
+        """Paths by cgroup id (as text), as the recorder found them."""
+        for cgroup, path in paths.items():
+            if cgroup.isdecimal() and isinstance(path, str):
+                self._cgroups[int(cgroup)] = path
+
+    def feed(self, record: Record) -> list[ProcessEvent]:
+        if isinstance(record, ForkRecord):
+            self._fork(record)
+        elif isinstance(record, ExecRecord):
+            self._program(record)
+            if record.type == _EXEC:
+                return [self._exec_event(record)]
+        elif isinstance(record, ExitRecord):
+            return [self._exit(record)]
+        return []
+
+    def of(self, record: Record) -> Process:
+        """Who the record is about."""
+        key = (record.pid, record.start_ns)
+        entry = self._entry(key)
+        return entry.process if entry else self._stranger(record)
+
+    def named(self, key: ProcessKey) -> Process:
+        entry = self._entry(key)
+        return entry.process if entry else self._bare(key)
+
+    def lineage(self, key: ProcessKey) -> Iterator[ProcessKey]:
+        """The process and its ancestors as far as they are known."""
+        for _ in range(ANCESTORS_MAX):
+            yield key
+            entry = self._entry(key)
+            if entry is None or entry.parent is None:
+                return
+            key = entry.parent
+
+    def still_running(self) -> list[Json]:
+        """Those that began while we watched and did not end: pid, comm, argv."""
+        return [
+            {"pid": entry.process.pid, "comm": entry.process.comm, "argv": entry.process.argv}
+            for entry in self._alive.values()
+            if entry.began_in_view
+        ]
+
+    def _entry(self, key: ProcessKey) -> _Entry | None:
+        return self._alive.get(key) or self._exited.get(key)
+
+    def _bare(self, key: ProcessKey) -> Process:
+        pid, start_ns = key
+        return Process(pid=pid, start_time_ns=start_ns + self._boot_to_wall_ns)
+
+    def _stranger(self, record: Record) -> Process:
+        return self._in_cgroup(self._bare((record.pid, record.start_ns)), record.cgroup)
+
+    def _in_cgroup(self, process: Process, cgroup: int) -> Process:
+        path = self._cgroups.get(cgroup)
+        if path is not None:
+            process = replace(process, cgroup=path, container=container_id(path))
+        return process
+
+    def _fork(self, record: ForkRecord) -> None:
+        key = (record.pid, record.start_ns)
+        parent_key = (record.parent_pid, record.parent_start_ns)
+        parent = self._entry(parent_key)
+        process = self._bare(key)
+        if parent is not None:
+            process = replace(parent.process, pid=process.pid, start_time_ns=process.start_time_ns)
+        process = replace(self._in_cgroup(process, record.cgroup), ppid=record.parent_pid)
+        if key not in self._alive:  # rings may overtake each other: its exec knows more
+            self._alive[key] = _Entry(process, parent_key, began_in_view=True)
+
+    def _program(self, record: ExecRecord) -> None:
+        key = (record.pid, record.start_ns)
+        known = self._alive.get(key)
+        unreadable = record.flags & FLAG_UNREADABLE and not record.argv
+        process = replace(
+            self._stranger(record),
+            ppid=record.parent_pid,
+            exe=record.exe,
+            comm=record.comm.split(b"\0")[0].decode(errors="surrogateescape"),
+            argv=None if unreadable else record.argv,
+            cwd=record.cwd,
+            uid=record.uid,
+            user=self._user_name(record.uid),
+        )
+        if process.cgroup is None and known is not None:
+            process = replace(
+                process, cgroup=known.process.cgroup, container=known.process.container
+            )
+        parent = (record.parent_pid, record.parent_start_ns)
+        began = known.began_in_view if known is not None else record.type == _EXEC
+        self._alive[key] = _Entry(process, parent, began)
+
+    def _exec_event(self, record: ExecRecord) -> ProcessEvent:
+        process = self.of(record)
+        return ProcessEvent(
+            time_ns=record.time_ns + self._boot_to_wall_ns,
+            process=process,
+            event="exec",
+            argv=process.argv,
+            argv_truncated=True if record.argv_total_bytes > record.argv_bytes > 0 else None,
+        )
+
+    def _exit(self, record: ExitRecord) -> ProcessEvent:
+        key = (record.pid, record.start_ns)
+        entry = self._alive.pop(key, None)
+        if entry is not None:
+            self._exited[key] = entry
+            if len(self._exited) > EXITED_REMEMBERED:
+                self._exited.popitem(last=False)
+        return ProcessEvent(
+            time_ns=record.time_ns + self._boot_to_wall_ns,
+            process=self.of(record),
+            event="exit",
+            exit_code=None if record.signal else record.exit_code,
+            signal=record.signal or None,
+        )

@@ -1,0 +1,18 @@
+"""Any bytes are a ClientHello or none, and it says nothing that does not stand in them."""
+
+from __future__ import annotations
+
+from proctor.client_hello import parse_client_hello
+from proctor.testing import client_hello
+from tests.fuzz.driver import fuzz
+
+
+def run(data: bytes) -> None:
+    hello = parse_client_hello(data)
+    if hello is not None:
+        assert hello.versions is not None
+        assert len(hello.server_name or "") + sum(map(len, hello.protocols)) <= len(data)
+
+
+if __name__ == "__main__":
+    fuzz(run, [client_hello("example.com", ["h2", "http/1.1"])])
