@@ -66,7 +66,7 @@ class BodyReader:
         self._say_missing(size_bytes, reason, time_ns)
 
     def done(self, time_ns: int) -> None:
-        if self._coding and not self._coding.finished and not self._broken:
+        if self._coding and not self._broken and not self._coding.finished:
             self.missing(None, "bad_encoding", time_ns)
         if self._events:
             for event in self._events.close():

@@ -28,7 +28,7 @@ class BadCodingError(ValueError):
 class Coding(Protocol):
     @property
     def finished(self) -> bool:
-        """The coded data came to its own end (or never began)."""
+        """The coded data came to its own end (or never began). Not asked after an error."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield decoded pieces; raise BadCodingError."""
@@ -41,16 +41,19 @@ class Zlib:
         self._wbits = wbits
         self._inflate = zlib.decompressobj(wbits)
         self._begun = False
+        self._ended = False
+        """What follows is not of this coding."""
 
     @property
     def finished(self) -> bool:
         return self._inflate.eof or not self._begun
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
+        while data and not self._ended:
             if self._inflate.eof:
                 # Zero padding after the last member is common, and no member.
                 if self._wbits != 31 or not data.startswith(b"\x1f"):
+                    self._ended = True
                     return
                 self._inflate = zlib.decompressobj(self._wbits)
             self._begun = True

@@ -74,6 +74,8 @@ class Framer:
         self._find_head = find_head
         self._buffer = bytearray()
         """A head or line whose end has not come; what may begin a head when LOST."""
+        self._again = b""
+        """Bytes to go through again: taken for something they were not."""
         self._started_ns = 0
         self._left = 0
         """Bytes to come of the body or chunk."""
@@ -89,11 +91,14 @@ class Framer:
 
     def feed(self, data: bytes, time_ns: int) -> None:
         position = 0
-        while position < len(data):
+        while position < len(data) or self._again:
+            if self._again:
+                data, position = self._again + data[position:], 0
+                self._again = b""
             if self.state is State.STOPPED:
                 return
             if self.state is State.LOST:
-                data = bytes(self._buffer) + data[position:]
+                data, position = bytes(self._buffer) + data[position:], 0
                 position = self._search(data)
             else:
                 position = self._steps[self.state](data, position, time_ns)
@@ -161,6 +166,10 @@ class Framer:
         body = self._reader.head(head, self._started_ns)
         if body is None:
             self._lose("malformed", time_ns)
+            start = self._find_head(head)
+            if start > 0:
+                # The real one, behind what does not belong to it.
+                self._again = head[start:]
         else:
             self._begin_body(body, time_ns)
         return position + len(head) - held
@@ -204,6 +213,7 @@ class Framer:
         size = CHUNK_SIZE.fullmatch(line)
         if size is None:
             self._break(None, "malformed", time_ns)
+            self._again = line
             return position
         self._left = int(size[1], 16)
         self.state = State.CHUNK if self._left else State.TRAILER
@@ -217,6 +227,7 @@ class Framer:
             self.state = State.SIZE
         else:
             self._break(None, "malformed", time_ns)
+            self._again = line
         return position
 
     def _trailer(self, data: bytes, position: int, time_ns: int) -> int:

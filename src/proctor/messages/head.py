@@ -25,6 +25,7 @@ _METHOD_END = re.compile(rf"(?:{_METHOD})$".encode())
 _REQUEST_LINE = re.compile(rf"(?:{_METHOD}) [!-~\x80-\xff]+ HTTP/1\.[01]\r?\n".encode("latin-1"))
 _REQUEST_LINE_END = re.compile(rb" HTTP/1\.[01]\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n]*)?\r?\n")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 TARGET_MAX_BYTES = 8 << 10
 
 
@@ -56,6 +57,7 @@ class Head:
     target: str = ""
     status: int = 0
     headers: Headers = field(default_factory=dict)
+    whole: bool = False
     _target: bytes = b""
 
     def on_url(self, url: bytes) -> None:
@@ -67,22 +69,19 @@ class Head:
         known = self.headers.get(key)
         self.headers[key] = text if known is None else f"{known}, {text}"
 
+    def on_headers_complete(self) -> None:
+        self.whole = True
 
-def _feed(parser: httptools.HttpRequestParser | httptools.HttpResponseParser, data: bytes) -> bool:
+
+def _read(parser: httptools.HttpRequestParser | httptools.HttpResponseParser, data: bytes) -> None:
     # A watcher takes what the two ends take; what frames the body is checked in framing.py.
     parser.set_dangerous_leniencies(
-        lenient_headers=True,
-        lenient_chunked_length=True,
-        lenient_transfer_encoding=True,
-        lenient_optional_cr_before_lf=True,
+        lenient_headers=True, lenient_chunked_length=True, lenient_transfer_encoding=True
     )
     try:
-        parser.feed_data(data)
-    except httptools.HttpParserUpgrade:
-        return True
-    except httptools.HttpParserError:
-        return False
-    return True
+        parser.feed_data(_BARE_LF.sub(b"\r\n", data))
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        pass  # Upgrades, too, raise behind the head: whether it is whole decides.
 
 
 def read_request(data: bytes) -> Head | None:
@@ -91,7 +90,8 @@ def read_request(data: bytes) -> Head | None:
         return None
     head = Head()
     parser = httptools.HttpRequestParser(head)
-    if not _feed(parser, data):
+    _read(parser, data)
+    if not head.whole:
         return None
     head.method = parser.get_method().decode("ascii")
     head.target = head._target.decode("latin-1")
@@ -104,7 +104,8 @@ def read_response(data: bytes) -> Head | None:
         return None
     head = Head()
     parser = httptools.HttpResponseParser(head)
-    if not _feed(parser, data):
+    _read(parser, data)
+    if not head.whole:
         return None
     head.status = parser.get_status_code()
     return head

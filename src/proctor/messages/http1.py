@@ -250,11 +250,10 @@ def _is_chunked(headers: Headers) -> bool:
 
 
 def _counted(headers: Headers) -> Body | None:
-    lengths = {length.strip() for length in headers["content-length"].split(",")}
-    length = lengths.pop()
-    if lengths or not (length.isascii() and length.isdigit() and len(length) <= 18):
-        return None
-    return Body(State.LENGTH, int(length))
+    length = headers["content-length"]
+    if length.isascii() and length.isdigit() and len(length) <= 18:
+        return Body(State.LENGTH, int(length))
+    return None
 
 
 def _next_protocol(response: Head, method: str) -> str | None:
