@@ -246,7 +246,7 @@ def connection_texts(event: ConnectionEvent) -> tuple[str, str]:
 
 
 def coverage_texts(event: Coverage) -> tuple[str, str]:
-    text = f"{event.state}: {event.library or 'no TLS library'}"
+    text = f"{event.state}: {event.library or 'library not known'}"
     if event.plaintext_bytes is not None:
         text += f", {size(event.plaintext_bytes)} of plaintext"
         if event.socket_bytes is not None:

@@ -197,7 +197,7 @@ class _SummaryView:
             style = "proctor.good" if state in _FINE else "proctor.warn"
             table.add_row(
                 clean_line(comm) + times,
-                clean_line(library) or "none",
+                clean_line(library) or "not known",
                 _styled(clean_line(state), style),
                 size(sums[1]),
                 size(sums[2]),

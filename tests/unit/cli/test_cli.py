@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from proctor import __version__, cli
+from proctor import __version__, cli, schema
 from proctor.errors import ProctorError
 from proctor.options import RunOptions, WatchOptions
 
@@ -201,6 +202,29 @@ def test_show_text(proctor: Any, recording: Path) -> None:
     assert "✓ nothing" in done.stdout
     typed = proctor("show", str(recording), "--type", "process")
     assert [line.split()[2] for line in typed.stdout.splitlines()] == ["exec", "exit", "summary"]
+
+
+def test_show_calls(proctor: Any, call_recording: Path) -> None:
+    told = [
+        "user       Which kernel?",
+        'assistant  ⚙ run_shell {"command": "uname -sr"}',
+        "tool       Linux 6.12",
+        "assistant  It is Linux 6.12.",
+        "gpt-5-mini  openai      2        200       -   40",
+        "✓ nothing",
+    ]
+    text = proctor("show", str(call_recording)).stdout
+    positions = [text.find(line) for line in told]
+    assert -1 not in positions, text
+    assert positions == sorted(positions)
+
+
+def test_what_the_analysis_gives_meets_the_schema(proctor: Any, call_recording: Path) -> None:
+    done = proctor("show", str(call_recording), "--format", "jsonl")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["type"] for line in lines if line["type"] == "call"] == ["call", "call"]
+    for line in lines:
+        Draft202012Validator(schema.load()).validate(line)
 
 
 def test_show_a_cut_recording_says_so(proctor: Any, recording: Path) -> None:
