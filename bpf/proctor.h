@@ -265,3 +265,9 @@ struct hold {                /* held: tgid -> */
 	__u32 foreign_stop;      /* somebody else stopped it meanwhile: leave it stopped */
 	__u32 foreign_continue;  /* somebody else let it go: it ran unattached */
 };
+
+struct handle_key {          /* handles: -> state of an SSL* */
+	__u64 ssl;
+	__u32 tgid;
+	__u32 reserved;
+};

@@ -14,15 +14,7 @@
 #include "common.h"
 
 #define RECORD_START_BYTES 43 /* past the explicit nonce of TLS 1.2, which may count up from 0 */
-#define PIECES_A_RUN 256
-
-enum handle_flag { HANDLE_LATE = 1 };
-
-struct handle_key {
-	u64 ssl;
-	u32 tgid;
-	u32 reserved;
-};
+#define PIECES_A_RUN 64
 
 struct handle {
 	u64 id;
@@ -31,7 +23,7 @@ struct handle {
 	u64 bytes_sent;
 	u64 bytes_received;
 	u32 calls;
-	u32 flags;
+	u32 last_post; /* the last call that began a POST */
 };
 
 struct {
@@ -66,12 +58,15 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
-/* Handles without model traffic, by id: written by the recorder. */
+/*
+ * Handles without model traffic, by id, with the last call that was looked at: a POST begun later
+ * may have turned to a model. Written by the recorder.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, u64);
-	__type(value, u8);
+	__type(value, u32);
 } skipped SEC(".maps");
 
 struct record_start {
@@ -235,8 +230,8 @@ struct {
 };
 
 /*
- * Copy the buffer of the thread's call. 256 pieces a run and 33 runs (the kernel's bound on tail
- * calls) are 528 MiB, without bpf_loop, which came with 5.17.
+ * Copy the buffer of the thread's call. 64 pieces a run and 33 runs (the kernel's bound on tail
+ * calls) are 132 MiB, without bpf_loop, which came with 5.17.
  */
 SEC("uprobe")
 int copy_pieces(struct pt_regs *ctx)
@@ -274,12 +269,6 @@ int copy_pieces(struct pt_regs *ctx)
 	return 0;
 }
 
-static __always_inline bool is_skipped(u64 tls)
-{
-	return bpf_map_lookup_elem(&skipped, &tls) != NULL;
-}
-
-/* A skipped handle that begins a new POST may have turned to a model: judge it afresh. */
 static __always_inline bool begins_post(u64 buffer, u64 size)
 {
 	char start[5] = {};
@@ -297,6 +286,7 @@ static __always_inline bool begin_call(void *ctx, u8 direction, u64 ssl, u64 buf
 	struct process *process = watched();
 	struct handle *handle;
 	struct call call = {};
+	u32 *judged;
 
 	if (!process)
 		return false;
@@ -314,12 +304,13 @@ static __always_inline bool begin_call(void *ctx, u8 direction, u64 ssl, u64 buf
 	call.number = handle->calls;
 	call.direction = direction;
 	call.tied = handle->connection != 0;
-	call.skipped = is_skipped(handle->id);
-	if (call.skipped && direction == DIRECTION_SENT && begins_post(buffer, size)) {
-		bpf_map_delete_elem(&skipped, &call.tls);
-		call.skipped = 0;
-		call.record_flags = FLAG_RECONSIDER;
+	judged = bpf_map_lookup_elem(&skipped, &call.tls);
+	if (direction == DIRECTION_SENT && begins_post(buffer, size)) {
+		handle->last_post = handle->calls;
+		if (judged)
+			call.record_flags = FLAG_RECONSIDER;
 	}
+	call.skipped = judged && handle->last_post <= *judged;
 	if (bpf_map_update_elem(&calls, &thread, &call, BPF_ANY)) {
 		lose(LOSS_TLS, LOSS_MAP_FULL);
 		return false;

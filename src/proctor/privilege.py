@@ -114,6 +114,11 @@ def lock_down() -> None:
     """
     _clear_capabilities()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    forbid_core_dumps()
+
+
+def forbid_core_dumps() -> None:
+    """What passes through our memory unmasked must not end in a core file."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(_PR_SET_DUMPABLE, 0)
 

@@ -58,16 +58,18 @@ class Serving:
 
 
 @contextmanager
-def model_server(directory: Path, *arguments: str) -> Iterator[Serving]:
+def model_server(directory: Path, *arguments: str, logged: bool = True) -> Iterator[Serving]:
     """Runs the server with these command line arguments; ends it at the block's end.
 
-    Its log, certificates and standard error are in `directory`. Raises ServingError.
+    Its truth log, certificates and standard error are in `directory`. The log costs the
+    server time: a bench does without. Raises ServingError.
     """
     log, ready, complaints = (directory / name for name in ("log.jsonl", "ready", "stderr"))
     log.touch()
     command: Sequence[str] = (
-        *(sys.executable, "-m", "proctor.demo.model_server", "--log", str(log)),
-        *("--ready-file", str(ready), "--directory", str(directory), *arguments),
+        *(sys.executable, "-m", "proctor.demo.model_server", *arguments),
+        *("--ready-file", str(ready), "--directory", str(directory)),
+        *(("--log", str(log)) if logged else ()),
     )
     with complaints.open("w") as stderr:
         process = subprocess.Popen(

@@ -1,0 +1,54 @@
+"""Letting held processes go.
+
+The kernel programs stop a process that maps an unknown file (bpf/mapping.bpf.c)
+and note it in the map `held`. Whoever lets go deletes the note first and sends
+SIGCONT then, unless somebody else stopped the process meanwhile: that stop is
+theirs and stays.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import time
+from contextlib import suppress
+from typing import Final, Protocol
+
+from proctor.records._layout import ffi
+
+_PID: Final = struct.Struct("=I")
+_HOLD: Final = struct.Struct("=QII")
+assert _HOLD.size == ffi.sizeof("struct hold")
+
+
+class HoldMap(Protocol):
+    """The map `held`, however it is reached."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+    def delete(self, key: bytes) -> bool: ...
+    def keys(self) -> list[bytes]: ...
+
+
+def let_go(held: HoldMap, pid: int) -> None:
+    """Let one process go, if it is held."""
+    key = _PID.pack(pid)
+    value = held.get(key)
+    if value is None:
+        return
+    _, foreign_stop, _ = _HOLD.unpack(value)
+    held.delete(key)
+    if not foreign_stop:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def let_all_go(held: HoldMap, for_seconds: float = 0.0) -> None:
+    """Let everything go; again and again where programs may still be on their way out."""
+    until = time.monotonic() + for_seconds
+    while True:
+        for key in held.keys():
+            let_go(held, _PID.unpack(key)[0])
+        if time.monotonic() >= until:
+            return
+        time.sleep(0.02)

@@ -1,0 +1,154 @@
+"""Files that processes map: looked into once, probed where they hold TLS, then known.
+
+A file is known by inode, device and change time, so that an upgraded library
+is another file. The kernel asks (RECORD_MAPPING) on the first mapping of each
+and holds the process meanwhile; what is known costs one look-up there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from proctor.kernel.object import KernelError, KernelObject, Link
+from proctor.kernel.tls_probes import attach_sites, sites_of, speaks_tls
+from proctor.records._layout import lib
+
+_KEY: Final = struct.Struct("=QQQ")
+_STATE: Final = struct.Struct("=I")
+_MAPS_LINE: Final = re.compile(
+    r"^(?P<range>[0-9a-f]+-[0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ (?P<inode>[1-9]\d*) ",
+    re.MULTILINE,
+)
+
+FileKey = tuple[int, int, int]
+"""Inode, the kernel's device number, change time in ns: `struct file_key`."""
+
+
+@dataclass(slots=True)
+class Library:
+    """A file that was looked into and holds TLS functions (or failed to be probed)."""
+
+    number: int
+    path: str
+    state: str
+    reason: str | None = None
+    functions: list[str] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+
+
+def kernel_device(device: int) -> int:
+    """st_dev as the kernel keeps s_dev: major in 12 bits, minor in 20 (linux/kdev_t.h)."""
+    return os.major(device) << 20 | os.minor(device)
+
+
+def file_key(fd: int) -> FileKey:
+    info = os.fstat(fd)
+    return info.st_ino, kernel_device(info.st_dev), info.st_ctime_ns
+
+
+class Libraries:
+    """What is known of files, here and in the kernel's map."""
+
+    def __init__(self, kernel: KernelObject) -> None:
+        self._kernel = kernel
+        self._files = kernel.map("files", "struct file_key", "__u32")
+        self.found: dict[FileKey, Library] = {}
+
+    def examine(self, pid: int, fd: int, key: FileKey) -> Library | None:
+        """Look into a file that a process maps. None: no TLS in it, or known before.
+
+        fd: the descriptor in that process, -1 for its executable.
+        """
+        opened = self._open(pid, fd, key)
+        if opened is None:
+            return None
+        try:
+            return self._examine(opened, f"/proc/{pid}", key)
+        finally:
+            os.close(opened)
+
+    def examine_process(self, pid: int) -> list[Library]:
+        """Everything a running process has mapped."""
+        new = []
+        for path in self._mapped(pid):
+            try:
+                opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                library = self._examine(opened, f"/proc/{pid}", file_key(opened))
+            finally:
+                os.close(opened)
+            if library:
+                new.append(library)
+        return new
+
+    def _examine(self, opened: int, process: str, key: FileKey) -> Library | None:
+        if self._files.get(_KEY.pack(*key)) == _STATE.pack(lib.FILE_KNOWN):
+            return None
+        sites = sites_of(opened)
+        library = None
+        if sites:
+            library = self._attach(opened, sites)
+            self.found[key] = library
+        with suppress(OSError):  # a full map: asked again at the next mapping
+            self._files.put(_KEY.pack(*key), _STATE.pack(lib.FILE_KNOWN))
+        return library if library and speaks_tls(sites) else None
+
+    def _attach(self, opened: int, sites: list) -> Library:  # type: ignore[type-arg]
+        path = os.readlink(f"/proc/self/fd/{opened}")
+        library = Library(
+            len(self.found) + 1,
+            path,
+            "attached",
+            functions=sorted({site.probe.function for site in sites}),
+        )
+        try:
+            library.links = attach_sites(
+                self._kernel, f"/proc/self/fd/{opened}", sites, library.number
+            )
+        except KernelError as error:
+            library.state, library.reason = "failed", str(error)
+        return library
+
+    def _open(self, pid: int, fd: int, key: FileKey) -> int | None:
+        """The mapped file, through the process: also deleted, also in another mount namespace."""
+        direct = f"/proc/{pid}/exe" if fd < 0 else f"/proc/{pid}/fd/{fd}"
+        for path in (direct, *self._mapped(pid, key[0])):
+            try:
+                opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError:
+                continue
+            if os.fstat(opened).st_ino == key[0]:
+                return opened
+            os.close(opened)
+        return None
+
+    @staticmethod
+    def _mapped(pid: int, inode: int | None = None) -> Iterator[str]:
+        try:
+            maps = Path(f"/proc/{pid}/maps").read_text(errors="replace")
+        except OSError:
+            return
+        seen = set()
+        for match in _MAPS_LINE.finditer(maps):
+            number = int(match["inode"])
+            if number not in seen and inode in (None, number):
+                seen.add(number)
+                yield f"/proc/{pid}/map_files/{match['range']}"
+
+    def close(self) -> None:
+        """Take all probes out, at once: the kernel makes each wait 0.1 s for stragglers."""
+        links = [link for library in self.found.values() for link in library.links]
+        if not links:
+            return
+        with ThreadPoolExecutor(min(len(links), 32)) as pool:
+            list(pool.map(Link.close, links))

@@ -1,0 +1,225 @@
+"""The BPF object: opened as it lies in the package, configured, loaded, attached.
+
+Everything that depends on this kernel happens in `load` and `attach`; what a
+kernel refuses is told as `KernelError` with the verifier's last words, or, for
+programs that we can do without, remembered in `refused`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+from types import TracebackType
+from typing import Any, Final, Self
+
+from proctor.kernel._bpf import ffi, lib
+from proctor.records._layout import ffi as layout_ffi
+
+VERIFIER_TAIL_LINES: Final = 3
+
+
+class KernelError(Exception):
+    """The kernel refused something. `log` is libbpf's and the verifier's whole text."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+
+
+def _text(pointer: Any) -> str:
+    return bytes(ffi.string(pointer)).decode(errors="replace")
+
+
+class Map:
+    """A BPF map, by descriptor, with keys and values as bytes."""
+
+    def __init__(self, fd: int, key_bytes: int, value_bytes: int) -> None:
+        self.fd = fd
+        self._key_bytes = key_bytes
+        self._value = ffi.new("char[]", value_bytes)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or None where the key is absent."""
+        if lib.bpf_map_lookup_elem(self.fd, key, self._value):
+            return None
+        return bytes(ffi.buffer(self._value))
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Raises OSError (E2BIG: the map is full)."""
+        if lib.bpf_map_update_elem(self.fd, key, value, 0):
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+
+    def delete(self, key: bytes) -> bool:
+        """False where it was not there."""
+        return not lib.bpf_map_delete_elem(self.fd, key)
+
+    def keys(self) -> list[bytes]:
+        """All keys; those added or deleted meanwhile may or may not be among them."""
+        key, following = ffi.NULL, ffi.new("char[]", self._key_bytes)
+        found: list[bytes] = []
+        while not lib.bpf_map_get_next_key(self.fd, key, following):
+            found.append(bytes(ffi.buffer(following)))
+            key = found[-1]
+        return found
+
+
+class Link:
+    """An attachment: gone when closed, or when the process dies."""
+
+    def __init__(self, pointer: Any) -> None:
+        self._pointer = pointer
+
+    @property
+    def fd(self) -> int:
+        return int(lib.bpf_link__fd(self._pointer))
+
+    def close(self) -> None:
+        if self._pointer is not None:
+            lib.bpf_link__destroy(self._pointer)
+            self._pointer = None
+
+
+class KernelObject:
+    """All our kernel programs. Use as a context manager: leaving detaches everything."""
+
+    def __init__(self, name: str = "proctor.bpf.o") -> None:
+        lib.proctor_log_start()
+        with as_file(files("proctor.kernel") / name) as path:
+            self._object = lib.bpf_object__open(os.fsencode(path))
+        if self._object == ffi.NULL:
+            raise KernelError(f"{name}: {os.strerror(ffi.errno)}; build it again", self.log)
+        self.links: dict[str, Link] = {}
+        self.refused: dict[str, str] = {}
+        """Programs that could not be attached, with the reason."""
+        self._programs = {_text(lib.bpf_program__name(p)): p for p in self._walk("program")}
+        self._maps = {_text(lib.bpf_map__name(m)): m for m in self._walk("map")}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for link in self.links.values():
+            link.close()
+        self.links.clear()
+        if self._object is not None:
+            lib.bpf_object__close(self._object)
+            self._object = None
+
+    def _walk(self, what: str) -> Iterator[Any]:
+        step = getattr(lib, f"bpf_object__next_{what}")
+        item = step(self._object, ffi.NULL)
+        while item != ffi.NULL:
+            yield item
+            item = step(self._object, item)
+
+    @property
+    def log(self) -> str:
+        """What libbpf and the verifier said so far."""
+        return _text(lib.proctor_log_text())
+
+    @property
+    def programs(self) -> list[str]:
+        return list(self._programs)
+
+    def program(self, name: str) -> Any:
+        return self._programs[name]
+
+    def section(self, name: str) -> str:
+        """The section a program stands in: `tp_btf/sched_process_exec`."""
+        return _text(lib.bpf_program__section_name(self._programs[name]))
+
+    def skip(self, name: str) -> None:
+        """Do not load this program (before `load`)."""
+        lib.bpf_program__set_autoload(self._programs[name], False)
+
+    def configure(self, values: bytes) -> None:
+        """Set the bytes of `struct configuration` (before `load`)."""
+        pointer = self._maps[".rodata.configuration"]
+        if lib.bpf_map__set_initial_value(pointer, values, len(values)):
+            raise KernelError(f"configuration: {os.strerror(ffi.errno)}", self.log)
+
+    def resize(self, name: str, max_entries: int) -> None:
+        """Set a map's size (before `load`). A ring's is its bytes, a power of two."""
+        lib.bpf_map__set_max_entries(self._maps[name], max_entries)
+
+    def load(self) -> None:
+        """Load all programs. Raises KernelError with the verifier's last lines."""
+        if lib.bpf_object__load(self._object):
+            code = ffi.errno
+            raise KernelError(
+                f"kernel programs: {verifier_reason(self.log) or os.strerror(code)}", self.log
+            )
+
+    def map(self, name: str, key: str, value: str) -> Map:
+        """A map by the C types of its key and value: `map("held", "__u32", "struct hold")`."""
+        return Map(self.map_fd(name), layout_ffi.sizeof(key), layout_ffi.sizeof(value))
+
+    def map_fd(self, name: str) -> int:
+        return int(lib.bpf_map__fd(self._maps[name]))
+
+    def map_size(self, name: str) -> int:
+        return int(lib.bpf_map__max_entries(self._maps[name]))
+
+    def attach(self, name: str) -> bool:
+        """Attach a program where its section says. False, and a reason in `refused`, if not."""
+        link = lib.bpf_program__attach(self._programs[name])
+        return self._keep(name, link)
+
+    def attach_cgroup(self, name: str, cgroup_fd: int) -> bool:
+        return self._keep(name, lib.bpf_program__attach_cgroup(self._programs[name], cgroup_fd))
+
+    def attach_map_iterator(self, name: str, map_name: str) -> bool:
+        """An iterator over a map's elements: see `read_iterator`."""
+        link = lib.proctor_attach_map_iterator(self._programs[name], self.map_fd(map_name))
+        return self._keep(name, link)
+
+    def _keep(self, name: str, pointer: Any) -> bool:
+        if pointer == ffi.NULL:
+            self.refused[name] = f"{self.section(name)}: {os.strerror(ffi.errno)}"
+            return False
+        self.links[name] = Link(pointer)
+        return True
+
+    def attach_uprobe(
+        self, name: str, path: str, offset: int, *, at_return: bool, cookie: int
+    ) -> Link:
+        """Probe a file at a file offset, in every process. Raises KernelError."""
+        pointer = lib.proctor_attach_uprobe(
+            self._programs[name], os.fsencode(path), offset, at_return, cookie
+        )
+        if pointer == ffi.NULL:
+            raise KernelError(f"{path}+{offset:#x}: {os.strerror(ffi.errno)}")
+        return Link(pointer)
+
+    def read_iterator(self, name: str) -> bytes:
+        """Run an attached iterator program once; the rows it wrote."""
+        fd = lib.bpf_iter_create(self.links[name].fd)
+        if fd < 0:
+            raise KernelError(f"{name}: {os.strerror(ffi.errno)}")
+        parts = []
+        try:
+            while part := os.read(fd, 1 << 16):
+                parts.append(part)
+        finally:
+            os.close(fd)
+        return b"".join(parts)
+
+
+def verifier_reason(log: str) -> str:
+    """The last lines that say why: the verifier's, without register dumps and statistics."""
+    told = [
+        line
+        for line in log.splitlines()
+        if line.strip()
+        and not line.startswith(("processed ", "-- END", "-- BEGIN", ";", "verification time"))
+        and not (line[0].isdigit() and ":" in line[:8])
+    ]
+    omitted = len(told) - VERIFIER_TAIL_LINES
+    tail = " | ".join(line.strip() for line in told[-VERIFIER_TAIL_LINES:])
+    return tail + (f" ({omitted} lines omitted: -vv)" if omitted > 0 else "")

@@ -1,0 +1,95 @@
+"""What must be there before anything is loaded, said in full where it is not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Final
+
+from proctor.errors import ProctorError
+
+FLOOR: Final = (5, 10)
+NEEDED: Final = {
+    "CAP_SYS_ADMIN": 21,
+    "CAP_SYS_PTRACE": 19,
+    "CAP_KILL": 5,
+    "CAP_DAC_READ_SEARCH": 2,
+    "CAP_NET_ADMIN": 12,
+}
+"""With their numbers (linux/capability.h). CAP_BPF and CAP_PERFMON are contained in SYS_ADMIN."""
+
+_INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
+
+
+def check_requirements() -> None:
+    """ProctorError naming everything that is missing, and how to get it."""
+    for problem in (kernel_problem(), privilege_problem(), namespace_problem()):
+        if problem:
+            raise ProctorError(problem)
+    mount_tracefs()
+
+
+def kernel_problem() -> str | None:
+    release = platform.release()
+    match = re.match(r"(\d+)\.(\d+)", release)
+    if match and (int(match[1]), int(match[2])) < FLOOR:
+        return (
+            f"kernel {release}: too old: ring buffers and sleepable loops need 5.10 "
+            "(December 2020); use a newer kernel"
+        )
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        return (
+            f"kernel {release}: has no BTF (/sys/kernel/btf/vmlinux), which tells its types; "
+            "use one built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels since 5.10 are"
+        )
+    return None
+
+
+def privilege_problem() -> str | None:
+    missing = missing_capabilities()
+    if not missing:
+        return None
+    if os.geteuid() != 0:
+        return "privilege: loading kernel programs needs root; run it with sudo"
+    return (
+        f"privilege: {', '.join(missing)} missing; "
+        "in a container, start it with --privileged and --pid=host"
+    )
+
+
+def missing_capabilities() -> list[str]:
+    status = Path("/proc/self/status").read_text()
+    match = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
+    effective = int(match[1], 16) if match else 0
+    return [name for name, number in NEEDED.items() if not effective >> number & 1]
+
+
+def namespace_problem() -> str | None:
+    try:
+        own = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
+    if own == _INITIAL_PID_NAMESPACE:
+        return None
+    return (
+        "pid namespace: not the host's, so the kernel's pids are not ours; "
+        "start the container with --pid=host"
+    )
+
+
+def mount_tracefs() -> None:
+    """Tracepoints are named there; a minimal system leaves it unmounted."""
+    place = Path("/sys/kernel/tracing")
+    if (place / "events").is_dir():
+        return
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"tracefs", os.fsencode(place), b"tracefs", 0, None):
+        cause = os.strerror(ctypes.get_errno())
+        raise ProctorError(
+            f"tracefs: cannot be mounted on {place}: {cause}; mount it there: "
+            f"mount -t tracefs tracefs {place}"
+        )

@@ -1,0 +1,116 @@
+"""What is watched: process trees, cgroups, executables, or the host; and what is never held."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from proctor.kernel.libraries import kernel_device
+from proctor.kernel.object import KernelObject, Map
+from proctor.kernel.process_table import (
+    Row,
+    ancestors,
+    cgroup_path,
+    cgroup_root,
+    descendants,
+    read_table,
+)
+from proctor.records._layout import ffi, lib
+
+_PID: Final = struct.Struct("=I")
+_PROCESS: Final = struct.Struct("=QII")
+_CGROUP: Final = struct.Struct("=Q")
+_FILE: Final = struct.Struct("=QQQ")
+_CONFIGURATION: Final = struct.Struct("=IBBBB")
+assert _PROCESS.size == ffi.sizeof("struct process")
+assert _CONFIGURATION.size == ffi.sizeof("struct configuration")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a session watches. Several kinds add up; none of them is the whole host."""
+
+    pids: tuple[int, ...] = ()
+    """Trees: these processes and all their descendants."""
+    cgroups: tuple[str, ...] = ()
+    """Directories of the cgroup v2 hierarchy, with everything below."""
+    exes: tuple[str, ...] = ()
+    """Executables: processes that run them, and their descendants."""
+
+    @property
+    def host(self) -> bool:
+        return not (self.pids or self.cgroups or self.exes)
+
+    def configuration(self) -> bytes:
+        """`struct configuration` for this scope, with this process as the recorder."""
+        return _CONFIGURATION.pack(
+            os.getpid(), self.host, bool(self.cgroups), bool(self.exes), True
+        )
+
+
+def enter_scope(kernel: KernelObject, scope: Scope, ours: set[int]) -> list[Row]:
+    """Tell the kernel who is in scope; returns the rows of those that run already.
+
+    To be called before the other programs are attached, since ours must be known
+    by then, and again after, for what was forked in between. ours: the launcher,
+    the keeper, the analyser and this process. They are never watched; they and
+    what is above them is never held. OSError where a path of the scope does not exist.
+    """
+    table = read_table(kernel)
+    processes = kernel.map("processes", "__u32", "struct process")
+    above = {pid for own in ours for pid in ancestors(table, own)} | {1}
+    for pid in ours & table.keys():
+        _put(processes, table[pid], lib.PROCESS_EXCLUDED)
+    _put_paths(kernel, scope)
+    inside = _running_in(scope, table) - ours
+    for pid in inside:
+        if processes.get(_PID.pack(pid)) is None:
+            _put(processes, table[pid], lib.PROCESS_NEVER_HELD if pid in above else 0)
+    return [table[pid] for pid in sorted(inside)]
+
+
+def _put(processes: Map, row: Row, flags: int) -> None:
+    processes.put(_PID.pack(row.pid), _PROCESS.pack(row.start_ns, flags, 0))
+
+
+def _put_paths(kernel: KernelObject, scope: Scope) -> None:
+    cgroups = kernel.map("scope_cgroups", "__u64", "__u8")
+    for path in scope.cgroups:
+        cgroups.put(_CGROUP.pack(os.stat(path).st_ino), b"\1")
+    exes = kernel.map("scope_exes", "struct file_key", "__u8")
+    for path in scope.exes:
+        exes.put(_executable_key(path), b"\1")
+
+
+def _executable_key(path: str) -> bytes:
+    info = os.stat(path)
+    return _FILE.pack(info.st_ino, kernel_device(info.st_dev), 0)
+
+
+def _running_in(scope: Scope, table: dict[int, Row]) -> set[int]:
+    people = {pid for pid, row in table.items() if not row.kernel_thread}
+    if scope.host:
+        return people
+    roots = [*scope.pids, *(pid for pid in people if _runs(pid, scope.exes))]
+    return descendants(table, roots) | {pid for pid in people if _lies_in(pid, scope.cgroups)}
+
+
+def _runs(pid: int, exes: tuple[str, ...]) -> bool:
+    try:
+        return any(os.path.samefile(f"/proc/{pid}/exe", exe) for exe in exes)
+    except OSError:
+        return False
+
+
+def _lies_in(pid: int, cgroups: tuple[str, ...]) -> bool:
+    if not cgroups:
+        return False
+    root, path = cgroup_root(), cgroup_path(pid)
+    if root is None or path is None:
+        return False
+    place = os.path.realpath(root / path.lstrip("/"))
+    return any(
+        place == top or place.startswith(top + "/") for top in map(os.path.realpath, cgroups)
+    )

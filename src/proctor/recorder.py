@@ -1,0 +1,299 @@
+"""The recorder: the one privileged process at work.
+
+It loads the kernel programs, drains the rings, answers files not seen before
+with probes, lets held processes go, and hands raw records to the keeper. It
+parses no traffic and writes no file. It ends when told to, or when the keeper
+or the launcher is gone; then every probe is taken out and every process let go.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+import time
+from collections import deque
+from typing import Any, Final
+
+from proctor.intake.admission import VerdictKind
+from proctor.intake.keeper import VERDICT
+from proctor.kernel.counters import Counters
+from proctor.kernel.holding import let_all_go, let_go
+from proctor.kernel.libraries import Libraries, Library
+from proctor.kernel.object import KernelObject
+from proctor.kernel.process_table import Row, cgroup_names, json_record, process_record
+from proctor.kernel.rings import Ring
+from proctor.records._layout import lib
+from proctor.records.layout import HEAD, LAYOUTS
+
+BATCH_BYTES: Final = 4 << 20
+PENDING_MAX_BYTES: Final = 48 << 20
+"""Beyond this the payload ring is left to fill: what is lost then is counted in the kernel."""
+DRAIN_SECONDS: Final = 0.02
+HOUSEKEEPING_SECONDS: Final = 1.0
+
+_LENGTH: Final = struct.Struct("=I")
+_TLS: Final = struct.Struct("=Q")
+_CALL: Final = struct.Struct("=I")
+_HANDLE: Final = struct.Struct("=QII")
+_MAPPING: Final = LAYOUTS["mapping_record"]
+_HEAD_BYTES: Final = HEAD.size_bytes
+
+
+class Recorder:
+    """One watch, from loaded programs to the last record."""
+
+    def __init__(self, kernel: KernelObject, keeper: socket.socket, control: socket.socket) -> None:
+        self._kernel = kernel
+        self._keeper = keeper
+        self._control = control
+        self._rings = Ring(kernel, "lifecycle"), Ring(kernel, "payload")
+        self._held = kernel.map("held", "__u32", "struct hold")
+        self._handles = kernel.map("handles", "struct handle_key", "struct handle_key")
+        self._skipped = kernel.map("skipped", "__u64", "__u32")
+        self._libraries = Libraries(kernel)
+        self._counters = Counters(kernel)
+        self._pending: deque[memoryview] = deque()
+        self._pending_bytes = 0
+        self._own_records: list[bytes] = []
+        self._cgroups: set[int] = set()
+        self._unnamed_cgroups: set[int] = set()
+        self._exited: set[int] = set()
+        self._half_verdict = b""
+        self._finishing = False
+
+    def begin(self, running: list[Row]) -> None:
+        """Say what runs already, and probe what it has mapped."""
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        for row in running:
+            self._own_records.append(process_record(row, now_ns))
+        for row in running:
+            for library in self._libraries.examine_process(row.pid):
+                self._say_library(row.pid, row.start_ns, library)
+
+    def run(self) -> None:
+        """Drain until told to finish, or until nobody listens any more."""
+        poll = select.epoll()
+        for source in (*(ring.fd for ring in self._rings), self._control.fileno()):
+            poll.register(source, select.EPOLLIN)
+        poll.register(self._keeper.fileno(), select.EPOLLIN)
+        self._keeper.setblocking(False)
+        housekeeping_at = 0.0
+        try:
+            while not self._finishing:
+                ready = {fd for fd, _ in poll.poll(DRAIN_SECONDS)}
+                self._drain()
+                if self._keeper.fileno() in ready:
+                    self._take_verdicts()
+                if self._control.fileno() in ready:
+                    self._finishing = True
+                if time.monotonic() >= housekeeping_at:
+                    self._keep_house()
+                    housekeeping_at = time.monotonic() + HOUSEKEEPING_SECONDS
+                self._send()
+                events = select.EPOLLIN | (select.EPOLLOUT if self._pending else 0)
+                poll.modify(self._keeper.fileno(), events)
+            self._finish()
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the keeper is gone: the launcher says so
+        finally:
+            let_all_go(self._held)
+            poll.close()
+
+    def close(self) -> None:
+        """Take out all probes. Held processes are gone by then; new ones can't come."""
+        for ring in self._rings:
+            ring.close()
+        for name in ("enter_mmap", "process_exec"):
+            link = self._kernel.links.pop(name, None)
+            if link:
+                link.close()
+        let_all_go(self._held)
+        self._libraries.close()
+
+    def _drain(self) -> None:
+        """Everything that is in the rings, payload first.
+
+        What a lifecycle record ends (a process) must not overtake the payload
+        before it: so the lifecycle ring is read up to where it was before.
+        """
+        lifecycle, payload = self._rings
+        until = lifecycle.produced()
+        while self._pending_bytes < PENDING_MAX_BYTES and self._drain_ring(payload, payload.produced()):
+            pass
+        while self._drain_ring(lifecycle, until):
+            pass
+        if self._own_records:
+            self._queue(memoryview(b"".join(self._own_records)))
+            self._own_records.clear()
+
+    def _drain_ring(self, ring: Ring, until: int) -> bool:
+        """One batch; False where the ring was empty."""
+        if not ring.waiting_bytes():
+            return False
+        size = min(BATCH_BYTES, max(ring.waiting_bytes(), 1 << 16))
+        batch = bytearray(size)
+        used = ring.drain(memoryview(batch), until)
+        if not used:
+            return False
+        records = memoryview(batch)[:used]
+        if ring is self._rings[0]:
+            records = self._take_mappings(records)
+        self._queue(records)
+        return True
+
+    def _take_mappings(self, records: memoryview) -> memoryview:
+        """Answer what is meant for us, pass the rest on."""
+        passed, at, mappings = [], 0, []
+        while at < len(records):
+            head = HEAD.packing.unpack_from(records, at)
+            record = records[at : at + head[0]]
+            at += head[0]
+            if head[1] == lib.RECORD_MAPPING:
+                mappings.append(record)
+                continue
+            passed.append(record)
+            if head[1] == lib.RECORD_EXIT:
+                self._exited.add(head[5])
+            elif head[1] == lib.RECORD_EXEC and head[7] not in self._cgroups:
+                self._unnamed_cgroups.add(head[7])
+        if not mappings:
+            return records
+        self._answer_mappings(mappings)
+        return memoryview(b"".join(passed))
+
+    def _answer_mappings(self, mappings: list[memoryview]) -> None:
+        waiting = set()
+        for record in mappings:
+            fields = dict(zip(_MAPPING.fields, _MAPPING.packing.unpack_from(record), strict=True))
+            pid, is_held = fields["pid"], bool(fields["flags"] & lib.FLAG_HELD)
+            if is_held:
+                waiting.add(pid)
+            key = fields["inode"], fields["device"], fields["ctime_ns"]
+            library = self._libraries.examine(pid, fields["fd"], key)
+            if library:
+                self._say_library(pid, fields["start_ns"], library, held=is_held)
+        for pid in waiting:
+            let_go(self._held, pid)
+
+    def _say_library(self, pid: int, start_ns: int, library: Library, held: bool = True) -> None:
+        if not held and library.state == "attached":
+            self._counters.add("mapping:not_held", 1)
+        self._say(
+            lib.RECORD_COVERAGE,
+            pid=pid,
+            start_ns=start_ns,
+            library=library.path,
+            library_id=library.number,
+            state=library.state,
+            reason=library.reason,
+            functions=library.functions,
+        )
+
+    def _say(self, kind: int, **content: Any) -> None:
+        text = json.dumps({k: v for k, v in content.items() if v is not None}).encode()
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self._own_records.append(json_record(kind, text, now_ns))
+
+    def _keep_house(self) -> None:
+        """What is looked at once a second: counts, names of cgroups, what the dead left."""
+        self._read_rows()
+        lost = self._counters.changed()
+        if lost is not None:
+            self._say(lib.RECORD_LOSS, lost=lost)
+        if self._unnamed_cgroups:
+            names = dict(cgroup_names(self._unnamed_cgroups))
+            self._cgroups |= self._unnamed_cgroups
+            self._unnamed_cgroups = set()
+            if names:
+                self._say(lib.RECORD_COVERAGE, cgroups={str(k): v for k, v in names.items()})
+        self._bury()
+
+    def _read_rows(self) -> None:
+        for name in ("connection_rows", "handle_rows"):
+            if name in self._kernel.links:
+                rows = self._kernel.read_iterator(name)
+                if rows:
+                    self._own_records.append(rows)
+
+    def _bury(self) -> None:
+        """TLS handles whose process died without freeing them."""
+        if not self._exited:
+            return
+        for key in self._handles.keys():
+            if _HANDLE.unpack(key)[1] in self._exited:
+                self._handles.delete(key)
+        self._exited.clear()
+
+    def _take_verdicts(self) -> None:
+        try:
+            said = self._keeper.recv(1 << 16)
+        except BlockingIOError:
+            return
+        if not said:
+            raise BrokenPipeError("the keeper is gone")
+        said = self._half_verdict + said
+        whole = len(said) // VERDICT.size * VERDICT.size
+        self._half_verdict = said[whole:]
+        for kind, tls, call in VERDICT.iter_unpack(said[:whole]):
+            if kind == VerdictKind.SKIP:
+                self._skipped.put(_TLS.pack(tls), _CALL.pack(call))
+            else:
+                self._skipped.delete(_TLS.pack(tls))
+
+    def _queue(self, records: memoryview) -> None:
+        if len(records):
+            self._pending.append(memoryview(_LENGTH.pack(len(records))))
+            self._pending.append(records)
+            self._pending_bytes += len(records) + _LENGTH.size
+
+    def _send(self) -> None:
+        """As much as the keeper takes without waiting."""
+        while self._pending:
+            try:
+                sent = self._keeper.sendmsg(list(self._pending)[:64])
+            except BlockingIOError:
+                return
+            self._pending_bytes -= sent
+            while sent:
+                first = self._pending[0]
+                if sent < len(first):
+                    self._pending[0] = first[sent:]
+                    break
+                sent -= len(self._pending.popleft())
+
+    def _finish(self) -> None:
+        """The last records, in good order."""
+        self._drain()
+        self._keep_house()
+        self._say(lib.RECORD_LOSS, lost=self._counters.totals())
+        self._say(lib.RECORD_END)
+        self._drain()
+        self._keeper.setblocking(True)
+        self._send()
+        self._keeper.shutdown(socket.SHUT_WR)
+
+
+def attach_all(kernel: KernelObject, cgroup_fd: int | None) -> None:
+    """Attach everything but the TLS probes; what fails is in `kernel.refused`."""
+    for name in kernel.programs:
+        section = kernel.section(name)
+        if section.startswith(("tp_btf/", "tracepoint/")):
+            kernel.attach(name)
+        elif section.startswith("cgroup_skb/"):
+            if cgroup_fd is None:
+                kernel.refused[name] = "no cgroup v2 hierarchy is mounted"
+            else:
+                kernel.attach_cgroup(name, cgroup_fd)
+    kernel.attach_map_iterator("connection_rows", "connections")
+    kernel.attach_map_iterator("handle_rows", "handles")
+
+
+def open_cgroup_root() -> int | None:
+    """A descriptor of the v2 hierarchy's root, for programs that look at packets."""
+    from proctor.kernel.process_table import cgroup_root
+
+    root = cgroup_root()
+    return os.open(root, os.O_RDONLY | os.O_DIRECTORY) if root else None

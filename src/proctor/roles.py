@@ -1,0 +1,183 @@
+"""The processes beside the launcher: recorder, keeper, analyser (ARCHITECTURE.md).
+
+Each function is the whole life of one process, forked from the launcher, and
+returns its exit status. Each imports what it needs before it gives its rights
+up: the user it becomes may not be able to read our modules.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
+
+if TYPE_CHECKING:
+    from proctor.kernel.scope import Scope
+    from proctor.records.recording import RecordingWriter
+
+LOOK_SECONDS: Final = 0.03
+ANALYSER_NICENESS: Final = 10
+"""Analysis may lag: the recording has everything."""
+
+
+def fork_role(life: Callable[[], int], keep: set[int]) -> int:
+    """Fork a process of ours, out of reach of the terminal's signals; returns its pid.
+
+    keep: the descriptors above 2 that it needs; all others are closed, so that the
+    end of one process is seen by the others.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        last = 3
+        for fd in sorted(keep):
+            os.closerange(last, fd)
+            last = fd + 1
+        os.closerange(last, os.sysconf("SC_OPEN_MAX"))
+        status = life()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:  # the process ends here whatever comes: never back into the launcher
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderTask:
+    """What the recorder is to do."""
+
+    scope: Scope
+    ours: set[int]
+    verbose: int
+
+
+def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.socket) -> int:
+    """Load, say so over `control` (with the map of held processes), record until told to end."""
+    from proctor.kernel.object import KernelError, KernelObject
+    from proctor.kernel.scope import enter_scope
+    from proctor.recorder import Recorder, attach_all, open_cgroup_root
+
+    forbid_core_dumps()
+    os.nice(-5)
+    try:
+        kernel = KernelObject()
+        kernel.configure(task.scope.configuration())
+        kernel.load()
+        ours = task.ours | {os.getpid()}
+        enter_scope(kernel, task.scope, ours)
+        attach_all(kernel, open_cgroup_root())
+        rows = enter_scope(kernel, task.scope, ours)
+        recorder = Recorder(kernel, keeper, control)
+        recorder.begin(rows)
+    except (KernelError, OSError) as error:
+        log = error.log if isinstance(error, KernelError) else ""
+        _report(control, {"error": str(error), "log": log if task.verbose > 1 else ""}, [])
+        return 1
+    facts = {
+        "attached": sorted(kernel.links),
+        "refused": kernel.refused,
+        "log": kernel.log if task.verbose > 1 else "",
+    }
+    _report(control, facts, [kernel.map_fd("held")])
+    try:
+        recorder.run()
+    finally:
+        recorder.close()
+    return 0
+
+
+def _report(control: socket.socket, facts: dict[str, object], fds: list[int]) -> None:
+    text = json.dumps(facts).encode()
+    socket.send_fds(control, [len(text).to_bytes(4, "little")], fds)
+    control.sendall(text)
+
+
+def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Identity) -> int:
+    """Mask and write until the recorder ends."""
+    from proctor.intake.keeper import run_keeper
+
+    drop_to(identity)
+    lock_down()
+    run_keeper(connection, writer)
+    return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyserTask:
+    """What the analyser is to say, and where."""
+
+    recording: int
+    """The recording's descriptor, to read."""
+    name: str
+    """Its path, as users see it; empty where it is not kept."""
+    keeper_ended: int
+    """A pipe that ends when the keeper does."""
+    jsonl: int | None
+    jsonl_name: str
+    live: bool
+    summary: bool
+
+
+def analyser_life(task: AnalyserTask, identity: Identity) -> int:
+    """Read the recording as it grows, print and write what it says."""
+    from proctor import views
+    from proctor.pipeline import Analysis
+    from proctor.records.recording import RecordingReader
+    from proctor.sinks.json_lines import JsonLines
+    from proctor.views.report import Report
+
+    views.preload()
+    reader = RecordingReader(task.recording, task.name)
+    drop_to(identity)
+    lock_down()
+    os.nice(ANALYSER_NICENESS)
+    analysis = Analysis(reader.header)
+    report = Report(sys.stderr, live=task.live, summary=task.summary, recording=task.name or None)
+    lines = JsonLines(task.jsonl, task.jsonl_name) if task.jsonl is not None else None
+    for record in reader.records(_until_end_of(task.keeper_ended)):
+        for event in analysis.feed(record):
+            report.feed(event)
+            if lines:
+                lines.feed(event)
+    for event in analysis.close():
+        report.feed(event)
+        if lines:
+            lines.feed(event)
+    report.close()
+    if lines:
+        lines.close()
+        if problem := lines.problem():
+            print(f"proctor: {problem}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _until_end_of(pipe: int) -> Callable[[], bool]:
+    """Wait a little; False when the keeper had ended before the last look."""
+    ended = False
+
+    def wait() -> bool:
+        nonlocal ended
+        if ended:
+            return False
+        readable, _, _ = select.select([pipe], [], [], LOOK_SECONDS)
+        ended = bool(readable)
+        return True
+
+    return wait

@@ -1,0 +1,343 @@
+"""`proctor run` and `proctor watch`: the launcher.
+
+The launcher starts the other processes and COMMAND, waits, passes signals and
+the exit status on, and is the guardian of held processes: should the recorder
+die, it lets them go. It keeps root's rights and does nothing with them but that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from proctor import __version__
+from proctor.errors import ProctorError
+from proctor.intake.arguments import mask_arguments
+from proctor.kernel.holding import let_all_go
+from proctor.kernel.object import Map
+from proctor.kernel.requirements import check_requirements
+from proctor.kernel.scope import Scope
+from proctor.launch import (
+    AWAITED,
+    FORWARDED,
+    Launched,
+    command_environment,
+    exit_status,
+    find_program,
+    fork_command,
+)
+from proctor.options import RunOptions, WatchOptions
+from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
+from proctor.records._layout import ffi as layout_ffi
+from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
+from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
+from proctor.roles import (
+    AnalyserTask,
+    RecorderTask,
+    analyser_life,
+    fork_role,
+    keeper_life,
+    recorder_life,
+)
+
+GUARD_SECONDS: Final = 1.0
+FOLLOW_LOOK_SECONDS: Final = 0.1
+
+
+def run(options: RunOptions) -> int:
+    """Run COMMAND watched; returns its exit status. ProctorError where that can't begin."""
+    caller = caller_identity(os.environ)
+    environment = command_environment(os.environ, caller)
+    program = find_program(options.command, environment)
+    check_requirements()
+    identity = identity_of(0, 0) if options.as_root else caller
+    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    launched = fork_command(program, options.command, environment, identity)
+    try:
+        session = Session(
+            Scope(pids=(launched.pid,)),
+            command=options.command,
+            output=options.output,
+            jsonl=options.jsonl,
+            live=options.live,
+            quiet=options.quiet,
+            verbose=options.verbose,
+        )
+    except BaseException:
+        launched.call_off()
+        raise
+    launched.start()
+    status = session.wait_for(launched)
+    session.finish(follow=options.follow)
+    return status
+
+
+def watch(options: WatchOptions) -> int:
+    """Watch what runs already, until a signal or for a time; returns 0, or 1 if it broke off."""
+    check_requirements()
+    scope = watch_scope(options)
+    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    session = Session(
+        scope,
+        command=(),
+        output=options.output,
+        jsonl=options.jsonl,
+        live=options.live,
+        quiet=options.quiet,
+        verbose=options.verbose,
+    )
+    session.wait_out(options.seconds)
+    session.finish(follow=False)
+    return 1 if session.broken else 0
+
+
+def watch_scope(options: WatchOptions) -> Scope:
+    """The scope that options ask for. ProctorError where something of it does not exist."""
+    from proctor.kernel.process_table import container_cgroup
+
+    for pid in options.pids:
+        if not Path(f"/proc/{pid}").exists():
+            raise ProctorError(f"process {pid}: no such process")
+    cgroups = list(options.cgroups)
+    for container in options.containers:
+        found = container_cgroup(container)
+        if found is None:
+            raise ProctorError(
+                f"container {container}: no cgroup is named after it; try the full id, or --cgroup"
+            )
+        cgroups.append(str(found))
+    for path in (*cgroups, *options.exes):
+        if not Path(path).exists():
+            raise ProctorError(f"{path}: no such file or directory")
+    return Scope(pids=options.pids, cgroups=tuple(cgroups), exes=options.exes)
+
+
+@dataclass(slots=True)
+class _Pids:
+    recorder: int = 0
+    keeper: int = 0
+    analyser: int = 0
+    alive: set[int] = field(default_factory=set)
+
+
+class Session:
+    """The processes of one watch. Made when everything is loaded and watching."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        *,
+        command: Sequence[str],
+        output: str | None,
+        jsonl: str | None,
+        live: bool,
+        quiet: bool,
+        verbose: int,
+    ) -> None:
+        self.broken: str | None = None
+        """Why watching ended before its time."""
+        self._verbose = verbose
+        self._pids = _Pids()
+        caller = caller_identity(os.environ)
+        identity = unprivileged(caller)
+        with acting_as(caller):
+            path, recording = _new_recording(output, command, Path(caller.home))
+            reading = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            jsonl_fd = _open_jsonl(jsonl)
+        writer = _begin_recording(recording, path, command, scope)
+        to_keeper, from_recorder = _stream_pair()
+        self._control, control = socket.socketpair()
+        keeper_ended, keeper_alive = os.pipe()
+
+        self._fork("keeper", lambda: keeper_life(from_recorder, writer, identity),
+                   {from_recorder.fileno(), recording, keeper_alive})
+        task = AnalyserTask(
+            recording=reading,
+            name=str(path),
+            keeper_ended=keeper_ended,
+            jsonl=jsonl_fd,
+            jsonl_name="standard output" if jsonl == "-" else jsonl or "",
+            live=live,
+            summary=not quiet,
+        )
+        keep = {reading, keeper_ended} | ({jsonl_fd} if jsonl_fd is not None else set())
+        self._fork("analyser", lambda: analyser_life(task, identity), keep)
+        ours = {os.getpid(), self._pids.keeper, self._pids.analyser}
+        work = RecorderTask(scope=scope, ours=ours, verbose=verbose)
+        self._fork("recorder", lambda: recorder_life(work, to_keeper, control),
+                   {to_keeper.fileno(), control.fileno()})
+        for descriptor in (recording, reading, keeper_ended, keeper_alive, jsonl_fd):
+            if descriptor is not None:
+                os.close(descriptor)
+        for end in (to_keeper, from_recorder, control):
+            end.close()
+        self._held = self._await_ready(path)
+
+    def _fork(self, name: str, life, keep: set[int]) -> None:  # type: ignore[no-untyped-def]
+        pid = fork_role(life, keep)
+        setattr(self._pids, name, pid)
+        self._pids.alive.add(pid)
+
+    def _await_ready(self, recording: Path) -> Map:
+        """The recorder's report: what is loaded, and the map of held processes."""
+        head, fds, _, _ = socket.recv_fds(self._control, 4, 1)
+        facts = {"error": "the recorder ended before it was ready"}
+        if len(head) == 4:
+            facts = json.loads(self._read_exactly(int.from_bytes(head, "little")))
+        if self._verbose > 1 and facts.get("log"):
+            print(facts["log"], file=sys.stderr)
+        if "error" in facts:
+            self._control.close()
+            for pid in (self._pids.keeper, self._pids.analyser, self._pids.recorder):
+                if pid == self._pids.analyser:
+                    os.kill(pid, signal.SIGKILL)  # it would summarise nothing
+                os.waitpid(pid, 0)
+            recording.unlink(missing_ok=True)
+            raise ProctorError(facts["error"])
+        if self._verbose:
+            _print_facts(facts)
+        return Map(fds[0], layout_ffi.sizeof("__u32"), layout_ffi.sizeof("struct hold"))
+
+    def _read_exactly(self, size: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < size and (part := self._control.recv(size - len(parts))):
+            parts += part
+        return bytes(parts)
+
+    def wait_for(self, launched: Launched) -> int:
+        """Until COMMAND has ended; its exit status. Signals that others send us are passed on."""
+        while True:
+            info = signal.sigwaitinfo(AWAITED)
+            if info.si_signo in FORWARDED and info.si_code <= 0:  # SI_USER and the like
+                with suppress(ProcessLookupError):
+                    os.kill(launched.pid, info.si_signo)
+            if (status := self._reap(launched.pid)) is not None:
+                return exit_status(status)
+
+    def wait_out(self, seconds: float | None) -> None:
+        """Until a signal ends the watch, or its time is over, or it broke."""
+        until = time.monotonic() + seconds if seconds is not None else None
+        while self.broken is None:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            info = (
+                signal.sigwaitinfo(AWAITED)
+                if left is None
+                else signal.sigtimedwait(AWAITED, left)
+            )
+            if info is not None and info.si_signo != signal.SIGCHLD:
+                return
+            self._reap(None)
+
+    def _reap(self, command: int | None) -> int | None:
+        """Note which of our processes ended; COMMAND's wait status if it did."""
+        result = None
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return result
+            if pid == 0:
+                return result
+            if pid == command:
+                result = status
+            elif pid in self._pids.alive:
+                self._pids.alive.discard(pid)
+                self._role_ended(pid, status)
+
+    def _role_ended(self, pid: int, status: int) -> None:
+        """One of ours is gone while the watch goes on: COMMAND must not suffer."""
+        name = {
+            self._pids.recorder: "recorder",
+            self._pids.keeper: "keeper",
+            self._pids.analyser: "analyser",
+        }[pid]
+        if pid == self._pids.recorder:
+            let_all_go(self._held, GUARD_SECONDS)
+        code = exit_status(status)
+        how = f"killed by signal {code - 128}" if code > 128 else f"ended with status {code}"
+        said = f"the {name} was {how}" if code > 128 else f"the {name} {how}"
+        if pid == self._pids.analyser:
+            consequence = "the recording goes on; read it with `proctor show`"
+        else:
+            consequence = "what follows is not recorded"
+            self.broken = self.broken or said
+        print(f"proctor: {said}: {consequence}", file=sys.stderr)
+
+    def finish(self, *, follow: bool) -> None:
+        """End the watch in good order; returns when everything is said."""
+        self._reap(None)
+        with suppress(OSError):
+            self._control.sendall(b"follow\n" if follow else b"finish\n")
+        while self._pids.analyser in self._pids.alive:
+            signal.sigtimedwait({signal.SIGCHLD}, 1.0)
+            self._reap_quietly()
+        self._control.close()
+
+    def _reap_quietly(self) -> None:
+        """At the end our processes are meant to go."""
+        for pid in list(self._pids.alive):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._pids.alive.discard(pid)
+                if status:
+                    self._role_ended(pid, status)
+
+
+def _new_recording(output: str | None, command: Sequence[str], home: Path) -> tuple[Path, int]:
+    if output is not None:
+        return Path(output), create_recording(Path(output))
+    folder = shelf_folder(os.environ, home)
+    make_shelf(folder)
+    prune(folder)
+    path = new_path(folder, time.time_ns(), command)
+    return path, create_recording(path)
+
+
+def _begin_recording(
+    recording: int, path: Path, command: Sequence[str], scope: Scope
+) -> RecordingWriter:
+    masked = mask_arguments(b"\0".join(map(os.fsencode, command)))
+    words = [word.decode(errors="replace") for word in masked.split(b"\0")] if command else []
+    try:
+        return RecordingWriter(recording, header_of_this_host(__version__, words, str(scope)))
+    except OSError as error:
+        raise ProctorError(f"{path}: {error.strerror}; free some space, or use -o") from None
+
+
+def _open_jsonl(name: str | None) -> int | None:
+    if name is None:
+        return None
+    if name == "-":
+        return os.dup(1)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, 0o600)
+    except OSError as error:
+        raise ProctorError(f"{name}: {error.strerror}") from None
+
+
+def _stream_pair() -> tuple[socket.socket, socket.socket]:
+    """For batches: buffers large enough that neither side waits for the other's turn."""
+    ends = socket.socketpair()
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+    return ends
+
+
+def _print_facts(facts: dict[str, object]) -> None:
+    attached, refused = facts["attached"], facts["refused"]
+    assert isinstance(attached, list) and isinstance(refused, dict)
+    print(f"proctor: {len(attached)} kernel programs attached: {' '.join(attached)}", file=sys.stderr)
+    for name, reason in refused.items():
+        print(f"proctor: {name}: not attached: {reason}", file=sys.stderr)
