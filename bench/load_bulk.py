@@ -1,0 +1,224 @@
+"""Bulk load: `load_bulk.py [--under COMMAND]`.
+
+Two sender processes push 1 GB in total of chat-completions requests over TLS as
+fast as they can, each on one connection that stays open; a server process for
+each reads, checks the length and answers. The servers run outside of what
+COMMAND watches. One line of JSON on standard output:
+
+    mb_per_s          10^6 bytes of requests a second, starts excluded
+    wall_s            from the first byte sent to the last answer got
+    process_wall_s    of COMMAND and the senders under it, starts included
+    bytes, requests   what the servers truly received
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+from proctor.demo.certificates import Certificates, make_certificates
+
+SPAWNING = get_context("spawn")
+SENDERS = 2
+TOTAL_BYTES = 1_000_000_000
+REQUEST_BYTES = 200_000
+READ_BYTES = 1 << 20
+START_TIMEOUT_S = 120
+ANSWER_BODY = (
+    b'{"id":"chatcmpl-bulk","object":"chat.completion","created":1790000000,"model":"gpt-demo",'
+    b'"choices":[{"index":0,"message":{"role":"assistant","content":"Noted."},'
+    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":50000,"completion_tokens":2,'
+    b'"total_tokens":50002}}'
+)
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+    len(ANSWER_BODY),
+    ANSWER_BODY,
+)
+HEAD_END = b"\r\n\r\n"
+LENGTH = b"content-length: "
+
+
+def main() -> int:
+    options = options_of()
+    if options.senders_only:
+        run_senders(options)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="proctor-bench-") as made:
+        print(json.dumps(measure(options, Path(made))))
+    return 0
+
+
+def options_of() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--under", default="", help="a command that runs the senders")
+    parser.add_argument("--bytes", type=int, default=TOTAL_BYTES, help="of all senders together")
+    parser.add_argument("--request-bytes", type=int, default=REQUEST_BYTES, help="of one body")
+    parser.add_argument("--senders-only", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--ports", type=int, nargs="*", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
+    """Runs the senders under the command given and sums up what the servers counted."""
+    certificates = make_certificates(directory)
+    listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(SENDERS)]
+    servers = [
+        SPAWNING.Process(
+            target=serve, args=(one, certificates, directory / f"server-{number}.json"), daemon=True
+        )
+        for number, one in enumerate(listening)
+    ]
+    for server in servers:
+        server.start()
+    ports = [str(one.getsockname()[1]) for one in listening]
+    command = [*shlex.split(options.under), sys.executable, *sys.argv]
+    began = time.monotonic()
+    subprocess.run(
+        [*command, "--senders-only", str(directory), "--ports", *ports],
+        env={**os.environ, "SSL_CERT_FILE": str(certificates.authority)},
+        stdout=sys.stderr,
+        check=True,
+    )
+    process_wall_s = time.monotonic() - began
+    join(servers)
+    received = said_in(directory, "server")
+    times = said_in(directory, "sender")
+    wall_s = max(end for _, end in times) - min(start for start, _ in times)
+    size_bytes = sum(size for size, _ in received)
+    return {
+        "load": "bulk",
+        "senders": SENDERS,
+        "request_bytes": options.request_bytes,
+        "bytes": size_bytes,
+        "requests": sum(requests for _, requests in received),
+        "wall_s": round(wall_s, 4),
+        "process_wall_s": round(process_wall_s, 4),
+        "mb_per_s": round(size_bytes / wall_s / 1e6, 1),
+    }
+
+
+def said_in(directory: Path, who: str) -> list[list[Any]]:
+    """What each process of this kind left in its file."""
+    return [json.loads(path.read_text()) for path in directory.glob(f"{who}-*.json")]
+
+
+def join(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        sys.exit("load: a process failed")
+
+
+def run_senders(options: argparse.Namespace) -> None:
+    """All senders at once; each leaves its times in a file of the directory given."""
+    barrier = SPAWNING.Barrier(SENDERS)
+    count = -(-options.bytes // (SENDERS * options.request_bytes))
+    senders = [
+        SPAWNING.Process(
+            target=send,
+            args=(
+                port,
+                count,
+                options.request_bytes,
+                barrier,
+                options.senders_only / f"sender-{port}.json",
+            ),
+        )
+        for port in options.ports
+    ]
+    for sender in senders:
+        sender.start()
+    join(senders)
+
+
+def send(port: int, count: int, request_bytes: int, barrier: Barrier, times: Path) -> None:
+    """One sender. Every request differs, so that nothing can be remembered."""
+    context = ssl.create_default_context()
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as HTTP clients do
+        numbered = body_of(request_bytes)
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            "authorization: Bearer sk-bench-made-up-0123456789abcdef\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(numbered % 0)}\r\n\r\n"
+        ).encode()
+        exchange(tls, head + numbered % 0)
+        barrier.wait(START_TIMEOUT_S)
+        start = time.monotonic()
+        for number in range(1, count + 1):
+            exchange(tls, head + numbered % number)
+        times.write_text(json.dumps((start, time.monotonic())))
+
+
+def body_of(request_bytes: int) -> bytes:
+    """A conversation of about this length; `% number` makes it that request's own."""
+    turn = "".join(f"line {number:05d} of what was said before. " for number in range(50))
+    roles = ("user", "assistant")
+    messages = [
+        {"role": roles[number % 2], "content": f"turn {number} {turn}"}
+        for number in range(max(1, request_bytes // (len(turn) + 45)))
+    ]
+    system = {"role": "system", "content": "NUMBER"}
+    value = {"model": "gpt-demo", "messages": [system, *messages]}
+    return json.dumps(value).encode().replace(b"NUMBER", b"%020d")
+
+
+def exchange(tls: ssl.SSLSocket, request: bytes) -> None:
+    tls.sendall(request)
+    missing = len(ANSWER)
+    while missing:
+        got = tls.recv(missing)
+        if not got:
+            raise RuntimeError("load: the server closed the connection")
+        missing -= len(got)
+
+
+def serve(listening: socket.socket, certificates: Certificates, counted: Path) -> None:
+    """Answers one connection till it ends; leaves bytes and requests in a file."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.chain, certificates.key)
+    plain, _ = listening.accept()
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with context.wrap_socket(plain, server_side=True) as tls:
+        counted.write_text(json.dumps(answer_all(tls)))
+
+
+def answer_all(tls: ssl.SSLSocket) -> tuple[int, int]:
+    """Bytes and requests that came, without the first request, which is not measured."""
+    buffer = bytearray(READ_BYTES)
+    sizes = []
+    while got := tls.recv_into(buffer):
+        head_bytes = buffer.index(HEAD_END, 0, got) + len(HEAD_END)
+        at = buffer.index(LENGTH, 0, head_bytes) + len(LENGTH)
+        total = head_bytes + int(buffer[at : buffer.index(b"\r", at)])
+        while got < total:
+            part = tls.recv_into(buffer)
+            if not part:
+                raise RuntimeError(f"load: {got} of {total} bytes of a request came")
+            got += part
+        if got != total:
+            raise RuntimeError(f"load: a request of {total} bytes came as {got}")
+        sizes.append(total)
+        tls.sendall(ANSWER)
+    return sum(sizes[1:]), len(sizes) - 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
