@@ -13,7 +13,12 @@ import time
 from pathlib import Path
 
 from proctor.intake.keeper import Keeper
-from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
+from proctor.records.recording import (
+    FRAME_BYTES,
+    RecordingWriter,
+    create_recording,
+    header_of_this_host,
+)
 from proctor.testing import record
 
 PIECE_BYTES = 65536
@@ -72,12 +77,14 @@ def measure(name: str, writer: RecordingWriter) -> None:
 
 
 def bare_write(path: Path) -> None:
-    content = memoryview(batch(1, True))
+    """The same bytes from as many buffers, in writes as large as a frame."""
+    contents = [memoryview(batch(call, call == 1)) for call in range(1, 9)]
     with path.open("wb", buffering=0) as file:
         start = time.perf_counter()
-        for _ in range(TOTAL_BYTES // len(content)):
-            for at in range(0, len(content), 1 << 18):
-                os.writev(file.fileno(), [content[at : at + (1 << 18)]])
+        for _ in range(TOTAL_BYTES // (len(contents) * len(contents[0]))):
+            for content in contents:
+                for at in range(0, len(content), FRAME_BYTES):
+                    os.writev(file.fileno(), [content[at : at + FRAME_BYTES]])
         seconds = time.perf_counter() - start
     print(f"{'bare writev':28} {TOTAL_BYTES / 1e6 / seconds:8.0f} MB/s wall")
     path.unlink()
@@ -87,7 +94,8 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.gettempdir())
     header = header_of_this_host("bench")
     measure("keeper, not written", Nowhere(os.open(os.devnull, os.O_WRONLY), header))
-    for number in (1, 2):
+    bare_write(folder / f"proctor-bench-{os.getpid()}-0.rec")  # fills the page cache's pools
+    for number in (1, 2, 3):
         path = folder / f"proctor-bench-{os.getpid()}-{number}.rec"
         measure(f"keeper, to {folder}", RecordingWriter(create_recording(path), header))
         path.unlink()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.intake.arguments import mask_arguments
+from tests.fuzz import fuzz_arguments
 
 SECRET = b"s3cr3tValue1"
 
@@ -123,3 +124,8 @@ def test_any_bytes_keep_their_length_and_their_ends(memory: bytes) -> None:
     assert [at for at, byte in enumerate(result) if byte == 0] == [
         at for at, byte in enumerate(memory) if byte == 0
     ]
+
+
+@given(st.binary() | st.sampled_from(fuzz_arguments.SEEDS))
+def test_any_bytes(data: bytes) -> None:
+    fuzz_arguments.run(data)

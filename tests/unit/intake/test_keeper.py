@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proctor.intake.admission import Verdict, VerdictKind
 from proctor.intake.keeper import VERDICT, Keeper, KeeperSummary, Loss, run_keeper
@@ -22,6 +24,7 @@ from proctor.records.recording import (
     header_of_this_host,
 )
 from proctor.testing import record
+from tests.fuzz import fuzz_keeper
 
 KEY = b"sk-0123456789abcdefghij"
 HEAD = (
@@ -232,7 +235,7 @@ def test_a_full_disk_loses_records_and_says_so_when_space_is_back(
     assert kept.items()[-2:] == [one, END]
     summary = kept.keeper.close()
     assert summary.lost == {"disk_full": Loss(2, 2 * len(one)), "write_failed": Loss(1, len(one))}
-    assert kept.json_of("RECORD_LOSS") == kept.json_of("RECORD_LOSS")[:2]
+    assert len(kept.json_of("RECORD_LOSS")) == 2
 
 
 def test_a_disk_that_stays_full_is_said_by_the_summary(
@@ -251,7 +254,6 @@ def kept_end(kept: Kept) -> tuple[int, int]:
 def ran(kept: Kept, sent: bytes) -> tuple[KeeperSummary, bytes]:
     """A keeper process's loop over a socket that closes after `sent`."""
     ours, theirs = socket.socketpair()
-    writer = RecordingWriter(os.dup(kept.file), header_of_this_host("0"))
     result: list[KeeperSummary] = []
     os.ftruncate(kept.file, 0)
     os.lseek(kept.file, 0, os.SEEK_SET)
@@ -298,3 +300,8 @@ def test_a_batch_too_large_is_refused() -> None:
         with pytest.raises(RuntimeError, match="at most"):
             run_keeper(theirs, writer)
     writer.close()
+
+
+@given(st.lists(st.sampled_from(fuzz_keeper.SEEDS) | st.binary(max_size=90)).map(b"".join))
+def test_any_bytes_leave_a_whole_recording(data: bytes) -> None:
+    fuzz_keeper.run(data)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.intake.masking import BEGINNING, UNKNOWN, UNKNOWN_LINE_BYTES, LineState, Mode, mask
+from tests.fuzz import fuzz_masking
 
 SECRET = b"s3cr3t-Value"
 STARS = b"*" * len(SECRET)
@@ -163,3 +164,8 @@ def test_only_stars_are_put_in(stream: bytes) -> None:
 def test_no_byte_of_a_header_value_remains(name: bytes, value: bytes, before: bytes) -> None:
     result = masked(before + name + value + b"\r\n", LineState(Mode.PLAIN))
     assert result[len(before) :] == name + b"*" * len(value) + b"\r\n"
+
+
+@given(st.binary() | st.sampled_from(fuzz_masking.SEEDS))
+def test_any_bytes(data: bytes) -> None:
+    fuzz_masking.run(data)

@@ -26,6 +26,7 @@ from proctor.records.recording import (
     open_recording,
 )
 from proctor.testing import record
+from tests.fuzz import fuzz_recording
 
 HEADER = RecordingHeader(
     proctor="0.1.0",
@@ -272,3 +273,8 @@ def test_a_frame_that_fails_leaves_nothing_and_the_next_may_succeed(
     writer.write_frame([END])
     writer.close()
     assert read(path.read_bytes()) == [TWO, END]
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes(data: bytes) -> None:
+    fuzz_recording.run(data)
