@@ -92,11 +92,14 @@ async def _serve(options: argparse.Namespace, directory: Path) -> None:
 
 def _listen(port: int, *, ipv6: bool) -> list[socket.socket]:
     first = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
-    if not ipv6:
-        return [first]
-    same = first.getsockname()[1]
-    second = socket.create_server(("::1", same), family=socket.AF_INET6, backlog=BACKLOG)
-    return [first, second]
+    listening = [first]
+    if ipv6:
+        same = ("::1", first.getsockname()[1])
+        listening.append(socket.create_server(same, family=socket.AF_INET6, backlog=BACKLOG))
+    for one in listening:
+        # Inherited by what it accepts; asyncio sets it only on sockets made with proto=TCP.
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _context(certificates: Certificates, version: str | None) -> ssl.SSLContext:
