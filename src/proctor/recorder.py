@@ -69,6 +69,7 @@ class Recorder:
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         for row in running:
             self._own_records.append(process_record(row, now_ns))
+        self._queue_own()  # before anything that the rings say of them
         for row in running:
             for library in self._libraries.examine_process(row.pid):
                 self._say_library(row.pid, row.start_ns, library)
@@ -125,9 +126,11 @@ class Recorder:
             pass
         while self._drain_ring(lifecycle, until):
             pass
-        if self._own_records:
-            self._queue(memoryview(b"".join(self._own_records)))
-            self._own_records.clear()
+        self._queue_own()
+
+    def _queue_own(self) -> None:
+        self._queue(memoryview(b"".join(self._own_records)))
+        self._own_records.clear()
 
     def _drain_ring(self, ring: Ring, until: int) -> bool:
         """One batch; False where the ring was empty."""
