@@ -36,10 +36,12 @@ class Connection:
     id: int
     process: Process
     process_key: ProcessKey
-    local: str | None
-    remote: str | None
-    resolved_name: str | None
+    local: str | None = None
+    remote: str | None = None
+    resolved_name: str | None = None
     accepted: bool = False
+    late: bool = False
+    """Older than the watch: how it began was not seen."""
     hello: ClientHello | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
@@ -48,6 +50,11 @@ class Connection:
     @property
     def server_name(self) -> str | None:
         return self.hello.server_name if self.hello else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all that will ever be told of its two ends has been."""
+        return self.remote is not None and (self.late or self.hello is not None)
 
     @property
     def host(self) -> str | None:
@@ -76,9 +83,7 @@ class Connections:
             if connection is not None and connection.hello is None:
                 connection.hello = parse_client_hello(record.data)
         elif isinstance(record, TlsTieRecord):
-            connection = self.get(record.connection)
-            if connection is not None:
-                self._of_tls[record.tls] = connection
+            self._of_tls[record.tls] = self._found(record, record.connection)
         return []
 
     def get(self, connection: int) -> Connection | None:
@@ -101,9 +106,9 @@ class Connections:
         return list(hosts)
 
     def _connection(self, record: ConnectionRecord) -> list[ConnectionEvent]:
-        connection = self.get(record.connection)
-        if connection is None:
-            connection = self._open[record.connection] = self._new(record)
+        connection = self._found(record, record.connection)
+        if connection.remote is None:
+            self._locate(connection, record)
         if record.type == _CONNECT:
             if record.error:
                 self._open.pop(record.connection, None)
@@ -118,17 +123,24 @@ class Connections:
         self._close(connection)
         return [self._event("close", record, connection)]
 
-    def _new(self, record: ConnectionRecord) -> Connection:
+    def _found(self, record: Record, number: int) -> Connection:
+        """The connection; a tie may be told before the connect: the rings are apart."""
+        connection = self.get(number)
+        if connection is None:
+            key = (record.pid, record.start_ns)
+            connection = Connection(number, self._processes.of(record), key)
+            self._open[number] = connection
+        return connection
+
+    def _locate(self, connection: Connection, record: ConnectionRecord) -> None:
         key = (record.pid, record.start_ns)
         lineage = self._processes.lineage(key)
-        return Connection(
-            id=record.connection,
-            process=self._processes.of(record),
-            process_key=key,
-            local=endpoint_text(record.family, record.local, record.local_port),
-            remote=endpoint_text(record.family, record.remote, record.remote_port),
-            resolved_name=self._names.name_of(record.family, record.remote, lineage),
-        )
+        connection.process = self._processes.of(record)
+        connection.process_key = key
+        connection.late = bool(record.flags & FLAG_LATE)
+        connection.local = endpoint_text(record.family, record.local, record.local_port)
+        connection.remote = endpoint_text(record.family, record.remote, record.remote_port)
+        connection.resolved_name = self._names.name_of(record.family, record.remote, lineage)
 
     def _close(self, connection: Connection) -> None:
         connection.closed = True

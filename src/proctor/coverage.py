@@ -217,6 +217,10 @@ class CoverageBook:
     def _report(self, record: JsonRecord) -> list[Coverage]:
         """What the recorder says of a library: an event where that is news."""
         value = record.value
+        tls = value.get("tls")
+        if isinstance(tls, int):  # the keeper's: it reads plaintext and knows no library
+            self.protocol_unsupported(tls)
+            return []
         name, state = value.get("library"), value.get("state")
         if state not in STATES or not isinstance(name, str | None):
             return []

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from proctor.calls.assembler import Calls
-from proctor.connections import Connections, call_connection
+from proctor.connections import Connections
 from proctor.coverage import CoverageBook
-from proctor.events import Call, CallConnection, Event, Process, Summary
+from proctor.events import Call, Event, Json, Summary
+from proctor.handles import Handles
 from proctor.messages.choose import Messages
 from proctor.messages.types import Message, Unsupported
 from proctor.names import Names
-from proctor.processes import Processes, ProcessKey, user_name
+from proctor.processes import Processes, user_name
 from proctor.records.decode import Bytes, decode
 from proctor.records.layout import RECORD_TYPES
 from proctor.records.recording import Damage
@@ -46,33 +47,6 @@ class Clock(Protocol):
         """Add to a record's time for nanoseconds since the epoch."""
 
 
-class Handles:
-    """Who owns each TLS handle, and what carries it: what the traffic itself does not tell."""
-
-    def __init__(
-        self, boot_to_wall_ns: int, processes: Processes, connections: Connections
-    ) -> None:
-        self._boot_to_wall_ns = boot_to_wall_ns
-        self._processes = processes
-        self._connections = connections
-        self._owners: dict[int, ProcessKey] = {}
-
-    def seen(self, tls: int, key: ProcessKey) -> None:
-        self._owners.setdefault(tls, key)
-
-    def forget(self, tls: int) -> None:
-        self._owners.pop(tls, None)
-        self._connections.forget_handle(tls)
-
-    def wall_ns(self, boot_ns: int) -> int:
-        return boot_ns + self._boot_to_wall_ns
-
-    def of(self, tls: int) -> tuple[Process | None, CallConnection]:
-        key = self._owners.get(tls)
-        connection = self._connections.carrying(tls)
-        return self._processes.named(key) if key else None, call_connection(connection)
-
-
 class Analysis:
     """`feed()` each item of a recording's reader; `close()` gives what was open and the summary."""
 
@@ -90,7 +64,7 @@ class Analysis:
         self._totals = Totals()
         self._now_ns = 0
         self._told_losses: dict[str, int] = {}
-        """By `program:reason`, as the recorder and the keeper counted them so far."""
+        """By `program:reason`, as the recorder counted them so far."""
         self._recording_losses: Counter[str] = Counter()
 
     def feed(self, item: Bytes | Damage) -> list[Event]:
@@ -111,6 +85,7 @@ class Analysis:
         for message in self._messages.close(self._now_ns):
             events += self._call(message)
         events += self._calls.close(self._now_ns)
+        events += self._handles.close()
         events += self._coverage.close(self._now_ns)
         return [*self._counted(events), self._summary()]
 
@@ -118,7 +93,8 @@ class Analysis:
         if isinstance(record, TlsDataRecord | TlsReturnRecord | TlsOpenRecord):
             self._handles.seen(record.tls, (record.pid, record.start_ns))
             coverage = self._coverage.feed(record)
-            return [*coverage, *self._carry_on(self._streams.feed(record))]
+            calls = self._carry_on(self._streams.feed(record))
+            return [*coverage, *self._handles.release(self._now_ns), *calls]
         events: list[Event] = []
         # First of all, because an exit or exec ends calls, and these are the old program's.
         events += self._carry_on(self._streams.feed(record))
@@ -130,6 +106,7 @@ class Analysis:
         events += self._names.feed(record)
         events += self._connections.feed(record)
         events += self._coverage.feed(record)
+        events += self._handles.release(self._now_ns)
         return events
 
     def _carry_on(self, items: list[StreamItem]) -> list[Call]:
@@ -145,16 +122,28 @@ class Analysis:
     def _call(self, message: Message) -> list[Call]:
         if isinstance(message, Unsupported) and message.protocol is not None:
             self._coverage.protocol_unsupported(message.tls)
-        return self._calls.feed(message)
+        calls = self._calls.feed(message)
+        if not calls or isinstance(message, Unsupported):
+            return calls
+        tls = message.exchange.tls
+        return [told for call in calls for told in self._handles.attribute(call, tls, self._now_ns)]
 
     def _note(self, record: JsonRecord) -> None:
-        cgroups, lost = record.value.get("cgroups"), record.value.get("lost")
+        cgroups = record.value.get("cgroups")
         if isinstance(cgroups, dict):
             self._processes.learn_cgroups(cgroups)
-        if record.type == _LOSS and isinstance(lost, dict):
+        if record.type == _LOSS:
+            self._told_loss(record.value)
+
+    def _told_loss(self, value: Json) -> None:
+        """Of the recorder, all counts so far; of the keeper, what came to one reason."""
+        lost, reason, records = value.get("lost"), value.get("reason"), value.get("records")
+        if isinstance(lost, dict):
             for where, count in lost.items():
                 if isinstance(count, int) and count > self._told_losses.get(where, 0):
                     self._told_losses[where] = count
+        elif isinstance(reason, str) and isinstance(records, int):
+            self._recording_losses[reason] += records
 
     def _counted(self, events: list[Event]) -> list[Event]:
         for event in events:

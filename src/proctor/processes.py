@@ -11,7 +11,7 @@ import pwd
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -25,6 +25,8 @@ ProcessKey = tuple[int, int]
 EXITED_REMEMBERED: Final = 1024
 """Records of a process may come a little after its exit."""
 ANCESTORS_MAX: Final = 64
+PROGRAMS_REMEMBERED: Final = 8
+"""Of one process, for what is told late."""
 
 _EXEC: Final = RECORD_TYPES["RECORD_EXEC"]
 _CONTAINER_ID: Final = re.compile(r"(?:^|[-:/])([0-9a-f]{64})(?:\.scope)?(?=/|$)")
@@ -58,6 +60,12 @@ class _Entry:
     parent: ProcessKey | None
     began_in_view: bool
     """Forked or started while we watched, not found running."""
+    programs: list[tuple[int, Process]] = field(default_factory=list)
+    """What it ran, by the time of each exec. Empty: only its parent's program, so far."""
+
+    def at(self, time_ns: int) -> Process:
+        earlier = [process for since_ns, process in self.programs if since_ns <= time_ns]
+        return earlier[-1] if earlier else self.process
 
 
 class Processes:
@@ -100,6 +108,16 @@ class Processes:
     def named(self, key: ProcessKey) -> Process:
         entry = self._entry(key)
         return entry.process if entry else self._bare(key)
+
+    def at(self, key: ProcessKey, time_ns: int) -> Process:
+        """The process as it was at a CLOCK_BOOTTIME."""
+        entry = self._entry(key)
+        return entry.at(time_ns) if entry else self._bare(key)
+
+    def is_settled(self, key: ProcessKey) -> bool:
+        """Whether its own program is known; a fork alone may be followed by a late exec."""
+        entry = self._entry(key)
+        return entry is not None and bool(entry.programs)
 
     def lineage(self, key: ProcessKey) -> Iterator[ProcessKey]:
         """The process and its ancestors as far as they are known."""
@@ -165,7 +183,11 @@ class Processes:
             )
         parent = (record.parent_pid, record.parent_start_ns)
         began = known.began_in_view if known is not None else record.type == _EXEC
-        self._alive[key] = _Entry(process, parent, began)
+        before: list[tuple[int, Process]] = []
+        if known is not None:
+            before = known.programs[-PROGRAMS_REMEMBERED:] or [(record.start_ns, known.process)]
+        since_ns = record.time_ns if record.type == _EXEC else record.start_ns
+        self._alive[key] = _Entry(process, parent, began, [*before, (since_ns, process)])
 
     def _exec_event(self, record: ExecRecord) -> ProcessEvent:
         process = self.of(record)

@@ -184,6 +184,15 @@ def test_a_protocol_that_is_not_understood() -> None:
     assert event.reason == "protocol_unsupported"
 
 
+def test_what_the_keeper_says_of_a_handle() -> None:
+    watch = Watch()
+    watch.feed(watch.handle().open(4))
+    note = {"tls": 1, "state": "unsupported", "reason": "protocol_unsupported"}
+    assert watch.feed(watch.program.note("RECORD_COVERAGE", **note)) == []
+    (event,) = watch.book.close(9)
+    assert (event.state, event.reason) == ("attached", "protocol_unsupported")
+
+
 def test_reports_of_other_forms_are_passed_over() -> None:
     watch = Watch()
     assert watch.report(state="wonderful") == []

@@ -10,6 +10,7 @@ import pytest
 from dnslib import RR, DNSRecord
 
 from proctor.events import Call, ConnectionEvent, Coverage, Event, ProcessEvent, Summary
+from proctor.handles import WAIT_NS
 from proctor.pipeline import Analysis
 from proctor.reasons import REASONS
 from proctor.records.layout import FLAG_SKIPPED, HEAD
@@ -188,6 +189,48 @@ def test_losses_are_cumulative_and_summed_over_programs() -> None:
         *program.note("RECORD_LOSS", lost={"tls:ring_full": "x", "disk_full": 3}),
     ]
     assert summary_of(analyse(raws)).lost == {"ring_full": 6, "disk_full": 3}
+
+
+def test_losses_of_the_keeper_add_up() -> None:
+    program = Program()
+    loss = {"reason": "disk_full", "records": 2, "bytes": 90}
+    raws = [*program.note("RECORD_LOSS", **loss), *program.note("RECORD_LOSS", **loss)]
+    assert summary_of(analyse(raws)).lost == {"disk_full": 4}
+
+
+def test_payload_that_overtakes_its_exec_and_connect() -> None:
+    agent = Agent()
+    exec_, dns, connect, *_ = agent.begins()
+    lifecycle = [exec_, dns, connect, *agent.program.hello(client_hello("api.openai.com"))]
+    tls = agent.tls
+    payload = [*tls.open(), *tls.tie(1), *tls.write(POST), *tls.read(OK), *tls.free()]
+    # What comes through the lifecycle ring is older than the payload, and told after it.
+    analysis = Analysis(Header())
+    early = [event for raw in payload for event in analysis.feed(raw)]
+    assert early == []
+    events = analyse([*lifecycle, *agent.program.exit()], analysis)
+    call = only(events, Call)
+    assert isinstance(call, Call)
+    assert call.process is not None
+    assert call.process.exe == "/usr/bin/python3"
+    assert (call.connection.remote, call.connection.server_name) == (
+        "192.0.2.1:443",
+        "api.openai.com",
+    )
+    assert (call.connection.protocol, call.complete) == ("http/1.1", True)
+    assert summary_of(events).lost == {}
+
+
+def test_a_call_does_not_wait_for_ever_for_its_maker() -> None:
+    agent, analysis = Agent(), Analysis(Header())
+    raws = [*agent.tls.open(), *agent.tls.write(POST), *agent.tls.read(OK)]
+    assert [event for raw in raws for event in analysis.feed(raw)] == []
+    agent.clock.time_ns += WAIT_NS
+    (later,) = agent.tls.free("RECORD_TLS_COUNTERS")
+    (call,) = analysis.feed(later)
+    assert call.type == "call"
+    assert call.process is not None
+    assert (call.process.pid, call.process.exe) == (100, None)
 
 
 def test_skipped_connections_are_no_loss() -> None:

@@ -38,10 +38,11 @@ ProcessKey = tuple[int, int]
 class Handle:
     """Both directions of one TLS handle."""
 
-    __slots__ = ("process", "received", "sent", "tls")
+    __slots__ = ("opened_ns", "process", "received", "sent", "tls")
 
     def __init__(self, record: Record, tls: int, budget: Budget) -> None:
         self.tls = tls
+        self.opened_ns = record.time_ns
         self.process = (record.pid, record.start_ns)
         self.sent = Sending(tls, budget)
         self.received = Receiving(tls, Direction.RECEIVED)
@@ -86,12 +87,9 @@ class Streams:
         elif isinstance(record, TlsOpenRecord):
             self._handle(record, record.tls, out)
         elif isinstance(record, TlsFreeRecord):
-            if record.type == _TLS_FREE:
-                self._free(record, out)
+            self._counted_by_the_kernel(record, out)
         elif isinstance(record, ExitRecord) or record.type == _EXEC:
-            # A new program's memory knows nothing of the old one's handles.
-            for tls in sorted(self._of_process.get((record.pid, record.start_ns), ())):
-                self._end(self._handles[tls], None, record.time_ns, "process_exit", out)
+            self._leave(record, out)
         self._count(out)
         return out
 
@@ -131,13 +129,26 @@ class Streams:
         if record.flags & FLAG_SKIPPED:
             handle.expect_skipped()
 
-    def _free(self, record: TlsFreeRecord, out: list[StreamItem]) -> None:
-        handle = self._handle(record, record.tls, out)
+    def _counted_by_the_kernel(self, record: TlsFreeRecord, out: list[StreamItem]) -> None:
+        freed = record.type == _TLS_FREE
+        handle = self._handle(record, record.tls, out) if freed else self._handles.get(record.tls)
         if handle is None:
             return
         if record.flags & FLAG_SKIPPED:
             handle.expect_skipped()
-        self._end(handle, (record.bytes_sent, record.bytes_received), record.time_ns, "closed", out)
+        if freed:
+            totals = (record.bytes_sent, record.bytes_received)
+            self._end(handle, totals, record.time_ns, "closed", out)
+
+    def _leave(self, record: Record, out: list[StreamItem]) -> None:
+        """Exit, or exec: the new program's memory knows nothing of the old one's handles.
+
+        The record may come after the first ones of the new program, whose handles stay.
+        """
+        for tls in sorted(self._of_process.get((record.pid, record.start_ns), ())):
+            handle = self._handles[tls]
+            if handle.opened_ns < record.time_ns:
+                self._end(handle, None, record.time_ns, "process_exit", out)
 
     def _end(
         self,

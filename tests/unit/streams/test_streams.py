@@ -13,6 +13,7 @@ from proctor.records.layout import (
     FLAG_SKIPPED,
     FLAG_TRUNCATED,
     FLAG_UNREADABLE,
+    HEAD,
 )
 from proctor.records.types import Record
 from proctor.streams.streams import Streams
@@ -213,8 +214,26 @@ def test_exit_ends_the_handles_of_that_process_alone() -> None:
 
 def test_a_new_program_in_the_process_ends_its_handles() -> None:
     streams = Streams()
-    feed(streams, TlsHandle().open())
-    assert brief(feed(streams, [record("RECORD_EXEC", pid=100, start_ns=5)])) == ["process_exit"]
+    tls = TlsHandle()
+    feed(streams, tls.open())
+    exec_now = record("RECORD_EXEC", pid=100, start_ns=5, time_ns=tls.clock.tick())
+    assert brief(feed(streams, [exec_now])) == ["process_exit"]
+
+
+def test_an_exec_that_is_told_late_does_not_end_the_new_programs_handles() -> None:
+    streams, tls = Streams(), TlsHandle()
+    exec_before = record("RECORD_EXEC", pid=100, start_ns=5, time_ns=tls.clock.tick())
+    assert brief(feed(streams, tls.open(), [exec_before], tls.read(b"abc"))) == [b"abc"]
+
+
+def test_a_living_handle_that_is_said_to_be_skipped() -> None:
+    streams, tls = Streams(), TlsHandle()
+    tls.read(b"not copied")
+    (counters,) = tls.free("RECORD_TLS_COUNTERS")
+    flagged = bytearray(counters)
+    flagged[HEAD.offsets["flags"]] = FLAG_SKIPPED
+    feed(streams, tls.open(), [bytes(flagged)])
+    assert brief(feed(streams, tls.free())) == [(10, "skipped"), "closed"]
 
 
 def test_records_after_the_end_are_counted_and_not_shown() -> None:
