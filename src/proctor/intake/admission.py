@@ -111,13 +111,12 @@ class Handle:
 
     __slots__ = (
         *("call", "evidence", "evidence_start", "held", "held_bytes", "judge_at_bytes"),
-        *("late", "reconsidered", "received", "sent", "state", "told", "tls"),
+        *("reconsidered", "received", "sent", "state", "told", "tls"),
         "unreminded_bytes",
     )
 
     def __init__(self, tls: int, *, late: bool) -> None:
         self.tls = tls
-        self.late = late
         self.state = State.UNDECIDED
         self.call = 0
         self.held: list[bytearray] = []
@@ -223,8 +222,7 @@ class Admission:
 
     def _undecided(self, handle: Handle, piece: Piece) -> Admitted:
         if handle.evidence_start is None:
-            begins = piece.sent and piece.position == 0
-            if not begins or (handle.late and not _begins_post(piece)):
+            if not piece.sent or piece.position != 0:
                 return self._skip(handle, piece)
             handle.evidence_start = piece.stream_bytes
         complete = True

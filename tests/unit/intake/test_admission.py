@@ -91,6 +91,8 @@ def test_a_handle_first_seen_in_mid_stream_is_late() -> None:
     admission = Admission()
     assert admission.data(piece(b"body", stream_bytes=99)) == Admitted()
     assert taken(admission) == [(SKIP, 1, 1)]
+    assert admission.data(piece(MODEL, position=65536, tls=2)) == Admitted()
+    assert taken(admission) == [(SKIP, 2, 1)]
 
 
 def test_joined_late_at_a_request_it_is_judged() -> None:

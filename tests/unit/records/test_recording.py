@@ -197,6 +197,30 @@ def test_following_over_damage_reads_as_afterwards(at: int, step: int) -> None:
     assert Growing(bytes(content), [step] * len(WHOLE)).items() == read(bytes(content))
 
 
+def test_a_frame_completed_while_it_is_looked_at_is_no_damage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    growing = Growing(WHOLE, [FRAMES[1][0] + 5 - PREAMBLE_BYTES])
+    real_fstat = os.fstat
+
+    def fstat_late(file: int) -> os.stat_result:
+        """The writer goes on between the look at the frame and the look at the size."""
+        if growing.done > FRAMES[1][0]:
+            growing.grow(len(WHOLE))
+        return real_fstat(file)
+
+    monkeypatch.setattr(os, "fstat", fstat_late)
+    assert growing.items() == [ONE, TWO, THREE, END]
+
+
+def test_a_marker_over_the_edge_of_a_search_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = FRAMES[1][0]
+    for window in range(8, 40):
+        monkeypatch.setattr(recording, "_SEARCH_BYTES", window)
+        items = read(WHOLE[:start] + bytes(50) + WHOLE[start:])
+        assert items == [ONE, TWO, Damage(start, 50, "recording_damaged"), THREE, END]
+
+
 def header_with(text: bytes) -> bytes:
     return struct.pack("<8sIQ", b"PROCTOR\n", len(text), xxh3_64_intdigest(text)) + text
 
