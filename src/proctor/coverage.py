@@ -66,6 +66,8 @@ class _Library:
     """Of handles that are freed."""
     socket_bytes: int = 0
     """Of connections that are closed."""
+    tied: bool = False
+    """A connection was found: its bytes are known."""
     untied_plaintext: bool = False
     """A handle carried plaintext and no connection was found for it."""
     handles: dict[int, _Handle] = field(default_factory=dict)
@@ -190,7 +192,7 @@ class CoverageBook:
         if connection.process_key in self._accounts:
             self._accounts[connection.process_key].untied.pop(connection.id, None)
         handle = self._handle(record, record.tls)
-        handle.tied = True
+        handle.tied = handle.library.tied = True
         if connection.closed:
             handle.library.socket_bytes += connection.bytes_sent + connection.bytes_received
         else:
@@ -256,7 +258,7 @@ class CoverageBook:
             if library.used or not library.told:
                 event = self._event(key, time_ns, library)
                 event.plaintext_bytes = library.plaintext_bytes
-                event.socket_bytes = library.socket_bytes
+                event.socket_bytes = library.socket_bytes if library.tied else None
                 events.append(event)
         if account.untied or account.untied_bytes:
             events.append(self._unseen(key, account, time_ns))
