@@ -60,6 +60,7 @@ class _Entry:
     parent: ProcessKey | None
     began_in_view: bool
     """Forked or started while we watched, not found running."""
+    cgroup: int
     programs: list[tuple[int, Process]] = field(default_factory=list)
     """What it ran, by the time of each exec. Empty: only its parent's program, so far."""
 
@@ -83,10 +84,15 @@ class Processes:
         self._cgroups: dict[int, str] = {}
 
     def learn_cgroups(self, paths: Json) -> None:
-        """Paths by cgroup id (as text), as the recorder found them."""
+        """Paths by cgroup id (as text), as the recorder found them, after the first exec there."""
         for cgroup, path in paths.items():
             if cgroup.isdecimal() and isinstance(path, str):
                 self._cgroups[int(cgroup)] = path
+        for entry in self._alive.values():
+            if entry.process.cgroup is None and entry.cgroup in self._cgroups:
+                entry.process = self._in_cgroup(entry.process, entry.cgroup)
+                if entry.programs:
+                    entry.programs[-1] = (entry.programs[-1][0], entry.process)
 
     def feed(self, record: Record) -> list[ProcessEvent]:
         if isinstance(record, ForkRecord):
@@ -161,7 +167,7 @@ class Processes:
             process = replace(parent.process, pid=process.pid, start_time_ns=process.start_time_ns)
         process = replace(self._in_cgroup(process, record.cgroup), ppid=record.parent_pid)
         if key not in self._alive:  # rings may overtake each other: its exec knows more
-            self._alive[key] = _Entry(process, parent_key, began_in_view=True)
+            self._alive[key] = _Entry(process, parent_key, True, record.cgroup)
 
     def _program(self, record: ExecRecord) -> None:
         key = (record.pid, record.start_ns)
@@ -187,7 +193,8 @@ class Processes:
         if known is not None:
             before = known.programs[-PROGRAMS_REMEMBERED:] or [(record.start_ns, known.process)]
         since_ns = record.time_ns if record.type == _EXEC else record.start_ns
-        self._alive[key] = _Entry(process, parent, began, [*before, (since_ns, process)])
+        programs = [*before, (since_ns, process)]
+        self._alive[key] = _Entry(process, parent, began, record.cgroup, programs)
 
     def _exec_event(self, record: ExecRecord) -> ProcessEvent:
         process = self.of(record)

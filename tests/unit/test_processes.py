@@ -118,6 +118,28 @@ def test_cgroups() -> None:
     assert processes.named((101, 6)).container == ID
 
 
+def test_a_cgroup_that_is_named_after_the_exec_is_said_from_then_on() -> None:
+    processes, shell, _ = make()
+    shell.head["cgroup"] = 7
+    (event,) = feed(processes.feed, shell.exec("/bin/sh", "sh"))
+    processes.learn_cgroups({"7": "/lxc/web"})
+    assert event.process is not None
+    assert event.process.cgroup is None
+    assert processes.named((100, 5)).container == "web"
+    assert processes.at((100, 5), shell.clock.time_ns).container == "web"
+
+
+def test_what_a_process_was_at_a_time() -> None:
+    processes, shell, child = make()
+    feed(processes.feed, shell.exec("/bin/sh", "sh"), child.fork(shell))
+    assert not processes.is_settled((101, 6))
+    before_ns = child.clock.time_ns
+    feed(processes.feed, child.exec("/bin/true", "true"))
+    assert processes.is_settled((101, 6))
+    assert processes.at((101, 6), before_ns).exe == "/bin/sh"
+    assert processes.at((101, 6), child.clock.time_ns).exe == "/bin/true"
+
+
 @pytest.mark.parametrize(
     ("cgroup", "container"),
     [
