@@ -11,15 +11,13 @@ from proctor.calls.json_text import count_of, object_of, objects, parse_argument
 from proctor.events import Json, Request, Usage
 
 TAKEN = frozenset({"model", "messages", "system", "tools"})
-EVENTS = frozenset(
-    (
-        "message_start",
-        "content_block_start",
-        "content_block_delta",
-        "content_block_stop",
-        "message_delta",
-        "message_stop",
-    )
+EVENTS = (
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
 )
 
 
