@@ -101,6 +101,9 @@ static __always_inline u16 append_path(struct exec_scratch *scratch, struct path
 		dentry = parent;
 	}
 	scratch->record.head.flags |= FLAG_TRUNCATED;
+	/* Without its last NUL a path is one cut short: see path_text in records/decode.py. */
+	if (*used > before)
+		*used -= 1;
 	return *used - before;
 }
 

@@ -6,6 +6,8 @@
 #include "process.bpf.c"
 #include "mapping.bpf.c"
 #include "network.bpf.c"
+#include "dns.bpf.c"
 #include "tls.bpf.c"
+#include "tie.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

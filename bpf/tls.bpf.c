@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * TLS plaintext at OpenSSL's own functions, and the socket behind each handle.
+ * TLS plaintext at OpenSSL's own functions.
  *
  * A write is copied at entry (what may leave) and committed by what the call returned (what was
  * accepted), so that a retry after WANT_WRITE counts once. A read is copied at return. The length
  * copied is the call's own: pieces of up to 64 KiB, as many as it takes.
- *
- * Handle to socket: at BIO_write inside a TLS call, the first bytes of the TLS record just made;
- * at the socket write, the first bytes of the buffer. Equal means this handle owns that socket.
- * It holds for programs that give OpenSSL the socket and for those that move the bytes themselves
- * (asyncio, Node), on whatever thread, and needs one hit a connection.
  */
 #include "common.h"
 
-#define RECORD_START_BYTES 43 /* past the explicit nonce of TLS 1.2, which may count up from 0 */
 #define PIECES_A_RUN 64
 
 struct handle {
@@ -68,22 +62,6 @@ struct {
 	__type(key, u64);
 	__type(value, u32);
 } skipped SEC(".maps");
-
-struct record_start {
-	u8 bytes[48];
-};
-
-struct record_owner {
-	u64 tls;
-	struct handle_key key;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct record_start);
-	__type(value, struct record_owner);
-} record_starts SEC(".maps");
 
 static __always_inline void forget_thread(void)
 {
@@ -213,7 +191,7 @@ static __always_inline void emit_rest(struct call *call)
 	if (!record)
 		return;
 	fill_piece(record, call, rest > 0xffffffff ? 0xffffffff : rest);
-	record->head.flags |= FLAG_UNREADABLE;
+	record->head.flags |= FLAG_UNREADABLE | FLAG_TRUNCATED;
 	record->head.length = sizeof(*record);
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
@@ -447,65 +425,6 @@ int BPF_KPROBE(ssl_free_enter, u64 ssl)
 	init_key(&key, ssl);
 	close_handle(process, &key);
 	return 0;
-}
-
-static __always_inline bool read_record_start(struct record_start *start, u64 buffer, u64 size)
-{
-	__builtin_memset(start, 0, sizeof(*start));
-	if (size < RECORD_START_BYTES)
-		return false;
-	if (bpf_probe_read_user(start->bytes, RECORD_START_BYTES, (void *)buffer)) {
-		lose(LOSS_TIE, LOSS_UNREADABLE);
-		return false;
-	}
-	return start->bytes[0] >= 0x14 && start->bytes[0] <= 0x17 && start->bytes[1] == 3;
-}
-
-SEC("uprobe")
-int BPF_KPROBE(bio_write_enter, u64 bio, u64 buffer, int size)
-{
-	u64 thread = bpf_get_current_pid_tgid();
-	struct call *call = bpf_map_lookup_elem(&calls, &thread);
-	struct record_owner owner = {};
-	struct record_start start;
-
-	if (!call || call->tied || size <= 0)
-		return 0;
-	if (!read_record_start(&start, buffer, size))
-		return 0;
-	owner.tls = call->tls;
-	owner.key = call->key;
-	bpf_map_update_elem(&record_starts, &start, &owner, BPF_ANY);
-	return 0;
-}
-
-static __always_inline bool tie(struct process *process, u64 connection, u64 buffer, u64 size)
-{
-	struct tls_tie_record *record;
-	struct record_owner *owner;
-	struct record_start start;
-	struct handle *handle;
-
-	if (!read_record_start(&start, buffer, size))
-		return false;
-	owner = bpf_map_lookup_elem(&record_starts, &start);
-	if (!owner)
-		return false;
-	handle = bpf_map_lookup_elem(&handles, &owner->key);
-	if (!handle || handle->id != owner->tls)
-		return false;
-	if (!handle->connection && process->untied)
-		__sync_fetch_and_add(&process->untied, -1);
-	handle->connection = connection;
-	record = reserve(&payload, sizeof(*record), LOSS_TIE);
-	if (record) {
-		fill_head(&record->head, RECORD_TLS_TIE, sizeof(*record), process->start_ns);
-		record->tls = handle->id;
-		record->connection = connection;
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-	}
-	bpf_map_delete_elem(&record_starts, &start);
-	return true;
 }
 
 /* Plaintext bytes of handles that live. */

@@ -29,6 +29,9 @@ from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
 
 BATCH_BYTES: Final = 4 << 20
+PARTS_MAX: Final = 8
+PART_MIN_BYTES: Final = 80 << 10
+"""Room for the largest record there is."""
 PENDING_MAX_BYTES: Final = 48 << 20
 """Beyond this the payload ring is left to fill: what is lost then is counted in the kernel."""
 DRAIN_SECONDS: Final = 0.02
@@ -115,37 +118,33 @@ class Recorder:
         self._libraries.close()
 
     def _drain(self) -> None:
-        """Everything that is in the rings, payload first.
+        """Everything that was in the rings when this began, as one batch where it fits one.
 
-        What a lifecycle record ends (a process) must not overtake the payload
-        before it: so the lifecycle ring is read up to where it was before.
+        Both rings are cut at the same moment, the lifecycle ring first, so that what
+        ends a process comes with the payload before it. The keeper sorts each batch.
         """
         lifecycle, payload = self._rings
-        until = lifecycle.produced()
-        while self._pending_bytes < PENDING_MAX_BYTES and self._drain_ring(payload, payload.produced()):
-            pass
-        while self._drain_ring(lifecycle, until):
-            pass
+        until = lifecycle.produced(), payload.produced()
+        records = [self._take_mappings(part) for part in self._read(lifecycle, until[0])]
+        if self._pending_bytes < PENDING_MAX_BYTES:
+            records += self._read(payload, until[1])
+        self._queue(records)
         self._queue_own()
 
-    def _queue_own(self) -> None:
-        self._queue(memoryview(b"".join(self._own_records)))
-        self._own_records.clear()
+    def _read(self, ring: Ring, until: int) -> list[memoryview]:
+        """What lies before a position of a ring."""
+        parts: list[memoryview] = []
+        while (waiting := ring.waiting_bytes(until)) and len(parts) < PARTS_MAX:
+            batch = memoryview(bytearray(min(BATCH_BYTES, max(waiting, PART_MIN_BYTES))))
+            used = ring.drain(batch, until)
+            if not used:
+                break  # a record that is still being written
+            parts.append(batch[:used])
+        return parts
 
-    def _drain_ring(self, ring: Ring, until: int) -> bool:
-        """One batch; False where the ring was empty."""
-        if not ring.waiting_bytes():
-            return False
-        size = min(BATCH_BYTES, max(ring.waiting_bytes(), 1 << 16))
-        batch = bytearray(size)
-        used = ring.drain(memoryview(batch), until)
-        if not used:
-            return False
-        records = memoryview(batch)[:used]
-        if ring is self._rings[0]:
-            records = self._take_mappings(records)
-        self._queue(records)
-        return True
+    def _queue_own(self) -> None:
+        self._queue([memoryview(record) for record in self._own_records])
+        self._own_records.clear()
 
     def _take_mappings(self, records: memoryview) -> memoryview:
         """Answer what is meant for us, pass the rest on."""
@@ -246,11 +245,13 @@ class Recorder:
             else:
                 self._skipped.delete(_TLS.pack(tls))
 
-    def _queue(self, records: memoryview) -> None:
-        if len(records):
-            self._pending.append(memoryview(_LENGTH.pack(len(records))))
-            self._pending.append(records)
-            self._pending_bytes += len(records) + _LENGTH.size
+    def _queue(self, records: list[memoryview]) -> None:
+        """Put records on the way to the keeper: they are one batch to it."""
+        size = sum(map(len, records))
+        if size:
+            self._pending.append(memoryview(_LENGTH.pack(size)))
+            self._pending.extend(part for part in records if len(part))
+            self._pending_bytes += size + _LENGTH.size
 
     def _send(self) -> None:
         """As much as the keeper takes without waiting."""

@@ -57,7 +57,7 @@ proctor_ring *proctor_ring_open(int map_fd, size_t size_bytes);
 void proctor_ring_close(proctor_ring *ring);
 uint64_t proctor_ring_produced(const proctor_ring *ring);
 size_t proctor_ring_drain(proctor_ring *ring, void *buffer, size_t capacity_bytes, uint64_t until);
-size_t proctor_ring_waiting(const proctor_ring *ring);
+uint64_t proctor_ring_consumed(const proctor_ring *ring);
 """
 
 
@@ -80,6 +80,7 @@ ffibuilder.set_source(
     sources=["src/proctor/kernel/native.c"],
     include_dirs=[str(HERE)],
     libraries=["bpf"],
+    depends=["src/proctor/kernel/native.h"],
     extra_compile_args=["-O2", "-Wall", *_flags("--cflags")],
     py_limited_api=True,
 )

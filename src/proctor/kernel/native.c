@@ -112,9 +112,9 @@ uint64_t proctor_ring_produced(const proctor_ring *ring)
 	return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
 }
 
-size_t proctor_ring_waiting(const proctor_ring *ring)
+uint64_t proctor_ring_consumed(const proctor_ring *ring)
 {
-	return proctor_ring_produced(ring) - *ring->consumer;
+	return *ring->consumer;
 }
 
 size_t proctor_ring_drain(proctor_ring *ring, void *buffer, size_t capacity_bytes, uint64_t until)

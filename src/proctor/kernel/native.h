@@ -34,6 +34,6 @@ uint64_t proctor_ring_produced(const proctor_ring *ring);
  * fit. Returns the bytes copied.
  */
 size_t proctor_ring_drain(proctor_ring *ring, void *buffer, size_t capacity_bytes, uint64_t until);
-size_t proctor_ring_waiting(const proctor_ring *ring);
+uint64_t proctor_ring_consumed(const proctor_ring *ring);
 
 #endif

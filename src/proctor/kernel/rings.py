@@ -29,8 +29,9 @@ class Ring:
         """A position: what was reserved until now lies before it."""
         return int(lib.proctor_ring_produced(self._ring))
 
-    def waiting_bytes(self) -> int:
-        return int(lib.proctor_ring_waiting(self._ring))
+    def waiting_bytes(self, until: int) -> int:
+        """What is in the ring before a position."""
+        return max(0, until - int(lib.proctor_ring_consumed(self._ring)))
 
     def drain(self, into: memoryview, until: int) -> int:
         """Copy whole committed records that lie before `until`; returns the bytes copied."""
