@@ -11,9 +11,11 @@ from proctor.calls.errors import refused
 from proctor.calls.json_text import parse_cut_object, parse_object
 from proctor.calls.open_call import OpenCall
 from proctor.events import MissingPart
-from proctor.messages.server_sent_events import Event, EventParser
+from proctor.messages.server_sent_events import EventParser
 
 STREAM_END = b"[DONE]"
+TAIL_REASONS = ("closed_early", "process_exit", "recording_end", "bad_encoding")
+"""Of a gap that nothing came after."""
 EVENT_STARTS = (b"data:", b"event:", b": ")
 
 
@@ -22,46 +24,53 @@ class ReadAnswer(NamedTuple):
     answer: Answer
     streamed: bool
     gaps: list[MissingPart]
-    """Found while reading, beside those of the transport."""
+    """Of the transport, and those found while reading."""
 
 
 def read_answer(call: OpenCall) -> ReadAnswer | None:
     """Read what came; None where the call's dialect is not known even so."""
-    events = [Event(each.event, each.data) for each in (*call.events, *call.last_events)]
+    events = [(each.event, each.data) for each in (*call.events, *call.last_events)]
     text = call.response.bytes()
     if not events and text.startswith(EVENT_STARTS):
         # An event stream under another media type.
         parser = EventParser(len(text))
-        events = [*parser.feed(text), *parser.close()]
+        events = [(each.name, each.data) for each in (*parser.feed(text), *parser.close())]
     if events:
         return _read_stream(call, events)
     return _read_whole(call, text)
 
 
-def _read_stream(call: OpenCall, events: Iterable[Event]) -> ReadAnswer | None:
+def _read_stream(call: OpenCall, events: Iterable[tuple[str, bytes]]) -> ReadAnswer | None:
     dialect, stream = call.dialect, None
-    gaps: list[MissingPart] = []
+    gaps = list(call.gaps)
     done = False
-    for event in events:
-        if event.data == STREAM_END:
+    for name, data in events:
+        if data == STREAM_END:
             done = True
             continue
-        body = parse_object(event.data)
+        body = parse_object(data)
         if body is None:
-            gaps.append(MissingPart("response", len(event.data), "malformed"))
+            gaps.append(MissingPart("response", len(data), "malformed"))
             continue
         if dialect is None:
             dialect = dialect_answered(body)
         if stream is None and dialect:
             stream = dialect.stream()
         if stream:
-            stream.feed(event.name, body)
+            stream.feed(name, body)
     if dialect is None:
         return None
     answer = stream.answer() if stream else Answer(finished=False)
-    if not (done or answer.finished or call.response.cut):
+    if done or answer.ended:
+        gaps = [gap for gap in gaps if not _is_tail(gap)]
+    elif not (answer.finished or call.response.cut):
         gaps.append(MissingPart("response", None, "closed_early"))
     return ReadAnswer(dialect, answer, True, gaps)
+
+
+def _is_tail(gap: MissingPart) -> bool:
+    """SDKs hang up on the last event, before the transport's own end: no part of the call."""
+    return gap.where == "response" and gap.bytes is None and gap.reason in TAIL_REASONS
 
 
 def _read_whole(call: OpenCall, text: bytes) -> ReadAnswer | None:
@@ -70,7 +79,7 @@ def _read_whole(call: OpenCall, text: bytes) -> ReadAnswer | None:
     dialect = call.dialect or (dialect_answered(body) if body else None)
     if dialect is None:
         return None
-    gaps: list[MissingPart] = []
+    gaps = list(call.gaps)
     answer = dialect.answer(body) if body else Answer()
     if call.status is not None and call.status >= 400:
         answer.error = refused(body, text)

@@ -135,7 +135,7 @@ class Stream:
         blocks = [self._block(index) for index in indexes]
         found = answer(self._message | {"content": blocks, "usage": self._usage})
         found.error = self._error
-        found.finished = self._finished
+        found.finished = found.ended = self._finished
         return found
 
     def _block(self, index: int) -> Json:

@@ -90,7 +90,6 @@ class Calls:
         connection.protocol = connection.protocol or "http/1.1"
         host = call.host or connection.server_name
         answer = read.answer
-        gaps = call.gaps + read.gaps
         return Call(
             time_ns=self._surroundings.wall_ns(call.time_ns),
             process=process,
@@ -110,8 +109,8 @@ class Calls:
             usage=answer.usage,
             tool_calls=parts.tool_calls(answer.messages),
             tool_results=call.question.tool_results,
-            complete=not gaps,
-            gaps=gaps,
+            complete=not read.gaps,
+            gaps=read.gaps,
         )
 
 

@@ -36,6 +36,8 @@ class Answer:
     usage: Usage | None = None
     finished: bool = True
     """Whether a stream came to the end that the API says it has."""
+    ended: bool = False
+    """Whether a stream's very last event came: nothing can follow."""
 
 
 class Stream(Protocol):

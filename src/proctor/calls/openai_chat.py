@@ -207,7 +207,8 @@ class Stream:
         self._answer.messages = [choice.message() for choice in choices]
         self._answer.finish_reasons = _reasons(choice.finish_reason for choice in choices)
         ended = bool(choices) and all(choice.finish_reason for choice in choices)
-        self._answer.finished = ended or self._answer.error is not None
+        self._answer.ended = self._answer.error is not None
+        self._answer.finished = ended or self._answer.ended
         return self._answer
 
 

@@ -71,7 +71,8 @@ class Stream:
             self._reasons[key] for key in keys if key in self._reasons
         ] or None
         ended = bool(keys) and len(self._reasons) == len(keys)
-        self._answer.finished = ended or self._answer.error is not None
+        self._answer.ended = self._answer.error is not None
+        self._answer.finished = ended or self._answer.ended
         return self._answer
 
 

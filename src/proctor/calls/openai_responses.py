@@ -118,7 +118,7 @@ class Stream:
             self._answer.model = text_of(response.get("model"))
         elif kind == "error" or "error" in body:
             self._answer.error = event_error(body)
-            self._answer.finished = True
+            self._answer.finished = self._answer.ended = True
 
     def _delta(self, target: tuple[str, str], body: Json) -> None:
         field, index_name = target
@@ -136,6 +136,7 @@ class Stream:
 
     def _end(self, response: Json) -> None:
         self._answer = answer(response)
+        self._answer.ended = True
 
     def answer(self) -> Answer:
         if not self._answer.messages:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from enum import Enum
+from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 HEAD_MAX_BYTES = 256 << 10
@@ -21,18 +21,24 @@ CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 CRLF = b"\r\n"
 
 
-class State(Enum):
+class State(IntEnum):
     """What comes next."""
 
-    HEAD = "head"
-    LENGTH = "body of known length"
-    UNTIL_CLOSE = "body up to the connection's end"
-    SIZE = "chunk size line"
-    CHUNK = "chunk"
-    CHUNK_END = "line end after a chunk"
-    TRAILER = "trailer"
-    LOST = "something, until a head is found"
-    STOPPED = "nothing that is HTTP/1"
+    HEAD = 0
+    LENGTH = 1
+    """A body of known length."""
+    UNTIL_CLOSE = 2
+    """A body that lasts up to the connection's end."""
+    SIZE = 3
+    """The line before a chunk."""
+    CHUNK = 4
+    CHUNK_END = 5
+    """The line end after a chunk."""
+    TRAILER = 6
+    LOST = 7
+    """Anything, until a head is found."""
+    STOPPED = 8
+    """Nothing that is HTTP/1."""
 
 
 class Body(NamedTuple):
@@ -207,6 +213,10 @@ class Framer:
 
     def _size(self, data: bytes, position: int, time_ns: int) -> int:
         self.body_begun = True
+        if not self._buffer:
+            position = self._whole_chunks(data, position, time_ns)
+            if position == len(data):
+                return position
         line, position = self._line(data, position, time_ns)
         if line is None:
             return position
@@ -217,6 +227,17 @@ class Framer:
             return position
         self._left = int(size[1], 16)
         self.state = State.CHUNK if self._left else State.TRAILER
+        return position
+
+    def _whole_chunks(self, data: bytes, position: int, time_ns: int) -> int:
+        """Take the chunks that came whole, as nearly all do, all but the last one."""
+        while size := CHUNK_SIZE.match(data, position):
+            start = size.end()
+            end = start + int(size[1], 16)
+            if end == start or data[end : end + 2] != CRLF:
+                break
+            self._reader.data(data[start:end], time_ns)
+            position = end + 2
         return position
 
     def _chunk_end(self, data: bytes, position: int, time_ns: int) -> int:

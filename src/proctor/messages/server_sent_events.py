@@ -50,6 +50,9 @@ class EventParser:
         if not data:
             return []
         events: list[Event] = []
+        if self._is_plain(data):
+            self._blocks(data, events)
+            return events
         for line in data.splitlines(keepends=True):
             if line[-1] == LF:
                 self._line(line[:-2] if line[-2:] == b"\r\n" else line[:-1], events)
@@ -73,6 +76,31 @@ class EventParser:
         if not self._lost_line:
             self._line(b"", events)
         return events
+
+    def _is_plain(self, data: bytes) -> bool:
+        """Whole events with bare line feeds, as nearly all streams come."""
+        return not (
+            self._tail
+            or self._data
+            or self._name
+            or self._void
+            or self._lost_line
+            or data[-2:] != b"\n\n"
+            or b"\r" in data
+            or len(data) > self.limit_bytes
+        )
+
+    def _blocks(self, data: bytes, events: list[Event]) -> None:
+        for block in data[:-2].split(b"\n\n"):
+            head, _, second = block.partition(b"\n")
+            if not second and head[:6] == b"data: ":
+                events.append(Event("message", head[6:]))
+            elif head[:7] == b"event: " and second[:6] == b"data: " and b"\n" not in second:
+                name = head[7:].decode("utf-8", "replace") or "message"
+                events.append(Event(name, second[6:]))
+            else:
+                for line in (*block.split(b"\n"), b""):
+                    self._line(line, events)
 
     def _without_bom(self, data: bytes) -> bytes:
         data = b"".join((*self._tail, data))

@@ -7,6 +7,8 @@ complete. An answer whose request was not seen has an exchange of its own, of
 which only the answer's side comes.
 
 All times are CLOCK_BOOTTIME of the TLS call that carried the bytes.
+The two kinds that come by the hundred in each answer are named tuples, which
+cost a third of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -53,8 +55,7 @@ class ResponseStarted:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(NamedTuple):
     """A piece of the body, its content and transfer codings undone."""
 
     exchange: Exchange
@@ -63,8 +64,7 @@ class Data:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One event of a `text/event-stream` answer, instead of `Data`."""
 
     exchange: Exchange
