@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from proctor.messages.framing import State
 from proctor.messages.head import METHOD_START, METHODS
 from proctor.messages.http1 import Http1
 from proctor.messages.http2 import PREFACE, is_frames
@@ -67,25 +68,30 @@ class Messages:
         return self._taken()
 
     def _taken(self) -> list[Message]:
+        if not self._messages:
+            return []
         messages = self._messages.copy()
         self._messages.clear()
         return messages
 
     def _chunk(self, chunk: Chunk) -> None:
         handle = self._handles.get(chunk.tls)
-        if isinstance(handle, _Ignored):
-            return
         if isinstance(handle, Http1):
-            if handle.in_the_dark(chunk.direction) and is_frames(chunk.data):
+            if not handle.exchanges and self._is_late_http2(handle, chunk):
                 self._ignore(chunk, "h2")
                 return
-            handle.feed(chunk.direction, chunk.data, chunk.time_ns)
+            handle.framers[chunk.direction].feed(chunk.data, chunk.time_ns)
             if handle.stopped:
                 self._handles[chunk.tls] = _Ignored()
-            return
-        if handle is None:
-            handle = self._handles[chunk.tls] = _Undecided()
-        self._decide(handle, chunk)
+        elif not isinstance(handle, _Ignored):
+            if handle is None:
+                handle = self._handles[chunk.tls] = _Undecided()
+            self._decide(handle, chunk)
+
+    def _is_late_http2(self, handle: Http1, chunk: Chunk) -> bool:
+        """Whether it is HTTP/2 on which a handle was joined in the middle."""
+        in_the_dark = handle.framers[chunk.direction].state is State.LOST
+        return in_the_dark and is_frames(chunk.data)
 
     def _decide(self, handle: _Undecided, chunk: Chunk) -> None:
         match speaks(chunk.direction, handle.begins(chunk)):
@@ -107,7 +113,7 @@ class Messages:
         if not isinstance(handle, Http1):
             # Where the first bytes are missing, heads are looked for in what follows.
             handle = self._become_http1(gap.tls, handle.held if handle else [])
-        handle.gap(gap.direction, gap.size_bytes, gap.reason, gap.time_ns)
+        handle.framers[gap.direction].gap(gap.size_bytes, gap.reason, gap.time_ns)
 
     def _end(self, end: End) -> None:
         handle = self._handles.pop(end.tls, None)
@@ -118,7 +124,7 @@ class Messages:
     def _become_http1(self, tls: int, held: list[Chunk]) -> Http1:
         handle = self._handles[tls] = Http1(tls, self._messages.append)
         for chunk in held:
-            handle.feed(chunk.direction, chunk.data, chunk.time_ns)
+            handle.framers[chunk.direction].feed(chunk.data, chunk.time_ns)
         return handle
 
     def _ignore(self, chunk: Chunk, protocol: str | None) -> None:

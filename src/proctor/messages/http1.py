@@ -57,15 +57,16 @@ class Http1:
         self.tls = tls
         self.emit = emit
         self.unanswered: deque[Asked] = deque()
-        self._exchanges = 0
+        self.exchanges = 0
+        """How many were found."""
+        self.stopped = False
+        """The handle speaks something else by now."""
         self.requests = Requests(self)
         self.responses = Responses(self)
-
-    def feed(self, direction: Direction, data: bytes, time_ns: int) -> None:
-        self._framer(direction).feed(data, time_ns)
-
-    def gap(self, direction: Direction, size_bytes: int | None, reason: str, time_ns: int) -> None:
-        self._framer(direction).gap(size_bytes, reason, time_ns)
+        self.framers = {
+            Direction.SENT: self.requests.framer,
+            Direction.RECEIVED: self.responses.framer,
+        }
 
     def close(self, reason: str, time_ns: int, *, at_eof: bool) -> None:
         self.requests.framer.close(reason, time_ns, at_eof=at_eof)
@@ -74,22 +75,15 @@ class Http1:
 
     def stop(self, protocol: str | None, time_ns: int) -> None:
         """From here on the handle speaks something else."""
+        self.stopped = True
         self.requests.framer.close("protocol_unsupported", time_ns, at_eof=False)
         self.responses.framer.stop()
         self.leave_unanswered(0, "protocol_unsupported", time_ns)
         self.emit(Unsupported(self.tls, time_ns, protocol))
 
-    @property
-    def stopped(self) -> bool:
-        return self.responses.framer.state is State.STOPPED
-
-    def in_the_dark(self, direction: Direction) -> bool:
-        """Whether nothing of HTTP was found since the handle was joined."""
-        return not self._exchanges and self._framer(direction).state is State.LOST
-
     def next_exchange(self) -> Exchange:
-        self._exchanges += 1
-        return Exchange(self.tls, self._exchanges)
+        self.exchanges += 1
+        return Exchange(self.tls, self.exchanges)
 
     def leave_unanswered(self, keep: int, reason: str, time_ns: int) -> None:
         """Give up the oldest requests that wait for an answer, all but `keep`."""
@@ -97,10 +91,6 @@ class Http1:
             exchange = self.unanswered.popleft().exchange
             self.emit(Missing(exchange, Side.RESPONSE, time_ns, None, reason))
             self.emit(Done(exchange, Side.RESPONSE, time_ns))
-
-    def _framer(self, direction: Direction) -> Framer:
-        side = self.requests if direction is Direction.SENT else self.responses
-        return side.framer
 
 
 class Requests:
