@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proctor.records.recording import RecordingWriter
 
 LOOK_SECONDS: Final = 0.03
-ANALYSER_NICENESS: Final = 10
+ANALYSER_NICENESS: Final = 19
 """Analysis may lag: the recording has everything."""
 
 

@@ -1,48 +1,97 @@
-"""Where in a function an entry probe costs least.
+"""Where in a function a probe costs least.
 
 A uprobe on an instruction that the kernel must single-step costs about ten
 times one on an instruction that it emulates (9-14 µs against about 1 µs,
-measured under virtualisation, where the single step is an exit of the virtual machine). The
+measured under virtualisation, where the single step is an exit of the virtual
+machine), and every process that maps the file pays it, watched or not. The
 kernel emulates relative jumps and calls, push of a register and the one-byte
 nop (arch/x86/kernel/uprobes.c: branch_setup_xol_ops, push_setup_xol_ops). So
-the probe goes on the first such instruction of the straight line from the
-entry, as long as the arguments are still in their registers there.
+probes go on the first such instruction of the straight line from the entry, as
+long as what they need is still there: the arguments in their registers and, for
+a return probe, the return address on top of the stack.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
-SEARCH_BYTES: Final = 48
+SEARCH_BYTES: Final = 96
 _ARGUMENTS: Final = ("rdi", "rsi", "rdx", "rcx")
+_ARGUMENT_PARTS: Final = frozenset(
+    part
+    for full in _ARGUMENTS
+    for part in (full, "e" + full[1:], full[1:], full[1] + "l", full[1:] + "l")
+)
+_STACK_POINTERS: Final = frozenset(("rsp", "esp", "sp"))
 
 
 def entry_offset(code: bytes, machine: str) -> int:
-    """How far from the entry to probe: 0 where in doubt. `code`: the function's first bytes."""
-    if machine != "x86_64":
-        return 0
-    from capstone import CS_ARCH_X86, CS_MODE_64, Cs
+    """How far from the entry to probe for the arguments: 0 where in doubt.
 
-    decoder = Cs(CS_ARCH_X86, CS_MODE_64)
-    decoder.detail = True
-    for instruction in decoder.disasm(code[:SEARCH_BYTES], 0):
+    code: the function's first bytes.
+    """
+    return _first_emulated(code, machine, _ARGUMENT_PARTS)
+
+
+def return_offset(code: bytes, machine: str) -> int:
+    """The same for a return probe (and for an entry probe beside it)."""
+    return _first_emulated(code, machine, _ARGUMENT_PARTS | _STACK_POINTERS)
+
+
+def passing_callee(code: bytes, machine: str) -> int | None:
+    """The function that this one calls first, handing its own arguments on as they came.
+
+    As an offset from this function's entry; None where it does anything else first.
+    """
+    for instruction in _instructions(code, machine):
+        if instruction.bytes[0] == 0xE8:
+            return int(instruction.operands[0].imm)
+        if _ends_line(instruction) or _writes(instruction, _ARGUMENT_PARTS | {"r8", "r8d"}):
+            return None
+    return None
+
+
+def is_emulated_start(code: bytes, machine: str) -> bool:
+    """Whether a probe on the function's very entry is cheap."""
+    return any(_is_emulated(each) for each in _instructions(code[:16], machine) if not each.address)
+
+
+def calls(code: bytes, machine: str, target: int) -> bool:
+    """Whether the code holds a direct call of that offset from its beginning."""
+    return any(
+        instruction.bytes[0] == 0xE8 and int(instruction.operands[0].imm) == target
+        for instruction in _instructions(code, machine)
+    )
+
+
+def _first_emulated(code: bytes, machine: str, kept: frozenset[str]) -> int:
+    for instruction in _instructions(code[:SEARCH_BYTES], machine):
         if _is_emulated(instruction):
             return int(instruction.address)
-        if _ends_line(instruction) or _writes_argument(instruction):
+        if _ends_line(instruction) or _writes(instruction, kept):
             return 0
     return 0
 
 
-def _is_emulated(instruction: Any) -> bool:
-    from capstone import x86
+def _instructions(code: bytes, machine: str) -> Iterator[Any]:
+    if machine != "x86_64":
+        return
+    from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 
-    if instruction.bytes[0] in (0x90, 0xE8, 0xE9, 0xEB):
-        return True
-    if 0x50 <= instruction.bytes[0] <= 0x57:
-        return True
-    return bool(instruction.group(x86.X86_GRP_JUMP)) and (
-        0x70 <= instruction.bytes[0] <= 0x7F
-        or (instruction.bytes[0] == 0x0F and 0x80 <= instruction.bytes[1] <= 0x8F)
+    decoder = Cs(CS_ARCH_X86, CS_MODE_64)
+    decoder.detail = True
+    yield from decoder.disasm(code, 0)
+
+
+def _is_emulated(instruction: Any) -> bool:
+    first, second = (*instruction.bytes[:2], 0)[:2]
+    return (
+        first in (0x90, 0xE8, 0xE9, 0xEB)
+        or 0x50 <= first <= 0x57
+        or (first == 0x41 and 0x50 <= second <= 0x57)
+        or 0x70 <= first <= 0x7F
+        or (first == 0x0F and 0x80 <= second <= 0x8F)
     )
 
 
@@ -52,13 +101,7 @@ def _ends_line(instruction: Any) -> bool:
     return any(instruction.group(kind) for kind in (CS_GRP_JUMP, CS_GRP_CALL, CS_GRP_RET))
 
 
-def _writes_argument(instruction: Any) -> bool:
+def _writes(instruction: Any, names: frozenset[str] | set[str]) -> bool:
     """Also through a part of the register: `mov edx, ...`, `movslq %edx,%rdx`."""
     _, written = instruction.regs_access()
-    names = {instruction.reg_name(register) for register in written}
-    parts = {
-        part
-        for full in _ARGUMENTS
-        for part in (full, "e" + full[1:], full[1:], full[1] + "l", full[1:] + "l")
-    }
-    return bool(names & parts)
+    return any(instruction.reg_name(register) in names for register in written)

@@ -7,7 +7,14 @@ from typing import Final
 
 from proctor.kernel.elf import Elf, ElfError, Symbol
 from proctor.kernel.object import KernelError, KernelObject, Link
-from proctor.kernel.placement import SEARCH_BYTES, entry_offset
+from proctor.kernel.placement import (
+    SEARCH_BYTES,
+    calls,
+    entry_offset,
+    is_emulated_start,
+    passing_callee,
+    return_offset,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,18 @@ class Site:
     offset: int
 
 
+PAIRS: Final = (("SSL_read", "SSL_read_ex"), ("SSL_write", "SSL_write_ex"))
+"""In OpenSSL up to 3.1 both of a pair hand on to one internal function of the _ex form's
+arguments, which begins with a push: one cheap place instead of two dear ones."""
+
+
 def find_sites(elf: Elf) -> list[Site]:
     """Where the probes go in this file; nothing where it defines no part of OpenSSL."""
     if not elf.mentions(TIE_FUNCTION.encode()) and not elf.mentions(b"SSL_write"):
         return []
     functions = elf.functions(sorted({probe.function for probe in PROBES}))
+    for pair in PAIRS:
+        _use_internal(elf, functions, *pair)
     return [
         Site(probe, _offset(elf, functions[probe.function], probe))
         for probe in PROBES
@@ -59,18 +73,40 @@ def find_sites(elf: Elf) -> list[Site]:
     ]
 
 
+def _use_internal(elf: Elf, functions: dict[str, Symbol], plain: str, extended: str) -> None:
+    """Let the extended name stand for the internal function, where both lead there."""
+    if plain not in functions or extended not in functions:
+        return
+    start = functions[extended].offset
+    callee = passing_callee(_code(elf, functions[extended]), elf.machine)
+    if callee is None:
+        return
+    distance = start + callee - functions[plain].offset
+    if not calls(_code(elf, functions[plain]), elf.machine, distance):
+        return
+    internal = Symbol(extended, start + callee, 0)
+    if not is_emulated_start(_code(elf, internal), elf.machine):
+        return
+    functions[extended] = internal
+    del functions[plain]
+
+
+def _code(elf: Elf, symbol: Symbol) -> bytes:
+    length = min(symbol.size or SEARCH_BYTES, SEARCH_BYTES)
+    return elf.data[symbol.offset : symbol.offset + length]
+
+
 def speaks_tls(sites: list[Site]) -> bool:
     """Whether these are the sites of a TLS library, and not of libcrypto alone."""
-    return {"SSL_read", "SSL_write"} <= {site.probe.function for site in sites}
+    functions = {site.probe.function for site in sites}
+    return all(functions & set(pair) for pair in PAIRS)
 
 
 def _offset(elf: Elf, symbol: Symbol, probe: Probe) -> int:
-    """A return probe must sit on the entry; an entry probe beside one gains nothing elsewhere."""
+    """An entry probe beside a return probe goes where that goes: one trap for both."""
     has_return = any(p.at_return and p.function == probe.function for p in PROBES)
-    if probe.at_return or has_return:
-        return symbol.offset
-    length = min(symbol.size or SEARCH_BYTES, SEARCH_BYTES)
-    return symbol.offset + entry_offset(elf.data[symbol.offset : symbol.offset + length], elf.machine)
+    place = return_offset if has_return else entry_offset
+    return symbol.offset + place(_code(elf, symbol), elf.machine)
 
 
 def sites_of(fd: int) -> list[Site]:
