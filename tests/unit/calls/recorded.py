@@ -81,8 +81,8 @@ def recorder() -> Iterator[Recorder]:
     try:
         yield recorded
     finally:
-        server.close()
+        # In the loop's own thread: closing races with connections that end.
+        loop.call_soon_threadsafe(server.close)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        loop.run_until_complete(server.wait_closed())
         loop.close()
