@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from proctor.kernel._bpf import lib as libbpf
+from proctor.kernel.libbpf import lib as libbpf
 from proctor.kernel.object import KernelObject, Map
 from proctor.records._layout import ffi, lib
 

@@ -8,23 +8,35 @@ programs that we can do without, remembered in `refused`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from types import TracebackType
 from typing import Any, Final, Self
 
-from proctor.kernel._bpf import ffi, lib
+from proctor.kernel.libbpf import ffi, lib
 from proctor.records._layout import ffi as layout_ffi
 
+OBJECT: Final = "proctor.bpf.o"
 VERIFIER_TAIL_LINES: Final = 3
+_PREFIX: Final = re.compile(r"^libbpf: (prog '\w+': )?")
+_BESIDE: Final = re.compile(
+    r"\s*$|;|processed \d|verification time|stack depth|max_states|\d+: |-- END"
+    r"|libbpf: prog '\w+': (-- BEGIN|BPF program load failed|failed to load: )"
+    r"|libbpf: failed to load (object|program)"
+)
+"""Lines that do not say why."""
+_BLAMED: Final = re.compile(r"failed to load program '(\w+)'|libbpf: prog '(\w+)': ")
 
 
 class KernelError(Exception):
     """The kernel refused something. `log` is libbpf's and the verifier's whole text."""
 
-    def __init__(self, message: str, log: str = "") -> None:
+    def __init__(self, message: str, log: str = "", program: str | None = None) -> None:
         super().__init__(message)
         self.log = log
+        self.program = program
+        """Which program it was, where that is known."""
 
 
 def _text(pointer: Any) -> str:
@@ -83,15 +95,17 @@ class Link:
 class KernelObject:
     """All our kernel programs. Use as a context manager: leaving detaches everything."""
 
-    def __init__(self, name: str = "proctor.bpf.o") -> None:
+    def __init__(self, name: str = OBJECT, *, earlier_log: str = "") -> None:
+        """name: a file in this package, or its path anywhere. earlier_log: of a load before."""
         lib.proctor_log_start()
+        self._earlier_log = earlier_log
         with as_file(files("proctor.kernel") / name) as path:
             self._object = lib.bpf_object__open(os.fsencode(path))
         if self._object == ffi.NULL:
             raise KernelError(f"{name}: {os.strerror(ffi.errno)}; build it again", self.log)
         self.links: dict[str, Link] = {}
         self.refused: dict[str, str] = {}
-        """Programs that could not be attached, with the reason."""
+        """Programs that could not be loaded or attached, with the reason."""
         self._programs = {_text(lib.bpf_program__name(p)): p for p in self._walk("program")}
         self._maps = {_text(lib.bpf_map__name(m)): m for m in self._walk("map")}
 
@@ -121,7 +135,7 @@ class KernelObject:
     @property
     def log(self) -> str:
         """What libbpf and the verifier said so far."""
-        return _text(lib.proctor_log_text())
+        return self._earlier_log + _text(lib.proctor_log_text())
 
     @property
     def programs(self) -> list[str]:
@@ -151,10 +165,11 @@ class KernelObject:
     def load(self) -> None:
         """Load all programs. Raises KernelError with the verifier's last lines."""
         if lib.bpf_object__load(self._object):
-            code = ffi.errno
-            raise KernelError(
-                f"kernel programs: {verifier_reason(self.log) or os.strerror(code)}", self.log
-            )
+            code, log = ffi.errno, _text(lib.proctor_log_text())
+            program = blamed_program(log)
+            what = f"kernel program {program}" if program else "kernel programs"
+            reason = verifier_reason(log) or os.strerror(code).lower()
+            raise KernelError(f"{what}: not loaded: {reason}", self.log, program)
 
     def map(self, name: str, key: str, value: str) -> Map:
         """A map by the C types of its key and value: `map("held", "__u32", "struct hold")`."""
@@ -181,7 +196,8 @@ class KernelObject:
 
     def _keep(self, name: str, pointer: Any) -> bool:
         if pointer == ffi.NULL:
-            self.refused[name] = f"{self.section(name)}: {os.strerror(ffi.errno)}"
+            cause = os.strerror(ffi.errno).lower()
+            self.refused[name] = f"not attached: {self.section(name)}: {cause}"
             return False
         self.links[name] = Link(pointer)
         return True
@@ -211,15 +227,17 @@ class KernelObject:
         return b"".join(parts)
 
 
+def blamed_program(log: str) -> str | None:
+    """Which program a failed load is about: the last that libbpf names."""
+    named = [loaded or other for loaded, other in _BLAMED.findall(log)]
+    return named[-1] if named else None
+
+
 def verifier_reason(log: str) -> str:
-    """The last lines that say why: the verifier's, without register dumps and statistics."""
+    """The last lines that say why, without register dumps, statistics and libbpf's own epilogue."""
     told = [
-        line
-        for line in log.splitlines()
-        if line.strip()
-        and not line.startswith(("processed ", "-- END", "-- BEGIN", ";", "verification time"))
-        and not (line[0].isdigit() and ":" in line[:8])
+        _PREFIX.sub("", line).strip() for line in log.splitlines() if not _BESIDE.match(line)
     ]
     omitted = len(told) - VERIFIER_TAIL_LINES
-    tail = " | ".join(line.strip() for line in told[-VERIFIER_TAIL_LINES:])
+    tail = " | ".join(told[-VERIFIER_TAIL_LINES:])
     return tail + (f" ({omitted} lines omitted: -vv)" if omitted > 0 else "")

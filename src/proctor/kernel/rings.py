@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from proctor.kernel._bpf import ffi, lib
+from proctor.kernel.libbpf import ffi, lib
 from proctor.kernel.object import KernelError, KernelObject
 
 

@@ -1,0 +1,20 @@
+"""The binding to libbpf, or a clear word on what is missing."""
+
+from __future__ import annotations
+
+from proctor.errors import ProctorError
+
+try:
+    from proctor.kernel._bpf import ffi, lib
+except ImportError as error:
+    if "libbpf" in str(error):
+        raise ProctorError(
+            f"libbpf: {error}; install it: apt install libbpf1 (Debian, Ubuntu), dnf install "
+            "libbpf (Fedora), pacman -S libbpf (Arch), zypper install libbpf1 (openSUSE), "
+            "apk add libbpf (Alpine)"
+        ) from None
+    raise ProctorError(
+        f"proctor.kernel._bpf: {error}; install Proctor again: pip install --force-reinstall"
+    ) from None
+
+__all__ = ["ffi", "lib"]

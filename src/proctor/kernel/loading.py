@@ -1,0 +1,177 @@
+"""Loading and attaching our programs on this kernel: what must be there, and what may be missing.
+
+libbpf loads all programs or none. Where the kernel refuses one that we can do without, the
+object is opened afresh and loaded without it; what that costs the user is said by name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from proctor.kernel.object import OBJECT, KernelError, KernelObject
+from proctor.kernel.process_table import cgroup_root
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What some programs serve."""
+
+    name: str
+    """What is not seen without them."""
+    since: str
+    """The kernel version that they need."""
+    needs: str
+    """What that kernel must have been built with, or allow."""
+    programs: frozenset[str]
+    essential: bool = False
+    """Without it there is nothing to watch."""
+
+
+_TLS_PROGRAMS: Final = frozenset(
+    "copy_pieces ssl_write_enter ssl_write_ex_enter ssl_read_enter ssl_read_ex_enter "
+    "ssl_do_handshake_enter ssl_free_enter bio_write_enter ssl_return ssl_new_return".split()
+)
+FEATURES: Final = (
+    Feature(
+        "processes and their descendants",
+        "5.8",
+        "CONFIG_BPF_EVENTS and CONFIG_DEBUG_INFO_BTF; no lockdown=confidentiality",
+        frozenset({"process_fork", "process_exec", "process_exit", "process_rows"}),
+        essential=True,
+    ),
+    Feature(
+        "TLS libraries as they are loaded, and holding until probes are in",
+        "5.8",
+        "CONFIG_FTRACE_SYSCALLS",
+        frozenset({"enter_mmap"}),
+        essential=True,
+    ),
+    Feature(
+        "TLS plaintext, and with it calls to models",
+        "5.10",
+        "CONFIG_UPROBE_EVENTS",
+        _TLS_PROGRAMS,
+        essential=True,
+    ),
+    Feature(
+        "stops and continues that others send to a held process",
+        "5.5",
+        "CONFIG_DEBUG_INFO_BTF",
+        frozenset({"foreign_signal"}),
+    ),
+    Feature(
+        "connections",
+        "5.5",
+        "CONFIG_DEBUG_INFO_BTF",
+        frozenset({"socket_state"}),
+    ),
+    Feature(
+        "accepted connections' processes",
+        "5.8",
+        "CONFIG_FTRACE_SYSCALLS",
+        frozenset({"exit_accept", "exit_accept4"}),
+    ),
+    Feature(
+        "server names, and which connection carries a TLS handle",
+        "5.8",
+        "CONFIG_FTRACE_SYSCALLS",
+        frozenset({"enter_write", "enter_writev", "enter_sendto", "enter_sendmsg"}),
+    ),
+    Feature(
+        "byte counts of connections and TLS handles while they live",
+        "5.9",
+        "CONFIG_BPF_SYSCALL",
+        frozenset({"connection_rows", "handle_rows"}),
+    ),
+    Feature(
+        "DNS queries and answers",
+        "5.8",
+        "CONFIG_CGROUP_BPF and a mounted cgroup v2 hierarchy: mount -t cgroup2 none /sys/fs/cgroup",
+        frozenset({"dns_egress", "dns_ingress"}),
+    ),
+)
+MAP_ITERATORS: Final = {"connection_rows": "connections", "handle_rows": "handles"}
+NO_CGROUPS: Final = "not attached: no cgroup v2 hierarchy is mounted"
+
+
+def feature_of(program: str) -> Feature | None:
+    """The feature that a program serves; None for one that no table row names."""
+    return next((each for each in FEATURES if program in each.programs), None)
+
+
+def is_essential(program: str) -> bool:
+    """One that no row names is: nobody has thought about doing without it."""
+    feature = feature_of(program)
+    return feature is None or feature.essential
+
+
+def load_programs(configuration: bytes, path: str = OBJECT) -> KernelObject:
+    """All programs that this kernel takes, loaded; those it refused are in `refused`.
+
+    path: an object's file, or its name in this package. KernelError where one is
+    refused that we can't do without, or where no program is to blame.
+    """
+    refused: dict[str, str] = {}
+    logs: list[str] = []
+    while True:
+        kernel = KernelObject(path, earlier_log="".join(logs))
+        kernel.refused.update(refused)
+        try:
+            kernel.configure(configuration)
+            for name in refused:
+                kernel.skip(name)
+            kernel.load()
+        except KernelError as error:
+            kernel.close()
+            name = error.program
+            if name is None or name in refused or is_essential(name):
+                raise
+            refused[name] = str(error).removeprefix(f"kernel program {name}: ")
+            logs.append(error.log)
+        else:
+            return kernel
+
+
+def attach_programs(kernel: KernelObject) -> None:
+    """Attach everything but the TLS probes; what fails is in `kernel.refused`.
+
+    KernelError where we can't do without it.
+    """
+    with _cgroup_root() as cgroup_fd:
+        for name in kernel.programs:
+            if name not in kernel.refused and name not in kernel.links:
+                _attach(kernel, name, cgroup_fd)
+    for name, reason in kernel.refused.items():
+        if is_essential(name):
+            raise KernelError(f"kernel program {name}: {reason}", kernel.log, name)
+
+
+def _attach(kernel: KernelObject, name: str, cgroup_fd: int | None) -> None:
+    section = kernel.section(name)
+    if section.startswith(("tp_btf/", "tracepoint/")):
+        kernel.attach(name)
+    elif name in MAP_ITERATORS:
+        kernel.attach_map_iterator(name, MAP_ITERATORS[name])
+    elif section.startswith("cgroup_skb/"):
+        if cgroup_fd is None:
+            kernel.refused[name] = NO_CGROUPS
+        else:
+            kernel.attach_cgroup(name, cgroup_fd)
+
+
+@contextmanager
+def _cgroup_root() -> Iterator[int | None]:
+    """A descriptor of the v2 hierarchy's root, for programs that look at packets."""
+    root = cgroup_root()
+    if root is None:
+        yield None
+        return
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
