@@ -8,7 +8,7 @@ import os
 import pwd
 import resource
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,9 @@ NOBODY: Final = 65534
 
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_CAPABILITY_VERSION_3: Final = 0x20080522
+_CAPABILITY_HEADER: Final = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, self
+_CAPABILITY_SETS: Final = struct.Struct("=6I")
+"""Effective, permitted, inheritable: the low 32 of each, then the high 32 of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +114,14 @@ def lock_down() -> None:
     To be called after drop_to: a change of user makes a process dumpable again
     where the system is set so. OSError where the kernel refuses.
     """
-    _clear_capabilities()
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    hold_only(())
+    forbid_new_rights()
     forbid_core_dumps()
+
+
+def forbid_new_rights() -> None:
+    """Nothing that this process execs, setuid or not, gives it more than it has."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def forbid_core_dumps() -> None:
@@ -123,10 +130,24 @@ def forbid_core_dumps() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def _clear_capabilities() -> None:
-    """Those of file capabilities stay when the user does not change."""
-    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    _check(_libc().capset(header, bytes(24)), "capset")
+def held_capabilities() -> frozenset[int]:
+    """This thread's permitted capabilities, by number (linux/capability.h)."""
+    data = ctypes.create_string_buffer(_CAPABILITY_SETS.size)
+    _check(_libc().capget(_CAPABILITY_HEADER, data), "capget")
+    _, low, _, _, high, _ = _CAPABILITY_SETS.unpack(data.raw)
+    return frozenset(n for n in range(64) if (high << 32 | low) >> n & 1)
+
+
+def hold_only(effective: Iterable[int], *, permitted: Iterable[int] | None = None) -> None:
+    """Drop all other capabilities of this thread. permitted: what may be taken up again.
+
+    OSError where one is asked for that the thread does not have.
+    """
+    active = sum(1 << number for number in effective)
+    allowed = active if permitted is None else sum(1 << number for number in permitted)
+    low = 0xFFFFFFFF
+    sets = _CAPABILITY_SETS.pack(active & low, allowed & low, 0, active >> 32, allowed >> 32, 0)
+    _check(_libc().capset(_CAPABILITY_HEADER, sets), "capset")
 
 
 def _prctl(option: int, value: int) -> None:

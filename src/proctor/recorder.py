@@ -9,10 +9,10 @@ or the launcher is gone; then every probe is taken out and every process let go.
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 import struct
+import sys
 import time
 from collections import deque
 from typing import Any, Final
@@ -25,8 +25,10 @@ from proctor.kernel.libraries import Libraries, Library
 from proctor.kernel.object import KernelObject
 from proctor.kernel.process_table import Row, cgroup_names, json_record, process_record
 from proctor.kernel.rings import Ring
+from proctor.kernel.scope import anyone_left
 from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
+from proctor.verbose import library_line
 
 BATCH_BYTES: Final = 4 << 20
 PARTS_MAX: Final = 8
@@ -34,6 +36,9 @@ PART_MIN_BYTES: Final = 80 << 10
 """Room for the largest record there is."""
 PENDING_MAX_BYTES: Final = 48 << 20
 """Beyond this the payload ring is left to fill: what is lost then is counted in the kernel."""
+FOLLOW: Final = b"follow\n"
+FINISH: Final = b"finish\n"
+"""The launcher's orders, of one length."""
 DRAIN_SECONDS: Final = 0.02
 HOUSEKEEPING_SECONDS: Final = 1.0
 
@@ -48,8 +53,20 @@ _HEAD_BYTES: Final = HEAD.size_bytes
 class Recorder:
     """One watch, from loaded programs to the last record."""
 
-    def __init__(self, kernel: KernelObject, keeper: socket.socket, control: socket.socket) -> None:
+    def __init__(
+        self,
+        kernel: KernelObject,
+        keeper: socket.socket,
+        control: socket.socket,
+        *,
+        until_gone: bool,
+        verbose: bool,
+    ) -> None:
+        """until_gone: end when no watched process lives. verbose: say what is probed."""
         self._kernel = kernel
+        self._until_gone = until_gone
+        self._verbose = verbose
+        self._processes = kernel.map("processes", "__u32", "struct process")
         self._keeper = keeper
         self._control = control
         self._rings = Ring(kernel, "lifecycle"), Ring(kernel, "payload")
@@ -77,8 +94,8 @@ class Recorder:
             for library in self._libraries.examine_process(row.pid):
                 self._say_library(row.pid, row.start_ns, library)
 
-    def run(self) -> None:
-        """Drain until told to finish, or until nobody listens any more."""
+    def run(self) -> bool:
+        """Drain until told to finish. False where nobody listened any more."""
         poll = select.epoll()
         for source in (*(ring.fd for ring in self._rings), self._control.fileno()):
             poll.register(source, select.EPOLLIN)
@@ -92,19 +109,29 @@ class Recorder:
                 if self._keeper.fileno() in ready:
                     self._take_verdicts()
                 if self._control.fileno() in ready:
-                    self._finishing = True
+                    self._take_order()
                 if time.monotonic() >= housekeeping_at:
                     self._keep_house()
                     housekeeping_at = time.monotonic() + HOUSEKEEPING_SECONDS
+                if self._until_gone and not anyone_left(self._processes):
+                    self._finishing = True
                 self._send()
                 events = select.EPOLLIN | (select.EPOLLOUT if self._pending else 0)
                 poll.modify(self._keeper.fileno(), events)
             self._finish()
         except (BrokenPipeError, ConnectionResetError):
-            pass  # the keeper is gone: the launcher says so
+            return False  # the keeper is gone: the launcher says so
         finally:
             let_all_go(self._held)
             poll.close()
+        return True
+
+    def _take_order(self) -> None:
+        """From the launcher: to go on while somebody is left, or to end. Its absence is an end."""
+        if self._control.recv(len(FOLLOW)) == FOLLOW:
+            self._until_gone = True
+        else:
+            self._finishing = True
 
     def close(self) -> None:
         """Take out all probes. Held processes are gone by then; new ones can't come."""
@@ -183,6 +210,8 @@ class Recorder:
     def _say_library(self, pid: int, start_ns: int, library: Library, held: bool = True) -> None:
         if not held and library.state == "attached":
             self._counters.add("mapping:not_held", 1)
+        if self._verbose:
+            print(library_line(library), file=sys.stderr, flush=True)
         self._say(
             lib.RECORD_COVERAGE,
             pid=pid,
@@ -278,26 +307,3 @@ class Recorder:
         self._keeper.setblocking(True)
         self._send()
         self._keeper.shutdown(socket.SHUT_WR)
-
-
-def attach_all(kernel: KernelObject, cgroup_fd: int | None) -> None:
-    """Attach everything but the TLS probes; what fails is in `kernel.refused`."""
-    for name in kernel.programs:
-        section = kernel.section(name)
-        if section.startswith(("tp_btf/", "tracepoint/")):
-            kernel.attach(name)
-        elif section.startswith("cgroup_skb/"):
-            if cgroup_fd is None:
-                kernel.refused[name] = "no cgroup v2 hierarchy is mounted"
-            else:
-                kernel.attach_cgroup(name, cgroup_fd)
-    kernel.attach_map_iterator("connection_rows", "connections")
-    kernel.attach_map_iterator("handle_rows", "handles")
-
-
-def open_cgroup_root() -> int | None:
-    """A descriptor of the v2 hierarchy's root, for programs that look at packets."""
-    from proctor.kernel.process_table import cgroup_root
-
-    root = cgroup_root()
-    return os.open(root, os.O_RDONLY | os.O_DIRECTORY) if root else None

@@ -64,42 +64,48 @@ class RecorderTask:
 
     scope: Scope
     ours: set[int]
+    until_gone: bool
+    """End when no watched process lives any more."""
     verbose: int
 
 
 def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.socket) -> int:
     """Load, say so over `control` (with the map of held processes), record until told to end."""
-    from proctor.kernel.object import KernelError, KernelObject
+    from proctor.kernel.loading import attach_programs, load_programs
+    from proctor.kernel.object import KernelError
     from proctor.kernel.scope import enter_scope
-    from proctor.recorder import Recorder, attach_all, open_cgroup_root
+    from proctor.recorder import Recorder
+    from proctor.recorder_rights import keep_recorder_rights
 
     forbid_core_dumps()
     os.nice(-5)
     try:
-        kernel = KernelObject()
-        kernel.configure(task.scope.configuration())
-        kernel.load()
+        kernel = load_programs(task.scope.configuration())
         ours = task.ours | {os.getpid()}
         enter_scope(kernel, task.scope, ours)
-        attach_all(kernel, open_cgroup_root())
+        attach_programs(kernel)
         rows = enter_scope(kernel, task.scope, ours)
-        recorder = Recorder(kernel, keeper, control)
+        keep_recorder_rights()
+        recorder = Recorder(
+            kernel, keeper, control, until_gone=task.until_gone, verbose=task.verbose > 0
+        )
         recorder.begin(rows)
     except (KernelError, OSError) as error:
         log = error.log if isinstance(error, KernelError) else ""
         _report(control, {"error": str(error), "log": log if task.verbose > 1 else ""}, [])
         return 1
     facts = {
-        "attached": sorted(kernel.links),
+        "watched": len(rows),
+        "attached": {name: kernel.section(name) for name in sorted(kernel.links)},
         "refused": kernel.refused,
         "log": kernel.log if task.verbose > 1 else "",
     }
     _report(control, facts, [kernel.map_fd("held")])
     try:
-        recorder.run()
+        in_order = recorder.run()
     finally:
         recorder.close()
-    return 0
+    return 0 if in_order else 1
 
 
 def _report(control: socket.socket, facts: dict[str, object], fds: list[int]) -> None:

@@ -37,6 +37,7 @@ from proctor.launch import (
 )
 from proctor.options import RunOptions, WatchOptions
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
+from proctor.recorder import FINISH, FOLLOW
 from proctor.records._layout import ffi as layout_ffi
 from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
 from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
@@ -48,6 +49,7 @@ from proctor.roles import (
     keeper_life,
     recorder_life,
 )
+from proctor.verbose import program_lines, refused_lines
 
 GUARD_SECONDS: Final = 1.0
 FOLLOW_LOOK_SECONDS: Final = 0.1
@@ -88,6 +90,7 @@ def watch(options: WatchOptions) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     session = Session(
         scope,
+        until_gone=scope.may_end,
         command=(),
         output=options.output,
         jsonl=options.jsonl,
@@ -95,6 +98,8 @@ def watch(options: WatchOptions) -> int:
         quiet=options.quiet,
         verbose=options.verbose,
     )
+    if options.seconds is None and not options.quiet:
+        session.say_how_to_end()
     session.wait_out(options.seconds)
     session.finish(follow=False)
     return 1 if session.broken else 0
@@ -136,6 +141,7 @@ class Session:
         self,
         scope: Scope,
         *,
+        until_gone: bool = False,
         command: Sequence[str],
         output: str | None,
         jsonl: str | None,
@@ -145,6 +151,8 @@ class Session:
     ) -> None:
         self.broken: str | None = None
         """Why watching ended before its time."""
+        self._over = False
+        """The recorder ended in good order."""
         self._verbose = verbose
         self._pids = _Pids()
         caller = caller_identity(os.environ)
@@ -172,7 +180,7 @@ class Session:
         keep = {reading, keeper_ended} | ({jsonl_fd} if jsonl_fd is not None else set())
         self._fork("analyser", lambda: analyser_life(task, identity), keep)
         ours = {os.getpid(), self._pids.keeper, self._pids.analyser}
-        work = RecorderTask(scope=scope, ours=ours, verbose=verbose)
+        work = RecorderTask(scope=scope, ours=ours, until_gone=until_gone, verbose=verbose)
         self._fork("recorder", lambda: recorder_life(work, to_keeper, control),
                    {to_keeper.fileno(), control.fileno()})
         for descriptor in (recording, reading, keeper_ended, keeper_alive, jsonl_fd):
@@ -203,8 +211,12 @@ class Session:
                 os.waitpid(pid, 0)
             recording.unlink(missing_ok=True)
             raise ProctorError(facts["error"])
+        self._watched = int(facts["watched"])
         if self._verbose:
-            _print_facts(facts)
+            lines = program_lines(facts["attached"], facts["refused"])
+        else:
+            lines = refused_lines(facts["refused"])
+        print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
         return Map(fds[0], layout_ffi.sizeof("__u32"), layout_ffi.sizeof("struct hold"))
 
     def _read_exactly(self, size: int) -> bytes:
@@ -212,6 +224,12 @@ class Session:
         while len(parts) < size and (part := self._control.recv(size - len(parts))):
             parts += part
         return bytes(parts)
+
+    def say_how_to_end(self) -> None:
+        """To a person; a script knows."""
+        if sys.stderr.isatty():
+            count = f"{self._watched} process{'' if self._watched == 1 else 'es'}"
+            print(f"proctor: watching {count}; Ctrl-C ends it", file=sys.stderr)
 
     def wait_for(self, launched: Launched) -> int:
         """Until COMMAND has ended; its exit status. Signals that others send us are passed on."""
@@ -224,9 +242,9 @@ class Session:
                 return exit_status(status)
 
     def wait_out(self, seconds: float | None) -> None:
-        """Until a signal ends the watch, or its time is over, or it broke."""
+        """Until a signal ends the watch, its time is over, nobody is left, or it broke."""
         until = time.monotonic() + seconds if seconds is not None else None
-        while self.broken is None:
+        while self.broken is None and not self._over:
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 return
@@ -256,42 +274,44 @@ class Session:
                 self._role_ended(pid, status)
 
     def _role_ended(self, pid: int, status: int) -> None:
-        """One of ours is gone while the watch goes on: COMMAND must not suffer."""
-        name = {
-            self._pids.recorder: "recorder",
-            self._pids.keeper: "keeper",
-            self._pids.analyser: "analyser",
-        }[pid]
+        """One of ours is gone: COMMAND must not suffer, and what is lost is said once.
+
+        With status 0 each ends when the one before it has, the recorder when nobody is left.
+        """
         if pid == self._pids.recorder:
-            let_all_go(self._held, GUARD_SECONDS)
+            let_all_go(self._held, GUARD_SECONDS if status else 0.0)
+            self._over = status == 0
+        if status == 0:
+            return
         code = exit_status(status)
-        how = f"killed by signal {code - 128}" if code > 128 else f"ended with status {code}"
-        said = f"the {name} was {how}" if code > 128 else f"the {name} {how}"
+        how = f"was killed by signal {code - 128}" if code > 128 else f"ended with status {code}"
         if pid == self._pids.analyser:
-            consequence = "the recording goes on; read it with `proctor show`"
-        else:
-            consequence = "what follows is not recorded"
-            self.broken = self.broken or said
-        print(f"proctor: {said}: {consequence}", file=sys.stderr)
+            print(
+                f"proctor: the analyser {how}: the recording goes on; read it with `proctor show`",
+                file=sys.stderr,
+            )
+        elif self.broken is None:
+            name = "recorder" if pid == self._pids.recorder else "keeper"
+            self.broken = f"the {name} {how}"
+            print(f"proctor: {self.broken}: what follows is not recorded", file=sys.stderr)
 
     def finish(self, *, follow: bool) -> None:
-        """End the watch in good order; returns when everything is said."""
+        """End the watch in good order; returns when everything is said.
+
+        follow: let it go on while a watched process lives. A signal ends that.
+        """
         self._reap(None)
-        with suppress(OSError):
-            self._control.sendall(b"follow\n" if follow else b"finish\n")
+        self._order(FOLLOW if follow else FINISH)
         while self._pids.analyser in self._pids.alive:
-            signal.sigtimedwait({signal.SIGCHLD}, 1.0)
-            self._reap_quietly()
+            info = signal.sigtimedwait(AWAITED, 1.0)
+            if info is not None and info.si_signo != signal.SIGCHLD:
+                self._order(FINISH)
+            self._reap(None)
         self._control.close()
 
-    def _reap_quietly(self) -> None:
-        """At the end our processes are meant to go."""
-        for pid in list(self._pids.alive):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                self._pids.alive.discard(pid)
-                if status:
-                    self._role_ended(pid, status)
+    def _order(self, order: bytes) -> None:
+        with suppress(OSError):  # the recorder is gone already
+            self._control.sendall(order)
 
 
 def _new_recording(output: str | None, command: Sequence[str], home: Path) -> tuple[Path, int]:
@@ -333,11 +353,3 @@ def _stream_pair() -> tuple[socket.socket, socket.socket]:
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
     return ends
-
-
-def _print_facts(facts: dict[str, object]) -> None:
-    attached, refused = facts["attached"], facts["refused"]
-    assert isinstance(attached, list) and isinstance(refused, dict)
-    print(f"proctor: {len(attached)} kernel programs attached: {' '.join(attached)}", file=sys.stderr)
-    for name, reason in refused.items():
-        print(f"proctor: {name}: not attached: {reason}", file=sys.stderr)

@@ -66,14 +66,15 @@ class Map:
         """False where it was not there."""
         return not lib.bpf_map_delete_elem(self.fd, key)
 
-    def keys(self) -> list[bytes]:
+    def __iter__(self) -> Iterator[bytes]:
         """All keys; those added or deleted meanwhile may or may not be among them."""
         key, following = ffi.NULL, ffi.new("char[]", self._key_bytes)
-        found: list[bytes] = []
         while not lib.bpf_map_get_next_key(self.fd, key, following):
-            found.append(bytes(ffi.buffer(following)))
-            key = found[-1]
-        return found
+            key = bytes(ffi.buffer(following))
+            yield key
+
+    def keys(self) -> list[bytes]:
+        return list(self)
 
 
 class Link:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from proctor.kernel.libraries import kernel_device
@@ -43,10 +44,15 @@ class Scope:
     def host(self) -> bool:
         return not (self.pids or self.cgroups or self.exes)
 
-    def configuration(self) -> bytes:
+    @property
+    def may_end(self) -> bool:
+        """Only what descends from given processes: when they are gone, nobody can come."""
+        return bool(self.pids) and not (self.cgroups or self.exes)
+
+    def configuration(self, *, hold: bool = True) -> bytes:
         """`struct configuration` for this scope, with this process as the recorder."""
         return _CONFIGURATION.pack(
-            os.getpid(), self.host, bool(self.cgroups), bool(self.exes), True
+            os.getpid(), self.host, bool(self.cgroups), bool(self.exes), hold
         )
 
 
@@ -69,6 +75,20 @@ def enter_scope(kernel: KernelObject, scope: Scope, ours: set[int]) -> list[Row]
         if processes.get(_PID.pack(pid)) is None:
             _put(processes, table[pid], lib.PROCESS_NEVER_HELD if pid in above else 0)
     return [table[pid] for pid in sorted(inside)]
+
+
+def anyone_left(processes: Map) -> bool:
+    """Whether a watched process lives.
+
+    /proc is asked, too: a process that ended while it was entered leaves its entry behind.
+    """
+    for key in processes:
+        value = processes.get(key)
+        if value is not None and not _PROCESS.unpack(value)[1] & lib.PROCESS_EXCLUDED:
+            (pid,) = _PID.unpack(key)
+            if Path(f"/proc/{pid}").exists():
+                return True
+    return False
 
 
 def _put(processes: Map, row: Row, flags: int) -> None:
