@@ -13,11 +13,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from proctor import __version__
 from proctor.errors import ProctorError
@@ -49,6 +49,7 @@ from proctor.roles import (
     keeper_life,
     recorder_life,
 )
+from proctor.targets import watch_scope
 from proctor.verbose import program_lines, refused_lines
 
 GUARD_SECONDS: Final = 1.0
@@ -103,27 +104,6 @@ def watch(options: WatchOptions) -> int:
     session.wait_out(options.seconds)
     session.finish(follow=False)
     return 1 if session.broken else 0
-
-
-def watch_scope(options: WatchOptions) -> Scope:
-    """The scope that options ask for. ProctorError where something of it does not exist."""
-    from proctor.kernel.process_table import container_cgroup
-
-    for pid in options.pids:
-        if not Path(f"/proc/{pid}").exists():
-            raise ProctorError(f"process {pid}: no such process")
-    cgroups = list(options.cgroups)
-    for container in options.containers:
-        found = container_cgroup(container)
-        if found is None:
-            raise ProctorError(
-                f"container {container}: no cgroup is named after it; try the full id, or --cgroup"
-            )
-        cgroups.append(str(found))
-    for path in (*cgroups, *options.exes):
-        if not Path(path).exists():
-            raise ProctorError(f"{path}: no such file or directory")
-    return Scope(pids=options.pids, cgroups=tuple(cgroups), exes=options.exes)
 
 
 @dataclass(slots=True)
@@ -190,7 +170,7 @@ class Session:
             end.close()
         self._held = self._await_ready(path)
 
-    def _fork(self, name: str, life, keep: set[int]) -> None:  # type: ignore[no-untyped-def]
+    def _fork(self, name: str, life: Callable[[], int], keep: set[int]) -> None:
         pid = fork_role(life, keep)
         setattr(self._pids, name, pid)
         self._pids.alive.add(pid)
@@ -198,7 +178,7 @@ class Session:
     def _await_ready(self, recording: Path) -> Map:
         """The recorder's report: what is loaded, and the map of held processes."""
         head, fds, _, _ = socket.recv_fds(self._control, 4, 1)
-        facts = {"error": "the recorder ended before it was ready"}
+        facts: dict[str, Any] = {"error": "the recorder ended before it was ready"}
         if len(head) == 4:
             facts = json.loads(self._read_exactly(int.from_bytes(head, "little")))
         if self._verbose > 1 and facts.get("log"):

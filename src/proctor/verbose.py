@@ -30,6 +30,6 @@ def library_line(library: Library) -> str:
     """Where the TLS probes went, or why they did not."""
     path = clean_line(library.path)
     if library.state != "attached":
-        return f"proctor: {path}: {library.state}: {clean_line(library.reason or 'no reason given')}"
+        return f"proctor: {path}: {library.state}: {clean_line(library.reason or 'unknown')}"
     probes = f"{len(library.links)} probes"
     return f"proctor: {path}: attached: {probes} on {', '.join(library.functions)}"

@@ -44,14 +44,41 @@ class Library:
     links: list[Link] = field(default_factory=list)
 
 
-def kernel_device(device: int) -> int:
-    """st_dev as the kernel keeps s_dev: major in 12 bits, minor in 20 (linux/kdev_t.h)."""
-    return os.major(device) << 20 | os.minor(device)
+def mounted_device(fd: int, process: str = "/proc/self") -> int:
+    """The kernel's s_dev of an open file: major in 12 bits, minor in 20 (linux/kdev_t.h).
+
+    Overlay and btrfs give fstat another number than that of their mount; the mount's stands in
+    the mountinfo of a process that has it.
+    """
+    number = os.fstat(fd).st_dev
+    if os.major(number) != 0:
+        return _kernel_device(os.major(number), os.minor(number))
+    return _anonymous_device(number, fd, process)
 
 
-def file_key(fd: int) -> FileKey:
+_anonymous_devices: Final[dict[int, int]] = {}
+
+
+def _anonymous_device(number: int, fd: int, process: str) -> int:
+    if number not in _anonymous_devices:
+        mount = re.search(r"^mnt_id:\s*(\d+)", Path(f"/proc/self/fdinfo/{fd}").read_text(), re.M)
+        try:
+            mounts = Path(f"{process}/mountinfo").read_text(errors="replace")
+        except OSError:
+            mounts = ""
+        line = mount and re.search(rf"^{mount[1]} \d+ (\d+):(\d+) ", mounts, re.M)
+        found = (int(line[1]), int(line[2])) if line else (0, os.minor(number))
+        _anonymous_devices[number] = _kernel_device(*found)
+    return _anonymous_devices[number]
+
+
+def _kernel_device(major: int, minor: int) -> int:
+    return major << 20 | minor
+
+
+def file_key(fd: int, process: str = "/proc/self") -> FileKey:
     info = os.fstat(fd)
-    return info.st_ino, kernel_device(info.st_dev), info.st_ctime_ns
+    return info.st_ino, mounted_device(fd, process), info.st_ctime_ns
 
 
 class Libraries:
@@ -84,7 +111,7 @@ class Libraries:
             except OSError:
                 continue
             try:
-                library = self._examine(opened, f"/proc/{pid}", file_key(opened))
+                library = self._examine(opened, f"/proc/{pid}", file_key(opened, f"/proc/{pid}"))
             finally:
                 os.close(opened)
             if library:

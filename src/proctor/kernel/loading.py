@@ -31,10 +31,18 @@ class Feature:
     """Without it there is nothing to watch."""
 
 
-_TLS_PROGRAMS: Final = frozenset(
-    "copy_pieces ssl_write_enter ssl_write_ex_enter ssl_read_enter ssl_read_ex_enter "
-    "ssl_do_handshake_enter ssl_free_enter bio_write_enter ssl_return ssl_new_return".split()
-)
+_TLS_PROGRAMS: Final = frozenset({
+    "copy_pieces",
+    "ssl_write_enter",
+    "ssl_write_ex_enter",
+    "ssl_read_enter",
+    "ssl_read_ex_enter",
+    "ssl_do_handshake_enter",
+    "ssl_free_enter",
+    "bio_write_enter",
+    "ssl_return",
+    "ssl_new_return",
+})
 FEATURES: Final = (
     Feature(
         "processes and their descendants",
@@ -127,10 +135,10 @@ def load_programs(configuration: bytes, path: str = OBJECT) -> KernelObject:
             kernel.load()
         except KernelError as error:
             kernel.close()
-            name = error.program
-            if name is None or name in refused or is_essential(name):
+            program = error.program
+            if program is None or program in refused or is_essential(program):
                 raise
-            refused[name] = str(error).removeprefix(f"kernel program {name}: ")
+            refused[program] = str(error).removeprefix(f"kernel program {program}: ")
             logs.append(error.log)
         else:
             return kernel

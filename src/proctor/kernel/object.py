@@ -7,6 +7,7 @@ programs that we can do without, remembered in `refused`.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -207,11 +208,12 @@ class KernelObject:
         self, name: str, path: str, offset: int, *, at_return: bool, cookie: int
     ) -> Link:
         """Probe a file at a file offset, in every process. Raises KernelError."""
-        pointer = lib.proctor_attach_uprobe(
-            self._programs[name], os.fsencode(path), offset, at_return, cookie
-        )
+        program, place = self._programs[name], os.fsencode(path)
+        pointer = lib.proctor_attach_uprobe(program, place, offset, at_return, cookie)
+        if pointer == ffi.NULL and ffi.errno == errno.EOPNOTSUPP and cookie:  # before 5.15
+            pointer = lib.proctor_attach_uprobe(program, place, offset, at_return, 0)
         if pointer == ffi.NULL:
-            raise KernelError(f"{path}+{offset:#x}: {os.strerror(ffi.errno)}")
+            raise KernelError(f"{path}+{offset:#x}: {os.strerror(ffi.errno).lower()}")
         return Link(pointer)
 
     def read_iterator(self, name: str) -> bytes:

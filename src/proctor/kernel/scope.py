@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from proctor.kernel.libraries import kernel_device
+from proctor.kernel.libraries import mounted_device
 from proctor.kernel.object import KernelObject, Map
 from proctor.kernel.process_table import (
     Row,
@@ -98,15 +98,18 @@ def _put(processes: Map, row: Row, flags: int) -> None:
 def _put_paths(kernel: KernelObject, scope: Scope) -> None:
     cgroups = kernel.map("scope_cgroups", "__u64", "__u8")
     for path in scope.cgroups:
-        cgroups.put(_CGROUP.pack(os.stat(path).st_ino), b"\1")
+        cgroups.put(_CGROUP.pack(Path(path).stat().st_ino), b"\1")
     exes = kernel.map("scope_exes", "struct file_key", "__u8")
     for path in scope.exes:
         exes.put(_executable_key(path), b"\1")
 
 
 def _executable_key(path: str) -> bytes:
-    info = os.stat(path)
-    return _FILE.pack(info.st_ino, kernel_device(info.st_dev), 0)
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return _FILE.pack(os.fstat(fd).st_ino, mounted_device(fd), 0)
+    finally:
+        os.close(fd)
 
 
 def _running_in(scope: Scope, table: dict[int, Row]) -> set[int]:
@@ -119,7 +122,7 @@ def _running_in(scope: Scope, table: dict[int, Row]) -> set[int]:
 
 def _runs(pid: int, exes: tuple[str, ...]) -> bool:
     try:
-        return any(os.path.samefile(f"/proc/{pid}/exe", exe) for exe in exes)
+        return any(Path(f"/proc/{pid}/exe").samefile(exe) for exe in exes)
     except OSError:
         return False
 
