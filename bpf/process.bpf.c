@@ -210,6 +210,9 @@ static __always_inline bool exe_in_scope(struct file *file)
 	return bpf_map_lookup_elem(&scope_exes, &key) != NULL;
 }
 
+/* mapping.bpf.c: look into a file unless it is known, and hold the process meanwhile. */
+static __always_inline void file_mapped(struct process *process, struct file *file, s32 fd);
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *binary)
 {
@@ -220,6 +223,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	if (!process)
 		return 0;
 	emit_exec(task, process, binary->file);
+	file_mapped(process, binary->file, -1); /* the kernel maps it, without mmap() */
 	return 0;
 }
 
