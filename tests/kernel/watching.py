@@ -89,9 +89,9 @@ class Watched:
         """COMMAND, which was the only client."""
         return clients.Ran(self.pid, self.status, self.stdout, self.stderr)
 
-    def check_untroubled(self) -> None:
-        """Nothing lost, no word of ours on standard error, no key anywhere."""
-        assert self.summary["lost"] == {}
+    def check_untroubled(self, **lost: int) -> None:
+        """Nothing lost but this, no word of ours on standard error, no key anywhere."""
+        assert self.summary["lost"] == lost
         assert "proctor:" not in self.stderr, self.stderr
         self.check_no_key()
 
@@ -226,3 +226,50 @@ def kill_ours() -> None:
     for process in ours_alive():
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def watching(pid: int, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """`proctor watch --pid`, once it watches; told to end at the block's end."""
+    place = ("-o", str(folder / "recording"), "--jsonl", str(folder / "events.jsonl"))
+    process = subprocess.Popen(
+        [*PROCTOR, "watch", "--pid", str(pid), *place, "-q", "-v"],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with ended(process):
+        assert process.stderr
+        first = process.stderr.readline()
+        assert "kernel programs attached" in first, first + process.stderr.read()
+        yield process
+        process.send_signal(signal.SIGINT)
+        process.wait(TIMEOUT_S)
+
+
+def watched_late(
+    command: Sequence[str], serving: Serving, folder: Path
+) -> tuple[Watched, clients.Ran]:
+    """A client that says "ready" and waits for a line: watched from then on."""
+    client = subprocess.Popen(
+        list(command),
+        env=environment(serving),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with ended(client):
+        assert client.stdout
+        assert client.stdout.readline() == "ready\n"
+        with watching(client.pid, folder) as watcher:
+            stdout, stderr = client.communicate("go\n", TIMEOUT_S)
+            wait_until(lambda: exits_of(folder, client.pid), "the client's exit was told")
+    session = Watched(folder, watcher.returncode, "", "", read_events(folder))
+    assert session.status == 0
+    return session, clients.Ran(client.pid, client.returncode, stdout, stderr)
+
+
+def exits_of(folder: Path, pid: int) -> list[Json]:
+    events = read_events(folder)
+    return [one for one in events if one.get("event") == "exit" and one["process"]["pid"] == pid]

@@ -1,0 +1,128 @@
+"""Probes are in before the first byte: short lives, fresh libraries, other roots."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from proctor.demo.serving import Serving
+from tests.clients import run as clients
+from tests.kernel.comparing import Truth, compare
+from tests.kernel.watching import Watched, watched, watched_several
+
+TIMES: Final = 20
+
+
+def libraries_of(program: str) -> dict[str, Path]:
+    """What a program loads, with the loader itself: paths by name."""
+    said = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    found: dict[str, Path] = {}
+    for line in said.splitlines():
+        for path in map(Path, re.findall(r"/\S+", line)):
+            found[path.name] = path
+    return found
+
+
+def check_one_call(session: Watched, ran: clients.Ran, truth: Truth, server: Serving) -> None:
+    """The client made one call, which is there whole and tied."""
+    assert ran.status == 0, ran.stderr
+    ((event, line),) = compare(session, ran, truth, server, 1)
+    assert event["complete"], event["gaps"]
+    assert line["request_body"] == ran.report["request_body"]
+
+
+def check_all(session: Watched, truth: Truth, server: Serving, count: int = TIMES) -> None:
+    all_ran = session.ran()
+    assert len(all_ran) == count
+    for ran in all_ran:
+        check_one_call(session, ran, truth, server)
+    session.check_untroubled()
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_short_life(static: bool, server: Serving, tmp_path: Path) -> None:
+    truth = Truth(server)
+    command = clients.short_lived(server, static=static)
+    check_all(watched_several([command] * TIMES, server, tmp_path), truth, server)
+
+
+def test_libraries_never_seen_before(server: Serving, tmp_path: Path) -> None:
+    """Each run maps a copy of its own: held until the probes are in, every time."""
+    truth = Truth(server)
+    program, *arguments = clients.short_lived(server)
+    library = libraries_of(program)["libssl.so.3"]
+    commands = []
+    for number in range(TIMES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        shutil.copy(library, folder)
+        commands.append(["env", f"LD_LIBRARY_PATH={folder}", program, *arguments])
+    session = watched_several(commands, server, tmp_path)
+    check_all(session, truth, server)
+    attached = {event["library"] for event in session.of("coverage", state="attached")}
+    assert attached >= {f"{tmp_path}/{number}/libssl.so.3" for number in range(TIMES)}
+
+
+def test_programs_never_seen_before(server: Serving, tmp_path: Path) -> None:
+    """The same with OpenSSL in the executable: held at exec."""
+    truth = Truth(server)
+    program, *arguments = clients.short_lived(server, static=True)
+    commands = []
+    for number in range(5):
+        copy = tmp_path / f"program{number}"
+        shutil.copy(program, copy)
+        commands.append([str(copy), *arguments])
+    check_all(watched_several(commands, server, tmp_path), truth, server, 5)
+
+
+def test_another_mount_namespace(server: Serving, tmp_path: Path) -> None:
+    """A file of the system's name that is another one in there."""
+    truth = Truth(server)
+    program, *arguments = clients.short_lived(server)
+    library = libraries_of(program)["libssl.so.3"].resolve()
+    copy = tmp_path / "another"
+    shutil.copy(library, copy)
+    script = 'mount --bind "$1" "$2"; shift 2; exec "$@"'
+    inside = ["sh", "-c", script, "sh", str(copy), str(library), program, *arguments]
+    session = watched(["unshare", "--mount", *inside], server, tmp_path)
+    check_one_call(session, session.alone(), truth, server)
+    session.check_untroubled()
+
+
+def test_another_root(server: Serving, tmp_path: Path) -> None:
+    """Like a container: the paths in there lead nowhere outside."""
+    truth = Truth(server)
+    program, *arguments = clients.short_lived(server)
+    root = tmp_path / "root"
+    for path in libraries_of(program).values():
+        place = root / "own" if path.name.startswith(("libssl", "libcrypto")) else root
+        place = root / path.relative_to("/").parent if place == root else place
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    shutil.copy(program, root / "agent")
+    inside = ["chroot", str(root), "/agent", *arguments]
+    command = ["unshare", "--mount", "env", "LD_LIBRARY_PATH=/own", *inside]
+    session = watched(command, server, tmp_path)
+    check_one_call(session, session.alone(), truth, server)
+    assert session.of("coverage", state="attached")[0]["library"].endswith("/own/libssl.so.3")
+    session.check_untroubled()
+
+
+def test_static_program_next_to_the_system_library(server: Serving, tmp_path: Path) -> None:
+    """Two libraries in one session: each process by its own."""
+    truth = Truth(server)
+    commands = [clients.short_lived(server, static=static) for static in (True, False)]
+    session = watched_several(commands, server, tmp_path)
+    check_all(session, truth, server, 2)
+    libraries = {
+        event["process"]["pid"]: Path(event["library"]).name
+        for event in session.of("coverage", state="attached")
+        if event.get("plaintext_bytes")
+    }
+    static, dynamic = (ran.pid for ran in session.ran())
+    assert libraries == {static: "short_lived_static", dynamic: "libssl.so.3"}
