@@ -9,6 +9,7 @@ or the launcher is gone; then every probe is taken out and every process let go.
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import struct
@@ -18,31 +19,26 @@ from collections import deque
 from typing import Any, Final
 
 from proctor.intake.admission import VerdictKind
-from proctor.intake.keeper import VERDICT
+from proctor.intake.keeper import BATCH_HEAD, VERDICT
 from proctor.kernel.counters import Counters
 from proctor.kernel.holding import let_all_go, let_go
 from proctor.kernel.libraries import Libraries, Library
 from proctor.kernel.object import KernelObject
 from proctor.kernel.process_table import Row, cgroup_names, json_record, process_record
-from proctor.kernel.rings import Ring
+from proctor.kernel.rings import Ring, hand_over
 from proctor.kernel.scope import anyone_left
 from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
 from proctor.verbose import library_line
 
-BATCH_BYTES: Final = 4 << 20
-PARTS_MAX: Final = 8
 PART_MIN_BYTES: Final = 80 << 10
 """Room for the largest record there is."""
-PENDING_MAX_BYTES: Final = 48 << 20
-"""Beyond this the payload ring is left to fill: what is lost then is counted in the kernel."""
 FOLLOW: Final = b"follow\n"
 FINISH: Final = b"finish\n"
 """The launcher's orders, of one length."""
 DRAIN_SECONDS: Final = 0.02
 HOUSEKEEPING_SECONDS: Final = 1.0
 
-_LENGTH: Final = struct.Struct("=I")
 _TLS: Final = struct.Struct("=Q")
 _CALL: Final = struct.Struct("=I")
 _HANDLE: Final = struct.Struct("=QII")
@@ -69,14 +65,17 @@ class Recorder:
         self._processes = kernel.map("processes", "__u32", "struct process")
         self._keeper = keeper
         self._control = control
-        self._rings = Ring(kernel, "lifecycle"), Ring(kernel, "payload")
+        self._lifecycle, self._payload = (
+            Ring(kernel.map_fd(name), kernel.map_size(name)) for name in ("lifecycle", "payload")
+        )
+        hand_over(self._payload, keeper)
         self._held = kernel.map("held", "__u32", "struct hold")
         self._handles = kernel.map("handles", "struct handle_key", "struct handle_key")
         self._skipped = kernel.map("skipped", "__u64", "__u32")
         self._libraries = Libraries(kernel)
         self._counters = Counters(kernel)
         self._pending: deque[memoryview] = deque()
-        self._pending_bytes = 0
+        self._payload_said = 0
         self._own_records: list[bytes] = []
         self._cgroups: set[int] = set()
         self._unnamed_cgroups: set[int] = set()
@@ -89,7 +88,7 @@ class Recorder:
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         for row in running:
             self._own_records.append(process_record(row, now_ns))
-        self._queue_own()  # before anything that the rings say of them
+        self._drain()  # before anything else that is said of them
         for row in running:
             for library in self._libraries.examine_process(row.pid):
                 self._say_library(row.pid, row.start_ns, library)
@@ -97,9 +96,11 @@ class Recorder:
     def run(self) -> bool:
         """Drain until told to finish. False where nobody listened any more."""
         poll = select.epoll()
-        for source in (*(ring.fd for ring in self._rings), self._control.fileno()):
-            poll.register(source, select.EPOLLIN)
-        poll.register(self._keeper.fileno(), select.EPOLLIN)
+        for ring in (self._lifecycle, self._payload):
+            # Woken where a program forced it, not for as long as there is anything in the ring.
+            poll.register(ring.fd, select.EPOLLIN | select.EPOLLET)
+        for end in (self._control, self._keeper):
+            poll.register(end.fileno(), select.EPOLLIN)
         self._keeper.setblocking(False)
         housekeeping_at = 0.0
         try:
@@ -135,8 +136,8 @@ class Recorder:
 
     def close(self) -> None:
         """Take out all probes. Held processes are gone by then; new ones can't come."""
-        for ring in self._rings:
-            ring.close()
+        self._lifecycle.close()
+        self._payload.close()
         for name in ("enter_mmap", "process_exec"):
             link = self._kernel.links.pop(name, None)
             if link:
@@ -145,33 +146,28 @@ class Recorder:
         self._libraries.close()
 
     def _drain(self) -> None:
-        """Everything that was in the rings when this began, as one batch where it fits one.
+        """Everything that was in the rings when this began, as one batch.
 
         Both rings are cut at the same moment, the lifecycle ring first, so that what
-        ends a process comes with the payload before it. The keeper sorts each batch.
+        ends a process comes with the payload before it. The keeper reads the payload
+        itself and sorts each batch.
         """
-        lifecycle, payload = self._rings
-        until = lifecycle.produced(), payload.produced()
-        records = [self._take_mappings(part) for part in self._read(lifecycle, until[0])]
-        if self._pending_bytes < PENDING_MAX_BYTES:
-            records += self._read(payload, until[1])
-        self._queue(records)
-        self._queue_own()
+        until = self._lifecycle.produced()
+        payload_until = self._payload.produced()
+        records = [self._take_mappings(part) for part in self._read(until)]
+        self._queue([*records, *map(memoryview, self._own_records)], payload_until)
+        self._own_records.clear()
 
-    def _read(self, ring: Ring, until: int) -> list[memoryview]:
-        """What lies before a position of a ring."""
+    def _read(self, until: int) -> list[memoryview]:
+        """What lies before a position of the lifecycle ring."""
         parts: list[memoryview] = []
-        while (waiting := ring.waiting_bytes(until)) and len(parts) < PARTS_MAX:
-            batch = memoryview(bytearray(min(BATCH_BYTES, max(waiting, PART_MIN_BYTES))))
-            used = ring.drain(batch, until)
+        while waiting := self._lifecycle.waiting_bytes(until):
+            batch = memoryview(bytearray(max(waiting, PART_MIN_BYTES)))
+            used = self._lifecycle.drain(batch, until)
             if not used:
                 break  # a record that is still being written
             parts.append(batch[:used])
         return parts
-
-    def _queue_own(self) -> None:
-        self._queue([memoryview(record) for record in self._own_records])
-        self._own_records.clear()
 
     def _take_mappings(self, records: memoryview) -> memoryview:
         """Answer what is meant for us, pass the rest on."""
@@ -274,13 +270,13 @@ class Recorder:
             else:
                 self._skipped.delete(_TLS.pack(tls))
 
-    def _queue(self, records: list[memoryview]) -> None:
-        """Put records on the way to the keeper: they are one batch to it."""
+    def _queue(self, records: list[memoryview], payload_until: int) -> None:
+        """Put a batch on the way to the keeper, unless it would say nothing."""
         size = sum(map(len, records))
-        if size:
-            self._pending.append(memoryview(_LENGTH.pack(size)))
+        if size or payload_until != self._payload_said:
+            self._payload_said = payload_until
+            self._pending.append(memoryview(BATCH_HEAD.pack(size, payload_until)))
             self._pending.extend(part for part in records if len(part))
-            self._pending_bytes += size + _LENGTH.size
 
     def _send(self) -> None:
         """As much as the keeper takes without waiting."""
@@ -289,7 +285,6 @@ class Recorder:
                 sent = self._keeper.sendmsg(list(self._pending)[:64])
             except BlockingIOError:
                 return
-            self._pending_bytes -= sent
             while sent:
                 first = self._pending[0]
                 if sent < len(first):

@@ -14,7 +14,9 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from proctor.records.recording import RecordingWriter
 
 LOOK_SECONDS: Final = 0.03
+HURRIED_NICENESS: Final = -15
 ANALYSER_NICENESS: Final = 19
 """Analysis may lag: the recording has everything."""
 
@@ -78,7 +81,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     from proctor.recorder_rights import keep_recorder_rights
 
     forbid_core_dumps()
-    os.nice(-5)
+    set_niceness(HURRIED_NICENESS)
     try:
         kernel = load_programs(task.scope.configuration())
         ours = task.ours | {os.getpid()}
@@ -117,11 +120,28 @@ def _report(control: socket.socket, facts: dict[str, object], fds: list[int]) ->
 def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Identity) -> int:
     """Mask and write until the recorder ends."""
     from proctor.intake.keeper import run_keeper
+    from proctor.kernel.rings import take_over
 
+    set_niceness(HURRIED_NICENESS)
     drop_to(identity)
     lock_down()
-    run_keeper(connection, writer)
+    payload = take_over(connection)
+    if payload:
+        run_keeper(connection, writer, payload)
     return 0
+
+
+def set_niceness(niceness: int) -> None:
+    """Recorder and keeper run before those they watch: a ring that fills loses.
+
+    They sleep nearly always; under a flood this is what slows the flood down. The
+    analyser comes after everybody. As each is a session of its own, the kernel
+    may schedule it as a group with a niceness of the group's (CONFIG_SCHED_AUTOGROUP).
+    """
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +169,10 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     from proctor.views.report import Report
 
     views.preload()
+    set_niceness(ANALYSER_NICENESS)  # while /proc/self is ours to write
     reader = RecordingReader(task.recording, task.name)
     drop_to(identity)
     lock_down()
-    os.nice(ANALYSER_NICENESS)
     analysis = Analysis(reader.header)
     report = Report(sys.stderr, live=task.live, summary=task.summary, recording=task.name or None)
     lines = JsonLines(task.jsonl, task.jsonl_name) if task.jsonl is not None else None

@@ -1,8 +1,10 @@
 """The keeper: raw records in, a recording out that holds no credentials.
 
-Batches come from the recorder over a socket (`u32` length, then whole records,
-native byte order); verdicts go back as `VERDICT` structs. The process that runs
-this has given its rights up and imported everything before.
+Batches come from the recorder over a socket: a length and a position of the
+payload ring, then whole records of that length. What the payload ring holds
+before the position belongs to the batch; it is read from the ring itself, for
+it may be a gigabyte a second. Verdicts go back as `VERDICT` structs. The process
+that runs this has given its rights up and imported everything before.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from sys import byteorder
-from typing import Final
+from typing import Final, Protocol
 
 from proctor.intake.admission import Admission, Admitted, Piece, Verdict, piece_at, set_flags
 from proctor.intake.arguments import mask_arguments
@@ -30,7 +32,11 @@ VERDICT: Final = struct.Struct("<BQI")
 """kind, tls, call: see Verdict."""
 BATCH_MAX_BYTES: Final = 64 << 20
 
-_BATCH_HEAD: Final = struct.Struct("=I")
+BATCH_HEAD: Final = struct.Struct("=IQ")
+"""Bytes of records that follow, and how far to read the payload ring."""
+PAYLOAD_BYTES: Final = 4 << 20
+"""Of the payload ring at a time."""
+
 # The head's first fields: enough to split a batch and sort it.
 _START: Final = struct.Struct(HEAD.packing.format[:5])
 _PROGRAM: Final = LAYOUTS["exec_record"]
@@ -245,28 +251,53 @@ class _Frame:
         self.size_bytes = 0
 
 
-def run_keeper(connection: socket.socket, writer: RecordingWriter) -> KeeperSummary:
-    """Reads batches until the recorder is gone, and answers with verdicts.
+class Payload(Protocol):
+    """The payload ring."""
 
-    A batch that is cut (the recorder died) is written as far as it came. The
-    recorder must read verdicts while it sends: the keeper waits for that.
-    RuntimeError for a batch larger than BATCH_MAX_BYTES.
+    def produced(self) -> int:
+        """A position: what was reserved until now lies before it."""
+
+    def drain(self, into: memoryview, until: int) -> int:
+        """Copies whole records that lie before `until`; returns the bytes copied."""
+
+
+def run_keeper(
+    connection: socket.socket, writer: RecordingWriter, payload: Payload
+) -> KeeperSummary:
+    """Takes batches until the recorder is gone, and answers with verdicts.
+
+    A batch that is cut (the recorder died) is written as far as it came, and what
+    is left in the ring with it. The recorder must read verdicts while it sends:
+    the keeper waits for that. RuntimeError for a batch larger than BATCH_MAX_BYTES.
     """
     keeper = Keeper(writer)
-    head = bytearray(_BATCH_HEAD.size)
-    batch = bytearray(1 << 20)
+    head = bytearray(BATCH_HEAD.size)
+    batch = bytearray(PAYLOAD_BYTES)
     while _receive(connection, head, len(head)) == len(head):
-        (size,) = _BATCH_HEAD.unpack(head)
+        size, until = BATCH_HEAD.unpack(head)
         if size > BATCH_MAX_BYTES:
             raise RuntimeError(f"recorder: a batch of {size} bytes; at most {BATCH_MAX_BYTES}")
-        if size > len(batch):
-            batch = bytearray(size)
+        if size + PAYLOAD_BYTES > len(batch):
+            batch = bytearray(size + PAYLOAD_BYTES)
         received = _receive(connection, batch, size)
-        verdicts = keeper.feed(batch, received, cut=received < size)
         if received < size:
+            keeper.feed(batch, received, cut=True)
             break
-        _answer(connection, verdicts)
+        _answer(connection, _feed_both(keeper, batch, received, payload, until))
+    _feed_both(keeper, batch, 0, payload, payload.produced())
     return keeper.close()
+
+
+def _feed_both(
+    keeper: Keeper, batch: bytearray, size: int, payload: Payload, until: int
+) -> list[Verdict]:
+    """The records in `batch[:size]` together with the payload up to a position."""
+    used = payload.drain(memoryview(batch)[size:], until)
+    verdicts = keeper.feed(batch, size + used)
+    while used:
+        used = payload.drain(memoryview(batch), until)
+        verdicts += keeper.feed(batch, used)
+    return verdicts
 
 
 def _receive(connection: socket.socket, buffer: bytearray, size: int) -> int:

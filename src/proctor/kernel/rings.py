@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import socket
+import struct
+from typing import Any, Final
 
 from proctor.kernel.libbpf import ffi, lib
-from proctor.kernel.object import KernelError, KernelObject
+from proctor.kernel.object import KernelError
 
 
 class Ring:
     """One BPF ring buffer. The copying happens in C without the interpreter lock."""
 
-    def __init__(self, kernel: KernelObject, name: str) -> None:
-        self.name = name
-        self.fd = kernel.map_fd(name)
-        self._ring: Any = lib.proctor_ring_open(self.fd, kernel.map_size(name))
+    def __init__(self, fd: int, size_bytes: int) -> None:
+        """The ring behind a map's descriptor, which may be another process's, handed over."""
+        self.fd = fd
+        self.size_bytes = size_bytes
+        self._ring: Any = lib.proctor_ring_open(fd, size_bytes)
         if self._ring == ffi.NULL:
-            raise KernelError(f"ring {name}: {os.strerror(ffi.errno)}")
+            raise KernelError(f"ring: {os.strerror(ffi.errno).lower()}")
 
     def close(self) -> None:
         """The ring must be closed before its map is."""
@@ -37,3 +40,17 @@ class Ring:
         """Copy whole committed records that lie before `until`; returns the bytes copied."""
         buffer = ffi.from_buffer(into, require_writable=True)
         return int(lib.proctor_ring_drain(self._ring, buffer, len(into), until))
+
+
+_SIZE: Final = struct.Struct("=Q")
+
+
+def hand_over(ring: Ring, reader: socket.socket) -> None:
+    """Give another process a ring to read: its size, and its descriptor beside it."""
+    socket.send_fds(reader, [_SIZE.pack(ring.size_bytes)], [ring.fd])
+
+
+def take_over(giver: socket.socket) -> Ring | None:
+    """The ring that `hand_over` gave; None where the giver ended before."""
+    said, fds, _, _ = socket.recv_fds(giver, _SIZE.size, 1)
+    return Ring(fds[0], _SIZE.unpack(said)[0]) if fds else None

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.intake.admission import Verdict, VerdictKind
-from proctor.intake.keeper import VERDICT, Keeper, KeeperSummary, Loss, run_keeper
+from proctor.intake.keeper import BATCH_HEAD, VERDICT, Keeper, KeeperSummary, Loss, run_keeper
 from proctor.records.layout import FLAG_RECONSIDER, FLAG_SKIPPED, LAYOUTS, RECORD_TYPES
 from proctor.records.recording import (
     Damage,
@@ -251,14 +252,34 @@ def kept_end(kept: Kept) -> tuple[int, int]:
     return os.fstat(kept.file).st_size, 0
 
 
-def ran(kept: Kept, sent: bytes) -> tuple[KeeperSummary, bytes]:
+class Ringful:
+    """A payload ring of whole records, each at a position of its own."""
+
+    def __init__(self, *records: bytes) -> None:
+        self._records = list(records)
+        self._taken = 0
+
+    def produced(self) -> int:
+        return len(self._records)
+
+    def drain(self, into: memoryview, until: int) -> int:
+        used = 0
+        while self._taken < until and used + len(self._records[self._taken]) <= len(into):
+            record = self._records[self._taken]
+            into[used : used + len(record)] = record
+            used += len(record)
+            self._taken += 1
+        return used
+
+
+def ran(kept: Kept, sent: bytes, payload: Ringful | None = None) -> tuple[KeeperSummary, bytes]:
     """A keeper process's loop over a socket that closes after `sent`."""
     ours, theirs = socket.socketpair()
     result: list[KeeperSummary] = []
     os.ftruncate(kept.file, 0)
     os.lseek(kept.file, 0, os.SEEK_SET)
     writer = RecordingWriter(os.dup(kept.file), header_of_this_host("0"))
-    thread = threading.Thread(target=lambda: result.append(run_keeper(theirs, writer)))
+    thread = threading.Thread(target=lambda: result.append(run_keeper(theirs, writer, payload or Ringful())))
     thread.start()
     with ours, theirs:
         ours.sendall(sent)
@@ -272,7 +293,7 @@ def ran(kept: Kept, sent: bytes) -> tuple[KeeperSummary, bytes]:
 
 
 def framed(batch: bytes) -> bytes:
-    return struct.pack("=I", len(batch)) + batch
+    return BATCH_HEAD.pack(len(batch), 0) + batch
 
 
 def test_the_loop_writes_answers_and_ends_with_its_socket(kept: Kept) -> None:
@@ -292,13 +313,22 @@ def test_a_recorder_that_dies_in_a_batch_leaves_what_was_whole(kept: Kept) -> No
     assert summary.lost == {}
 
 
+def test_payload_is_read_from_the_ring_as_far_as_the_batch_says(kept: Kept) -> None:
+    early, late = record("RECORD_FORK", time_ns=5), record("RECORD_EXIT", time_ns=20)
+    ring = Ringful(record("RECORD_ACCEPT", time_ns=10), record("RECORD_CLOSE", time_ns=30))
+    ran(kept, BATCH_HEAD.pack(len(late + early), 1) + late + early + framed(END), ring)
+    times = [item[8:16] for item in kept.items() if isinstance(item, bytes)]
+    ended = int.from_bytes(END[8:16], sys.byteorder)
+    assert [int.from_bytes(each, sys.byteorder) for each in times] == [5, 10, 20, ended, 30]
+
+
 def test_a_batch_too_large_is_refused() -> None:
     ours, theirs = socket.socketpair()
     writer = RecordingWriter(os.memfd_create("r"), header_of_this_host("0"))
     with ours, theirs:
-        ours.sendall(struct.pack("=I", 1 << 31))
+        ours.sendall(BATCH_HEAD.pack(1 << 31, 0))
         with pytest.raises(RuntimeError, match="at most"):
-            run_keeper(theirs, writer)
+            run_keeper(theirs, writer, Ringful())
     writer.close()
 
 
