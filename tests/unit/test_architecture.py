@@ -31,6 +31,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "calls": {"messages", "streams", "events"},
     "sinks": {"events"},
     "views": {"events"},
+    "diagnosis": {"kernel", "views"},
     "demo": set(),
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from proctor.errors import ProctorError
 
 try:
-    from proctor.kernel._bpf import ffi, lib
+    from proctor.kernel import _bpf  # type: ignore[attr-defined]  # compiled, without types
 except ImportError as error:
     if "libbpf" in str(error):
         raise ProctorError(
@@ -17,4 +19,5 @@ except ImportError as error:
         f"proctor.kernel._bpf: {error}; install Proctor again: pip install --force-reinstall"
     ) from None
 
-__all__ = ["ffi", "lib"]
+ffi, lib = _bpf.ffi, _bpf.lib
+binding_path: Final[str] = _bpf.__file__

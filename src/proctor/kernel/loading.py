@@ -31,18 +31,20 @@ class Feature:
     """Without it there is nothing to watch."""
 
 
-_TLS_PROGRAMS: Final = frozenset({
-    "copy_pieces",
-    "ssl_write_enter",
-    "ssl_write_ex_enter",
-    "ssl_read_enter",
-    "ssl_read_ex_enter",
-    "ssl_do_handshake_enter",
-    "ssl_free_enter",
-    "bio_write_enter",
-    "ssl_return",
-    "ssl_new_return",
-})
+_TLS_PROGRAMS: Final = frozenset(
+    {
+        "copy_pieces",
+        "ssl_write_enter",
+        "ssl_write_ex_enter",
+        "ssl_read_enter",
+        "ssl_read_ex_enter",
+        "ssl_do_handshake_enter",
+        "ssl_free_enter",
+        "bio_write_enter",
+        "ssl_return",
+        "ssl_new_return",
+    }
+)
 FEATURES: Final = (
     Feature(
         "processes and their descendants",

@@ -32,6 +32,10 @@ def check_requirements() -> None:
 
 
 def kernel_problem() -> str | None:
+    return age_problem() or btf_problem()
+
+
+def age_problem() -> str | None:
     release = platform.release()
     match = re.match(r"(\d+)\.(\d+)", release)
     if match and (int(match[1]), int(match[2])) < FLOOR:
@@ -39,19 +43,27 @@ def kernel_problem() -> str | None:
             f"kernel {release}: too old: ring buffers and sleepable loops need 5.10 "
             "(December 2020); use a newer kernel"
         )
-    if not Path("/sys/kernel/btf/vmlinux").exists():
-        return (
-            f"kernel {release}: has no BTF (/sys/kernel/btf/vmlinux), which tells its types; "
-            "use one built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels since 5.10 are"
-        )
     return None
+
+
+def btf_problem() -> str | None:
+    if Path("/sys/kernel/btf/vmlinux").exists():
+        return None
+    return (
+        f"kernel {platform.release()}: has no BTF (/sys/kernel/btf/vmlinux), which tells its "
+        "types; use one built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels since 5.10 are"
+    )
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
 
 
 def privilege_problem() -> str | None:
     missing = missing_capabilities()
     if not missing:
         return None
-    if os.geteuid() != 0:
+    if not is_root():
         return "privilege: loading kernel programs needs root; run it with sudo"
     return (
         f"privilege: {', '.join(missing)} missing; "
@@ -68,7 +80,7 @@ def missing_capabilities() -> list[str]:
 
 def namespace_problem() -> str | None:
     try:
-        own = os.readlink("/proc/self/ns/pid")
+        own = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return None
     if own == _INITIAL_PID_NAMESPACE:

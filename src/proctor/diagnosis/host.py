@@ -1,0 +1,163 @@
+"""What this host offers: its settings, and our programs really loaded and attached.
+
+The trial watches a process that cannot exist, so that nobody is in scope; it is over
+within a second.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from proctor.diagnosis.findings import Check, CheckState, Host, ProgramResult
+from proctor.errors import ProctorError
+from proctor.kernel import requirements
+from proctor.kernel.loading import FEATURES, Feature
+from proctor.kernel.process_table import cgroup_root
+
+BTF: Final = Path("/sys/kernel/btf/vmlinux")
+LOCKDOWN: Final = Path("/sys/kernel/security/lockdown")
+TRACEFS: Final = Path("/sys/kernel/tracing")
+
+
+def examine_host() -> Host:
+    """Everything. Mounts tracefs where a session would."""
+    checks = [_kernel(), _types(), _rights(), _namespace(), _lockdown(), _tracefs(), _cgroups()]
+    refusal = next((each for each in checks if each.essential and each.state != "ok"), None)
+    if refusal is None:
+        from proctor.diagnosis.trial import attempt
+
+        programs, more = attempt()
+        checks += more
+    else:
+        programs = []
+    checks += _features(programs, refusal)
+    return Host(platform.release(), platform.machine(), checks, programs)
+
+
+def _kernel() -> Check:
+    if problem := requirements.age_problem():
+        return Check("kernel", "missing", problem, "everything", "5.10", essential=True)
+    return Check("kernel", "ok", platform.release(), essential=True)
+
+
+def _types() -> Check:
+    if problem := requirements.btf_problem():
+        return Check("kernel types (BTF)", "missing", problem, "everything", "5.2", essential=True)
+    return Check("kernel types (BTF)", "ok", str(BTF), essential=True)
+
+
+def _rights() -> Check:
+    missing = requirements.missing_capabilities()
+    problem = requirements.privilege_problem()
+    if not missing or problem is None:
+        return Check("rights", "ok", "to load and to look into processes", essential=True)
+    if requirements.is_root():
+        return Check(
+            "rights",
+            "missing",
+            f"{', '.join(missing)} missing",
+            "everything",
+            advice="in a container, start it with --privileged and --pid=host",
+            essential=True,
+        )
+    return Check(
+        "rights",
+        "unknown",
+        "not root: what the kernel takes was not tried, and only your own processes were looked at",
+        advice="run it with sudo",
+        essential=True,
+    )
+
+
+def _namespace() -> Check:
+    if problem := requirements.namespace_problem():
+        said, _, advice = problem.partition("; ")
+        return Check("pid namespace", "missing", said, "everything", advice=advice, essential=True)
+    return Check("pid namespace", "ok", "the host's", essential=True)
+
+
+def _lockdown() -> Check:
+    """Confidentiality forbids programs to read the kernel's memory."""
+    try:
+        mode = LOCKDOWN.read_text()
+    except OSError:
+        return Check("lockdown", "ok", "none that can be seen")
+    chosen = mode.partition("[")[2].partition("]")[0]
+    if chosen == "confidentiality":
+        return Check(
+            "lockdown",
+            "missing",
+            "confidentiality: programs may not read the kernel's memory",
+            "everything",
+            advice="start the kernel with lockdown=integrity, or without Secure Boot",
+            essential=True,
+        )
+    return Check("lockdown", "ok", chosen or "none")
+
+
+def _tracefs() -> Check:
+    lost = "TLS libraries as they are loaded, server names, accepted connections"
+    if not requirements.is_root():
+        return Check("tracefs", "unknown", f"{TRACEFS}: to be looked into by root only")
+    if (TRACEFS / "events").is_dir():
+        return Check("tracefs", "ok", str(TRACEFS))
+    try:
+        requirements.mount_tracefs()
+    except ProctorError as error:
+        said, _, advice = str(error).partition("; ")
+        return Check("tracefs", "missing", said, lost, advice=advice, essential=True)
+    return Check("tracefs", "ok", f"{TRACEFS}, mounted just now, as a session would")
+
+
+def _cgroups() -> Check:
+    root = cgroup_root()
+    if root is not None:
+        return Check("cgroup v2", "ok", str(root))
+    return Check(
+        "cgroup v2",
+        "missing",
+        "no hierarchy is mounted",
+        "DNS; --cgroup and --container; which container a process is in",
+        since="4.5",
+        advice="mount -t cgroup2 none /sys/fs/cgroup/unified",
+    )
+
+
+def _features(programs: list[ProgramResult], refusal: Check | None) -> Iterator[Check]:
+    results = {program.name: program for program in programs}
+    for feature in FEATURES:
+        yield _feature(feature, results, refusal)
+
+
+def _feature(feature: Feature, results: dict[str, ProgramResult], refusal: Check | None) -> Check:
+    state: CheckState = "ok"
+    if refusal is not None:
+        return Check(
+            feature.name,
+            "unknown",
+            f"not tried: {refusal.name}",
+            since=feature.since,
+            essential=feature.essential,
+        )
+    troubled = [
+        results[name]
+        for name in sorted(feature.programs & results.keys())
+        if results[name].state != "ok"
+    ]
+    if not troubled:
+        count = len(feature.programs & results.keys())
+        detail = f"{count} program{'' if count == 1 else 's'}"
+        return Check(feature.name, state, detail, since=feature.since, essential=feature.essential)
+    state = "missing" if any(each.state == "missing" for each in troubled) else "unknown"
+    return Check(
+        feature.name,
+        state,
+        "; ".join(f"{each.name}: {each.reason}" for each in troubled),
+        lost=feature.name,
+        since=feature.since,
+        advice=f"the kernel must have {feature.needs}",
+        essential=feature.essential,
+    )
