@@ -44,7 +44,7 @@ enum record_limits {
 	PATH_MAX_BYTES = 4096,
 	HELLO_MAX_BYTES = 4096,
 	DNS_MAX_BYTES = 1472,
-	PIECE_MAX_BYTES = 65536,
+	PIECE_MAX_BYTES = 262144,
 };
 
 enum tls_direction {

@@ -4,7 +4,7 @@
  *
  * A write is copied at entry (what may leave) and committed by what the call returned (what was
  * accepted), so that a retry after WANT_WRITE counts once. A read is copied at return. The length
- * copied is the call's own: pieces of up to 64 KiB, as many as it takes.
+ * copied is the call's own: pieces of up to 256 KiB, as many as it takes.
  */
 #include "common.h"
 
@@ -212,7 +212,7 @@ struct {
 
 /*
  * Copy the buffer of the thread's call. 64 pieces a run and 33 runs (the kernel's bound on tail
- * calls) are 132 MiB, without bpf_loop, which came with 5.17.
+ * calls) are 528 MiB, without bpf_loop, which came with 5.17.
  */
 SEC("uprobe")
 int copy_pieces(struct pt_regs *ctx)
@@ -227,7 +227,10 @@ int copy_pieces(struct pt_regs *ctx)
 
 		if (call->position >= call->size)
 			break;
-		if (rest > 16384) {
+		if (rest >= 196608) {
+			emit_piece(call, rest > 262144 ? 262144 : rest, 262144);
+			call->position += 262144;
+		} else if (rest > 16384) {
 			emit_piece(call, rest > 65536 ? 65536 : rest, 65536);
 			call->position += 65536;
 		} else if (rest > 4096) {

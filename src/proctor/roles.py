@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 0.03
 HURRIED_NICENESS: Final = -15
-ANALYSER_NICENESS: Final = 19
-"""Analysis may lag: the recording has everything."""
 
 
 def fork_role(life: Callable[[], int], keep: set[int]) -> int:
@@ -81,7 +79,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     from proctor.recorder_rights import keep_recorder_rights
 
     forbid_core_dumps()
-    set_niceness(HURRIED_NICENESS)
+    run_before_others()
     try:
         kernel = load_programs(task.scope.configuration())
         ours = task.ours | {os.getpid()}
@@ -122,7 +120,7 @@ def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Id
     from proctor.intake.keeper import run_keeper
     from proctor.kernel.rings import take_over
 
-    set_niceness(HURRIED_NICENESS)
+    run_before_others()
     drop_to(identity)
     lock_down()
     payload = take_over(connection)
@@ -131,17 +129,37 @@ def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Id
     return 0
 
 
-def set_niceness(niceness: int) -> None:
+def run_before_others() -> None:
     """Recorder and keeper run before those they watch: a ring that fills loses.
 
-    They sleep nearly always; under a flood this is what slows the flood down. The
-    analyser comes after everybody. As each is a session of its own, the kernel
-    may schedule it as a group with a niceness of the group's (CONFIG_SCHED_AUTOGROUP).
+    They sleep nearly always; under a flood this is what slows the flood down.
     """
+    _set_niceness(0, HURRIED_NICENESS)
+
+
+def run_after_others() -> None:
+    """The analyser takes what is left over: it may lag, the recording has everything.
+
+    Not by niceness alone: the kernel lets even the nicest finish its slice.
+    """
+    _set_niceness(0, 19)
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def run_as_others(pid: int) -> None:
+    """What somebody waits for: the analyser when COMMAND has ended."""
     with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(niceness))
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+    _set_niceness(pid, 0)
+
+
+def _set_niceness(pid: int, niceness: int) -> None:
+    """Each of ours is a session, which CONFIG_SCHED_AUTOGROUP gives a niceness of its own."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+    with suppress(OSError):
+        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(niceness))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +187,7 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     from proctor.views.report import Report
 
     views.preload()
-    set_niceness(ANALYSER_NICENESS)  # while /proc/self is ours to write
+    run_after_others()
     reader = RecordingReader(task.recording, task.name)
     drop_to(identity)
     lock_down()

@@ -48,6 +48,7 @@ from proctor.roles import (
     fork_role,
     keeper_life,
     recorder_life,
+    run_as_others,
 )
 from proctor.targets import watch_scope
 from proctor.verbose import program_lines, refused_lines
@@ -282,6 +283,8 @@ class Session:
         """
         self._reap(None)
         self._order(FOLLOW if follow else FINISH)
+        if not follow:
+            run_as_others(self._pids.analyser)  # now somebody waits for it
         while self._pids.analyser in self._pids.alive:
             info = signal.sigtimedwait(AWAITED, 1.0)
             if info is not None and info.si_signo != signal.SIGCHLD:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proctor.intake.masking import BEGINNING, UNKNOWN, LineState, mask
+from proctor.intake.masking import BEGINNING, PLAIN, UNKNOWN, LineState, mask
 
 TLS_RECORD_BYTES: Final = 16384
 """A write that is taken in part is taken up to a multiple of this, the largest TLS record."""
@@ -22,12 +22,14 @@ _MESSAGE_HEAD: Final = re.compile(rb"[A-Z]{3,10} [/hH]|HTTP/1\.[01] [1-5]")
 class DirectionMask:
     """Masks pieces of calls in their place. Bytes after a hole are masked up to the line's end."""
 
-    __slots__ = ("_call", "_states", "_step_bytes")
+    __slots__ = ("_call", "_plain", "_states", "_step_bytes")
 
     def __init__(self, *, sent: bool, from_beginning: bool) -> None:
         """`from_beginning`: position 0 is where the connection's plaintext begins."""
         self._call: int | None = None
         self._states: dict[int, LineState] = {0: BEGINNING} if from_beginning else {}
+        self._plain = range(0)
+        """Positions that lie in one line without a secret: a long body, mostly."""
         self._step_bytes = TLS_RECORD_BYTES if sent else 1 << 62
 
     def mask_piece(
@@ -42,13 +44,18 @@ class DirectionMask:
     ) -> None:
         """`buffer[start:end]` is at `position` of the call that begins at `stream_bytes`."""
         at = stream_bytes + position
-        state = self._states.get(at, UNKNOWN) if call == self._call or position == 0 else UNKNOWN
+        state = self._state_at(at) if call == self._call or position == 0 else UNKNOWN
         if call != self._call:
             self._call = call
             self._states.clear()
+            self._plain = range(0)
         if state is UNKNOWN and position == 0 and _MESSAGE_HEAD.match(buffer, start, end):
             state = BEGINNING
         self._states[at] = state
+        if state is PLAIN and buffer.find(b"\n", start, end) < 0:
+            first = self._plain.start if self._plain.stop == at + 1 else at
+            self._plain = range(first, at + end - start + 1)
+            return
         while start < end:
             step = min(end - start, self._step_bytes - position % self._step_bytes)
             state = mask(buffer, start, start + step, state)
@@ -56,3 +63,6 @@ class DirectionMask:
             self._states[stream_bytes + position] = state
         while len(self._states) > _STATES_MAX:
             del self._states[next(iter(self._states))]
+
+    def _state_at(self, at: int) -> LineState:
+        return PLAIN if at in self._plain else self._states.get(at, UNKNOWN)

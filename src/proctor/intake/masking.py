@@ -63,7 +63,7 @@ UNKNOWN_LINE_BYTES: Final = 64 * 1024
 BEGINNING: Final = LineState(Mode.LINE_START)
 UNKNOWN: Final = LineState(Mode.UNKNOWN, b"", UNKNOWN_LINE_BYTES)
 
-_PLAIN: Final = LineState(Mode.PLAIN)
+PLAIN: Final = LineState(Mode.PLAIN)
 _SECRET: Final = LineState(Mode.SECRET)
 _URL: Final = LineState(Mode.URL)
 _URL_NAME: Final = LineState(Mode.URL_NAME)
@@ -136,24 +136,24 @@ def _name(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[i
     text = state.text + buffer[start:end]
     head = _LINE_HEAD.match(text)
     if head is None:
-        return (start, _PLAIN) if text else (start, state)
+        return (start, PLAIN) if text else (start, state)
     name, blanks, decisive = head.groups()
     if not decisive:
         if head.end() < len(text):
-            return start, _PLAIN
+            return start, PLAIN
         return end, LineState(Mode.LINE_START, name + blanks[:1])
     after = start + head.end() - len(state.text)
     if decisive == b":":
         return after, _header_value(name.lower())
     if blanks and decisive in b"/hH?" and _METHOD.fullmatch(name):
         return after - 1, _URL
-    return after, _PLAIN
+    return after, PLAIN
 
 
 def _header_value(name: bytes) -> LineState:
     if is_secret_header(name):
         return LineState(Mode.SCHEME) if b"authorization" in name else _SECRET
-    return _URL_AFTER_COLON if name in _URL_HEADERS else _PLAIN
+    return _URL_AFTER_COLON if name in _URL_HEADERS else PLAIN
 
 
 def _secret(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
@@ -179,7 +179,7 @@ def _unknown(buffer: bytearray, start: int, stop: int, state: LineState) -> tupl
     stop = min(stop, start + state.left_bytes)
     _secret(buffer, start, stop, state)
     left_bytes = state.left_bytes - (stop - start)
-    return stop, LineState(Mode.UNKNOWN, b"", left_bytes) if left_bytes else _PLAIN
+    return stop, LineState(Mode.UNKNOWN, b"", left_bytes) if left_bytes else PLAIN
 
 
 def _continuation(continued: Mode) -> _Step:
