@@ -52,17 +52,20 @@ class DirectionMask:
         if state is UNKNOWN and position == 0 and _MESSAGE_HEAD.match(buffer, start, end):
             state = BEGINNING
         self._states[at] = state
-        if state is PLAIN and buffer.find(b"\n", start, end) < 0:
-            first = self._plain.start if self._plain.stop == at + 1 else at
-            self._plain = range(first, at + end - start + 1)
-            return
         while start < end:
+            if state is PLAIN and buffer.find(b"\n", start, end) < 0:
+                self._pass_over(stream_bytes + position, end - start)
+                break
             step = min(end - start, self._step_bytes - position % self._step_bytes)
             state = mask(buffer, start, start + step, state)
             start, position = start + step, position + step
             self._states[stream_bytes + position] = state
         while len(self._states) > _STATES_MAX:
             del self._states[next(iter(self._states))]
+
+    def _pass_over(self, at: int, size: int) -> None:
+        first = self._plain.start if self._plain.stop == at + 1 else at
+        self._plain = range(first, at + size + 1)
 
     def _state_at(self, at: int) -> LineState:
         return PLAIN if at in self._plain else self._states.get(at, UNKNOWN)
