@@ -126,7 +126,7 @@ def proctor(recording: Path, *options: str) -> list[str]:
 
 
 def json_of(command: list[str]) -> Row:
-    """The last line of its standard output. What it imports is cached, as an installed program's."""
+    """The last line of its standard output. Bytecode is cached, as an installed program's is."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     said = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, env=environment

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,24 +45,19 @@ class Sampler:
     def _run(self) -> None:
         while not self._stop.wait(SAMPLE_S):
             memory_kb = 0
-            for pid in filter(str.isdigit, os.listdir("/proc")):
-                memory_kb += self._look(int(pid))
+            for place in Path("/proc").glob("[0-9]*"):
+                memory_kb += self._look(place)
             self.usage.memory_max_mb = max(self.usage.memory_max_mb, memory_kb / 1000)
 
-    def _look(self, pid: int) -> int:
+    def _look(self, place: Path) -> int:
         """Notes one process's CPU time, and returns its memory in kB: 0 where it is not ours."""
-        place = Path(f"/proc/{pid}")
         try:
             words = (place / "cmdline").read_bytes().split(b"\0")
             if b"proctor" not in words[:3] or self._marker not in words:
                 return 0
             fields = (place / "stat").read_text().rpartition(")")[2].split()
-            self.usage.cpu_s[pid] = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+            self.usage.cpu_s[int(place.name)] = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
             lines = (place / "smaps_rollup").read_text().splitlines()
         except OSError:  # it ended meanwhile
             return 0
         return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-
-
-def wall_s(started: float) -> float:
-    return time.monotonic() - started

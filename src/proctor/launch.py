@@ -106,7 +106,7 @@ def _become(
             if signal.getsignal(number) is not signal.SIG_DFL:
                 signal.signal(number, signal.SIG_DFL)  # Python's own settings
         signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
-        os.execve(program, command, environment)
+        os.execve(program, list(command), environment)
     except OSError as error:
         status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
         os.write(2, f"proctor: {command[0]}: {error.strerror}\n".encode(errors="replace"))

@@ -155,7 +155,7 @@ class Recorder:
         until = self._lifecycle.produced()
         payload_until = self._payload.produced()
         records = [self._take_mappings(part) for part in self._read(until)]
-        self._queue([*records, *map(memoryview, self._own_records)], payload_until)
+        self._queue([*records, *(memoryview(own) for own in self._own_records)], payload_until)
         self._own_records.clear()
 
     def _read(self, until: int) -> list[memoryview]:

@@ -147,8 +147,11 @@ class Session:
         self._control, control = socket.socketpair()
         keeper_ended, keeper_alive = os.pipe()
 
-        self._fork("keeper", lambda: keeper_life(from_recorder, writer, identity),
-                   {from_recorder.fileno(), recording, keeper_alive})
+        self._fork(
+            "keeper",
+            lambda: keeper_life(from_recorder, writer, identity),
+            {from_recorder.fileno(), recording, keeper_alive},
+        )
         task = AnalyserTask(
             recording=reading,
             name=str(path),
@@ -162,8 +165,11 @@ class Session:
         self._fork("analyser", lambda: analyser_life(task, identity), keep)
         ours = {os.getpid(), self._pids.keeper, self._pids.analyser}
         work = RecorderTask(scope=scope, ours=ours, until_gone=until_gone, verbose=verbose)
-        self._fork("recorder", lambda: recorder_life(work, to_keeper, control),
-                   {to_keeper.fileno(), control.fileno()})
+        self._fork(
+            "recorder",
+            lambda: recorder_life(work, to_keeper, control),
+            {to_keeper.fileno(), control.fileno()},
+        )
         for descriptor in (recording, reading, keeper_ended, keeper_alive, jsonl_fd):
             if descriptor is not None:
                 os.close(descriptor)
@@ -230,9 +236,7 @@ class Session:
             if left is not None and left <= 0:
                 return
             info = (
-                signal.sigwaitinfo(AWAITED)
-                if left is None
-                else signal.sigtimedwait(AWAITED, left)
+                signal.sigwaitinfo(AWAITED) if left is None else signal.sigtimedwait(AWAITED, left)
             )
             if info is not None and info.si_signo != signal.SIGCHLD:
                 return

@@ -97,9 +97,7 @@ class Elf:
                     found[name] = symbol
         return found
 
-    def _find(
-        self, name: str, table: tuple[int, ...], strings: tuple[int, ...]
-    ) -> Symbol | None:
+    def _find(self, name: str, table: tuple[int, ...], strings: tuple[int, ...]) -> Symbol | None:
         wanted = b"\0" + name.encode() + b"\0"
         at = self.data.find(wanted, strings[4], strings[4] + strings[5])
         while at >= 0:
@@ -109,9 +107,7 @@ class Elf:
             at = self.data.find(wanted, at + 1, strings[4] + strings[5])
         return None
 
-    def _symbol_named(
-        self, string_offset: int, name: str, table: tuple[int, ...]
-    ) -> Symbol | None:
+    def _symbol_named(self, string_offset: int, name: str, table: tuple[int, ...]) -> Symbol | None:
         """The entry of a symbol table whose name is the string at this offset."""
         start, size = table[4], table[5]
         key = struct.pack("<I", string_offset)

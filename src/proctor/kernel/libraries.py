@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from proctor.kernel.object import KernelError, KernelObject, Link
-from proctor.kernel.tls_probes import attach_sites, sites_of, speaks_tls
+from proctor.kernel.tls_probes import Site, attach_sites, sites_of, speaks_tls
 from proctor.records._layout import lib
 
 _KEY: Final = struct.Struct("=QQQ")
@@ -130,7 +130,7 @@ class Libraries:
             self._files.put(_KEY.pack(*key), _STATE.pack(lib.FILE_KNOWN))
         return library if library and speaks_tls(sites) else None
 
-    def _attach(self, opened: int, sites: list) -> Library:  # type: ignore[type-arg]
+    def _attach(self, opened: int, sites: list[Site]) -> Library:
         path = os.readlink(f"/proc/self/fd/{opened}")
         library = Library(
             len(self.found) + 1,

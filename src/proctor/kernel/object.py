@@ -115,7 +115,10 @@ class KernelObject:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -238,9 +241,7 @@ def blamed_program(log: str) -> str | None:
 
 def verifier_reason(log: str) -> str:
     """The last lines that say why, without register dumps, statistics and libbpf's own epilogue."""
-    told = [
-        _PREFIX.sub("", line).strip() for line in log.splitlines() if not _BESIDE.match(line)
-    ]
+    told = [_PREFIX.sub("", line).strip() for line in log.splitlines() if not _BESIDE.match(line)]
     omitted = len(told) - VERIFIER_TAIL_LINES
     tail = " | ".join(told[-VERIFIER_TAIL_LINES:])
     return tail + (f" ({omitted} lines omitted: -vv)" if omitted > 0 else "")

@@ -36,8 +36,11 @@ def read_table(kernel: KernelObject) -> dict[int, Row]:
     """All processes by pid, with their exact start times."""
     if "process_rows" not in kernel.links and not kernel.attach("process_rows"):
         raise KernelError(f"process table: {kernel.refused['process_rows']}")
-    rows = _ROW.iter_unpack(kernel.read_iterator("process_rows"))
-    return {row[2]: Row(*row[:6], bool(row[6])) for row in rows}
+    table = {}
+    for fields in _ROW.iter_unpack(kernel.read_iterator("process_rows")):
+        start_ns, parent_start_ns, pid, parent_pid, uid, gid, kernel_thread, _ = fields
+        table[pid] = Row(start_ns, parent_start_ns, pid, parent_pid, uid, gid, bool(kernel_thread))
+    return table
 
 
 def descendants(table: dict[int, Row], roots: list[int]) -> set[int]:

@@ -279,7 +279,9 @@ def ran(kept: Kept, sent: bytes, payload: Ringful | None = None) -> tuple[Keeper
     os.ftruncate(kept.file, 0)
     os.lseek(kept.file, 0, os.SEEK_SET)
     writer = RecordingWriter(os.dup(kept.file), header_of_this_host("0"))
-    thread = threading.Thread(target=lambda: result.append(run_keeper(theirs, writer, payload or Ringful())))
+    thread = threading.Thread(
+        target=lambda: result.append(run_keeper(theirs, writer, payload or Ringful()))
+    )
     thread.start()
     with ours, theirs:
         ours.sendall(sent)
