@@ -8,6 +8,7 @@ import signal
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from proctor.errors import ProctorError
@@ -39,7 +40,7 @@ def find_program(command: Sequence[str], environment: Mapping[str, str]) -> str:
             raise ProctorError(f"{name}: command not found", exit_status=NOT_FOUND)
         return found
     try:
-        info = os.stat(name)
+        info = Path(name).stat()
     except (FileNotFoundError, NotADirectoryError):
         raise ProctorError(f"{name}: no such file", exit_status=NOT_FOUND) from None
     except OSError as error:

@@ -9,7 +9,6 @@ or the launcher is gone; then every probe is taken out and every process let go.
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 import struct
@@ -249,7 +248,7 @@ class Recorder:
         """TLS handles whose process died without freeing them."""
         if not self._exited:
             return
-        for key in self._handles.keys():
+        for key in self._handles.all_keys():
             if _HANDLE.unpack(key)[1] in self._exited:
                 self._handles.delete(key)
         self._exited.clear()

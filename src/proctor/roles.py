@@ -53,7 +53,7 @@ def fork_role(life: Callable[[], int], keep: set[int]) -> int:
         status = life()
         sys.stdout.flush()
         sys.stderr.flush()
-    except BaseException:  # the process ends here whatever comes: never back into the launcher
+    except BaseException:  # noqa: BLE001 - never back into the launcher, whatever comes
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)

@@ -27,7 +27,7 @@ class HoldMap(Protocol):
 
     def get(self, key: bytes) -> bytes | None: ...
     def delete(self, key: bytes) -> bool: ...
-    def keys(self) -> list[bytes]: ...
+    def all_keys(self) -> list[bytes]: ...
 
 
 def let_go(held: HoldMap, pid: int) -> None:
@@ -47,7 +47,7 @@ def let_all_go(held: HoldMap, for_seconds: float = 0.0) -> None:
     """Let everything go; again and again where programs may still be on their way out."""
     until = time.monotonic() + for_seconds
     while True:
-        for key in held.keys():
+        for key in held.all_keys():
             let_go(held, _PID.unpack(key)[0])
         if time.monotonic() >= until:
             return

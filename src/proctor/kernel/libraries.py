@@ -131,7 +131,7 @@ class Libraries:
         return library if library and speaks_tls(sites) else None
 
     def _attach(self, opened: int, sites: list[Site]) -> Library:
-        path = os.readlink(f"/proc/self/fd/{opened}")
+        path = str(Path(f"/proc/self/fd/{opened}").readlink())
         library = Library(
             len(self.found) + 1,
             path,

@@ -74,7 +74,7 @@ class Map:
             key = bytes(ffi.buffer(following))
             yield key
 
-    def keys(self) -> list[bytes]:
+    def all_keys(self) -> list[bytes]:
         return list(self)
 
 

@@ -155,7 +155,7 @@ def cgroup_names(wanted: set[int]) -> Iterator[tuple[int, str]]:
         return
     for directory, _, _ in os.walk(root):
         try:
-            number = os.stat(directory).st_ino
+            number = Path(directory).stat().st_ino
         except OSError:
             continue
         if number in wanted:

@@ -51,7 +51,7 @@ def btf_problem() -> str | None:
         return None
     return (
         f"kernel {platform.release()}: has no BTF (/sys/kernel/btf/vmlinux), which tells its "
-        "types; use one built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels since 5.10 are"
+        "types; use one built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels are"
     )
 
 
