@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from proctor.errors import ProctorError
-from proctor.kernel.process_table import cgroup_root, container_cgroup
+from proctor.kernel.process_table import cgroup_root, container_cgroup, has_ended
 from proctor.kernel.scope import Scope
 from proctor.options import WatchOptions
 
@@ -28,12 +28,12 @@ def _process(pid: int) -> int:
         status = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         raise ProctorError(f"process {pid}: no such process") from None
-    fields = dict(re.findall(r"^(Tgid|State):\s*(\S+)", status, re.MULTILINE))
+    fields = dict(re.findall(r"^(Tgid):\s*(\S+)", status, re.MULTILINE))
     if fields.get("Tgid") != str(pid):
         raise ProctorError(
             f"process {pid}: is a thread of process {fields.get('Tgid')}; watch that"
         )
-    if fields.get("State") == "Z" and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1:
+    if has_ended(pid):
         raise ProctorError(f"process {pid}: has ended already (its parent has not asked how)")
     return pid
 

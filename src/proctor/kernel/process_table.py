@@ -67,6 +67,12 @@ def ancestors(table: dict[int, Row], pid: int) -> set[int]:
     return found
 
 
+def has_ended(pid: int) -> bool:
+    """Whether it is gone, or waits for its parent. A first thread may end before the others."""
+    stat = _read(Path(f"/proc/{pid}/stat")).rpartition(b") ")[2].split()
+    return len(stat) < 18 or (stat[0] in (b"Z", b"X") and int(stat[17]) <= 1)
+
+
 def process_record(row: Row, now_ns: int) -> bytes:
     """A RECORD_PROCESS: like an exec record, its text from /proc (empty where it is gone)."""
     proc = Path(f"/proc/{row.pid}")

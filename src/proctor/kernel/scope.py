@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from proctor.kernel.process_table import (
     cgroup_path,
     cgroup_root,
     descendants,
+    has_ended,
     read_table,
 )
 from proctor.records._layout import ffi, lib
@@ -70,7 +72,7 @@ def enter_scope(kernel: KernelObject, scope: Scope, ours: set[int]) -> list[Row]
     for pid in ours & table.keys():
         _put(processes, table[pid], lib.PROCESS_EXCLUDED)
     _put_paths(kernel, scope)
-    inside = _running_in(scope, table) - ours
+    inside = {pid for pid in _running_in(scope, table) - ours if not has_ended(pid)}
     for pid in inside:
         if processes.get(_PID.pack(pid)) is None:
             _put(processes, table[pid], lib.PROCESS_NEVER_HELD if pid in above else 0)
@@ -82,13 +84,14 @@ def anyone_left(processes: Map) -> bool:
 
     /proc is asked, too: a process that ended while it was entered leaves its entry behind.
     """
+    return any(not has_ended(pid) for pid in _watched(processes))
+
+
+def _watched(processes: Map) -> Iterator[int]:
     for key in processes:
         value = processes.get(key)
         if value is not None and not _PROCESS.unpack(value)[1] & lib.PROCESS_EXCLUDED:
-            (pid,) = _PID.unpack(key)
-            if Path(f"/proc/{pid}").exists():
-                return True
-    return False
+            yield _PID.unpack(key)[0]
 
 
 def _put(processes: Map, row: Row, flags: int) -> None:

@@ -1,0 +1,78 @@
+"""What the recorder may still do, and that it can do its work with that."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from proctor.recorder_rights import NEEDED, SYS_ADMIN
+from tests.kernel.watching import children_of, environment, watched, watching
+
+PRIVATE = 0o700
+
+
+def status_of(pid: int) -> dict[str, str]:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return dict(re.findall(r"^(\w+):\t(.*)$", text, re.MULTILINE))
+
+
+def capabilities(words: str) -> set[int]:
+    return {number for number in range(64) if int(words, 16) >> number & 1}
+
+
+def test_what_is_kept(tmp_path: Path) -> None:
+    sleeper = subprocess.Popen(["sleep", "30"], env=environment())
+    try:
+        with watching(sleeper.pid, tmp_path) as watcher:
+            roles = [status_of(pid) for pid in children_of(watcher.pid)]
+            limits = [Path(f"/proc/{pid}/limits").read_text() for pid in children_of(watcher.pid)]
+    finally:
+        sleeper.terminate()
+        sleeper.wait()
+    assert len(roles) == 3
+    (recorder,) = [role for role in roles if role["Uid"].split()[0] == "0"]
+    assert NEEDED <= capabilities(recorder["CapEff"]) <= NEEDED | {SYS_ADMIN}
+    assert recorder["CapPrm"] == recorder["CapEff"]
+    for role in roles:
+        assert role["NoNewPrivs"] == "1"
+        if role is not recorder:
+            assert capabilities(role["CapPrm"]) == set()
+    for text in limits:
+        assert re.search(r"^Max core file size +0 +0 ", text, re.MULTILINE)
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="no setpriv")
+def test_libraries_that_only_another_user_may_read(tmp_path: Path) -> None:
+    """Opened through another user's process, attached, and the process let go."""
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    place = tmp_path / "private"
+    place.mkdir()
+    source = system_libssl()
+    library = place / "libssl.so.3"
+    shutil.copy(source, library)
+    for path in (library, place):
+        os.chown(path, 4321, 4321)
+        path.chmod(PRIVATE)
+    command = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups", "/usr/bin/env"]
+    command += [f"LD_PRELOAD={library}", "/bin/sleep", "0.1"]
+    session = watched(command, None, tmp_path, options=["-v"])
+    assert session.status == 0, session.stderr
+    assert f"{library}: attached: " in session.stderr
+    assert session.of("coverage", state="attached", library=str(library))
+
+
+def system_libssl() -> str:
+    code = "import _ssl; print([line.split()[-1] for line in open('/proc/self/maps') "
+    code += "if 'libssl.so.3' in line][0])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if ran.returncode:
+        pytest.skip("this Python has no libssl.so.3")
+    return ran.stdout.strip()
