@@ -240,8 +240,10 @@ def watching(pid: int, folder: Path) -> Iterator[subprocess.Popen[str]]:
     )
     with ended(process):
         assert process.stderr
-        first = process.stderr.readline()
-        assert "kernel programs attached" in first, first + process.stderr.read()
+        lines: list[str] = []
+        while not (lines and "kernel programs attached" in lines[-1]):
+            lines.append(process.stderr.readline())
+            assert lines[-1], "".join(lines)  # it ended
         yield process
         process.send_signal(signal.SIGINT)
         process.wait(TIMEOUT_S)
