@@ -55,9 +55,13 @@ static __always_inline void lose(enum loss_program program, enum loss_reason rea
 		(*count)++;
 }
 
+#ifdef __bpf__
 /* In assembly, because clang compares one copy of a value and uses another, unbounded for the verifier. */
 #define CLAMP(value, limit)                                                             \
 	asm volatile("if %[v] <= %[l] goto +1\n%[v] = %[l]\n" : [v] "+r"(value) : [l] "i"(limit))
+#else /* tests/bpf */
+#define CLAMP(value, limit) ((value) = (value) <= (limit) ? (value) : (limit))
+#endif
 
 static __always_inline struct task_struct *current_task(void)
 {

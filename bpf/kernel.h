@@ -116,7 +116,7 @@ struct sock_common {
 	unsigned long skc_flags;
 };
 struct sock { struct sock_common __sk_common; u16 sk_protocol; int sk_err; };
-struct tcp_sock { u64 bytes_sent, bytes_retrans, bytes_received; };
+struct tcp_sock { struct sock sk; /* it begins with one */ u64 bytes_sent, bytes_retrans, bytes_received; };
 struct socket { struct sock *sk; };
 
 struct trace_entry { int pid; };
