@@ -223,6 +223,9 @@ class CoverageBook:
         if isinstance(tls, int):  # the keeper's: it reads plaintext and knows no library
             self.protocol_unsupported(tls)
             return []
+        feature = value.get("feature")
+        if isinstance(feature, str):
+            return [self._not_offered(record, feature)]
         name, state = value.get("library"), value.get("state")
         if state not in STATES or not isinstance(name, str | None):
             return []
@@ -242,6 +245,16 @@ class CoverageBook:
         library.name, library.state, library.reason, library.advice = news
         library.told = True
         return [self._event(key, record.time_ns, library)]
+
+    def _not_offered(self, record: JsonRecord, feature: str) -> Coverage:
+        """Of no process: what this kernel refused."""
+        reason = _text(record.value.get("reason"))
+        return Coverage(
+            time_ns=record.time_ns + self._boot_to_wall_ns,
+            state="unsupported",
+            reason=f"{feature}: not seen" + (f": {reason}" if reason else ""),
+            advice=_text(record.value.get("advice")),
+        )
 
     def _settle(self, key: ProcessKey, time_ns: int) -> list[Coverage]:
         account = self._accounts.pop(key, None)

@@ -22,6 +22,7 @@ from proctor.intake.keeper import BATCH_HEAD, VERDICT
 from proctor.kernel.counters import Counters
 from proctor.kernel.holding import let_all_go, let_go
 from proctor.kernel.libraries import Libraries, Library
+from proctor.kernel.loading import refused_features
 from proctor.kernel.object import KernelObject
 from proctor.kernel.process_table import Row, cgroup_names, json_record, process_record
 from proctor.kernel.rings import Ring, hand_over
@@ -88,6 +89,13 @@ class Recorder:
         for row in running:
             self._own_records.append(process_record(row, now_ns))
         self._drain()  # before anything else that is said of them
+        for feature, reason in refused_features(self._kernel.refused):
+            self._say(
+                lib.RECORD_COVERAGE,
+                feature=feature.name,
+                reason=reason,
+                advice=f"the kernel must have {feature.needs}",
+            )
         for row in running:
             for library in self._libraries.examine_process(row.pid):
                 self._say_library(row.pid, row.start_ns, library)

@@ -198,3 +198,13 @@ def test_reports_of_other_forms_are_passed_over() -> None:
     assert watch.report(state="wonderful") == []
     assert watch.report(library=7) == []
     assert watch.feed(watch.program.note("RECORD_COVERAGE", cgroups={"1": "/"})) == []
+
+
+def test_what_the_kernel_refused_is_said_of_no_process() -> None:
+    watch = Watch()
+    note = watch.program.note("RECORD_COVERAGE", feature="DNS", reason="too old", advice="upgrade")
+    (event,) = watch.feed(note)
+    assert event.process is None
+    assert (event.state, event.reason) == ("unsupported", "DNS: not seen: too old")
+    assert event.advice == "upgrade"
+    assert watch.book.close(9) == []

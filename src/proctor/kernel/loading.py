@@ -7,7 +7,7 @@ object is opened afresh and loaded without it; what that costs the user is said 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -117,6 +117,15 @@ def is_essential(program: str) -> bool:
     """One that no row names is: nobody has thought about doing without it."""
     feature = feature_of(program)
     return feature is None or feature.essential
+
+
+def refused_features(refused: Mapping[str, str]) -> list[tuple[Feature, str]]:
+    """What is not seen, or not wholly, and why: by feature, of reasons by program."""
+    return [
+        (feature, "; ".join(f"{name}: {refused[name]}" for name in sorted(names)))
+        for feature in FEATURES
+        if (names := feature.programs & refused.keys())
+    ]
 
 
 def load_programs(configuration: bytes, path: str = OBJECT) -> KernelObject:

@@ -227,7 +227,7 @@ class Digest:
     def _coverage(self, event: Coverage) -> None:
         process = event.process
         who = None if process is None else (process.pid, process.start_time_ns)
-        key = (who, event.library)
+        key = (who, event.library if process else event.reason)
         if key in self.coverage or len(self.coverage) < _COVERAGE_MAX:
             self.coverage[key] = event
         else:

@@ -178,8 +178,8 @@ class _SummaryView:
         """Processes with the same words are one row."""
         rows: dict[_Words, tuple[int, int | None, int | None]] = {}
         for each in self._digest.coverage.values():
-            comm = each.process.comm if each.process else None
-            library = (each.library or "").rsplit("/", 1)[-1]
+            comm = each.process.comm if each.process else "this host"
+            library = (each.library or "").rsplit("/", 1)[-1] if each.process else "-"
             key = (comm or "?", library, each.state, each.reason or "", each.advice or "")
             known = rows.get(key, (0, None, None))
             rows[key] = (

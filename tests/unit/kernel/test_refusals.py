@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proctor.kernel.loading import FEATURES, feature_of, is_essential
+from proctor.kernel.loading import FEATURES, feature_of, is_essential, refused_features
 from proctor.kernel.object import KernelObject, blamed_program, verifier_reason
 
 VERIFIER = """\
@@ -59,3 +59,12 @@ def test_a_program_that_nobody_thought_about_is_essential() -> None:
     assert feature_of("new_one") is None
     assert is_essential("new_one")
     assert not is_essential("dns_egress")
+
+
+def test_what_is_lost_is_said_by_feature() -> None:
+    refused = {"dns_ingress": "no", "socket_state": "never", "dns_egress": "not"}
+    told = [(feature.name, reason) for feature, reason in refused_features(refused)]
+    assert told == [
+        ("connections", "socket_state: never"),
+        ("DNS queries and answers", "dns_egress: not; dns_ingress: no"),
+    ]
