@@ -50,6 +50,7 @@ def fork_role(life: Callable[[], int], keep: set[int]) -> int:
             os.closerange(last, fd)
             last = fd + 1
         os.closerange(last, os.sysconf("SC_OPEN_MAX"))
+        _let_go_of(0, 1)
         status = life()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -57,6 +58,15 @@ def fork_role(life: Callable[[], int], keep: set[int]) -> int:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
+
+
+def _let_go_of(*descriptors: int) -> None:
+    """Whoever reads what COMMAND writes must see its end when COMMAND is done, not when we are."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    if nowhere > 2:
+        os.close(nowhere)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +115,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     try:
         in_order = recorder.run()
     finally:
+        _let_go_of(2)
         recorder.close()
     return 0 if in_order else 1
 
