@@ -19,7 +19,6 @@ from proctor.demo.serving import Serving
 from tests.clients import run as clients
 from tests.kernel.watching import (
     PROCTOR,
-    SLOW,
     TIMEOUT_S,
     Watched,
     children_of,
@@ -36,10 +35,13 @@ ROLES: Final = ("keeper", "analyser", "recorder")
 NEW_FILES: Final = """
 set -e
 echo ready
-for i in $(seq 60); do cp "$1" "$2/new$i"; "$2/new$i"; rm "$2/new$i"; done
+until [ -e "$2/enough" ]; do
+    i=$((i + 1)); cp "$1" "$2/new$i"; "$2/new$i"; rm "$2/new$i"; echo $i >"$2/count"
+done
 echo done
 """
-COPIES_S: Final = 30 * SLOW
+"""Runs programs never seen before, each held at its exec, until told that it is enough."""
+MORE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +84,35 @@ def shown(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def new_files(folder: Path) -> list[str]:
+    program = shutil.which("true")
+    assert program
+    return ["bash", "-c", NEW_FILES, "bash", program, str(folder)]
+
+
+def count(folder: Path) -> int:
+    """How many programs COMMAND has run."""
+    text = (folder / "count").read_text().strip() if (folder / "count").exists() else ""
+    return int(text or 0)
+
+
+@contextmanager
+def going_on(folder: Path) -> Iterator[None]:
+    """What is done in the block happens in the midst of COMMAND's work, which goes on after it."""
+    wait_until(lambda: b"new3\0" in (folder / "recording").read_bytes(), "programs recorded")
+    yield
+    before = count(folder)
+    wait_until(lambda: count(folder) >= before + MORE, "COMMAND goes on")
+    (folder / "enough").touch()
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_killed_while_processes_are_held(role: str, tmp_path: Path) -> None:
     """New files all the while: whoever dies, COMMAND runs to its end as if unwatched."""
-    program = shutil.which("true")
-    assert program
-    command = ["bash", "-c", NEW_FILES, "bash", program, str(tmp_path)]
-    with running(command, tmp_path) as run:
-        wait_until(lambda: "new3" in str(read_events(tmp_path)), "a few programs ran")
-        run.kill(role)
-        stdout, stderr = run.process.communicate(timeout=COPIES_S)
+    with running(new_files(tmp_path), tmp_path) as run:
+        with going_on(tmp_path):
+            run.kill(role)
+        stdout, stderr = run.process.communicate(timeout=TIMEOUT_S)
     assert stdout == "done\n"
     assert run.process.returncode == 0
     assert f"proctor: the {role} was killed by signal 9" in stderr
@@ -100,7 +121,7 @@ def test_killed_while_processes_are_held(role: str, tmp_path: Path) -> None:
     assert told.returncode == 0, told.stderr
     assert '"comm":"new3"' in told.stdout
     if role == "analyser":  # the recording is whole even so
-        assert '"comm":"new60"' in told.stdout
+        assert f'"comm":"new{count(tmp_path)}"' in told.stdout
         assert '"lost":{}' in told.stdout
     else:
         assert '"recording_cut"' in told.stdout
@@ -124,17 +145,13 @@ def test_killed_between_two_calls(role: str, server: Serving, tmp_path: Path) ->
 
 def test_launcher_killed(tmp_path: Path) -> None:
     """COMMAND goes on; all of ours end by themselves."""
-    program = shutil.which("true")
-    assert program
-    command = ["bash", "-c", NEW_FILES, "bash", program, str(tmp_path)]
-    with running(command, tmp_path) as run:
-        wait_until(lambda: "new3" in str(read_events(tmp_path)), "a few programs ran")
-        run.process.kill()
+    with running(new_files(tmp_path), tmp_path) as run:
+        with going_on(tmp_path):
+            run.process.kill()
         assert run.process.stdout
         assert run.process.stdout.read() == "done\n"
-    wait_until(lambda: not Path(f"/proc/{run.command}").exists(), "COMMAND ended")
-    for role, pid in run.roles.items():
-        wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), f"the {role} ended")
+    for name, pid in {"COMMAND": run.command, **run.roles}.items():
+        wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), f"the end of {name}")
     assert '"comm":"new3"' in shown(tmp_path).stdout
 
 

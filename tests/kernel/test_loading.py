@@ -12,7 +12,7 @@ import pytest
 from proctor.kernel.loading import attach_programs, load_programs
 from proctor.kernel.object import KernelError, KernelObject
 from proctor.kernel.scope import Scope
-from tests.kernel.watching import PROCTOR, SOURCE, TIMEOUT_S, environment, read_events
+from tests.kernel.watching import PROCTOR, SOURCE, TIMEOUT_S, environment
 
 CHECKOUT = SOURCE.parent
 CONFIGURATION = Scope(pids=(0x7FFFFFFF,)).configuration(hold=False)
@@ -141,44 +141,3 @@ def test_where_things_are_with_v(tmp_path: Path) -> None:
     quiet = [word for word in command if word != "-v"]
     told = subprocess.run([*quiet, "true"], env=environment(), capture_output=True, check=True)
     assert told.stderr == b""
-
-
-def test_a_session_without_one_says_so_everywhere(tmp_path: Path) -> None:
-    """Ours, but for the programs of one feature."""
-    code = """
-import sys
-from proctor.kernel import loading, object
-skip = object.KernelObject.load
-def load(kernel):
-    for name in ("dns_egress", "dns_ingress"):
-        kernel.skip(name)
-        kernel.refused[name] = "not loaded: for a test"
-    skip(kernel)
-object.KernelObject.load = load
-from proctor.cli import main
-main()
-"""
-    command = [sys.executable, "-c", code, "run", "--jsonl", str(tmp_path / "events.jsonl")]
-    command += ["-o", str(tmp_path / "recording"), "--", "true"]
-    ran = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_S
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert "proctor: kernel program dns_egress: not loaded: for a test; without it: no DNS" in (
-        ran.stderr
-    )
-    told = [event for event in read_events(tmp_path) if event["type"] == "coverage"]
-    assert [event["state"] for event in told] == ["unsupported"]
-    assert told[0]["reason"].startswith("DNS queries and answers: not seen: dns_egress: not loaded")
-    assert "CONFIG_CGROUP_BPF" in told[0]["advice"]
-    assert "process" not in told[0]
-    assert "this host" in ran.stderr
-    doctor = subprocess.run(
-        [sys.executable, "-c", code, "doctor", "--pid", str(os.getpid())],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-    assert doctor.returncode == 0, doctor.stderr  # it can be spared
-    assert "✗ DNS queries and answers: dns_egress: not loaded: for a test" in doctor.stdout
