@@ -6,24 +6,28 @@ the names of the JSON lines (docs/python.md, docs/events.md).
 
 from __future__ import annotations
 
-from proctor.api import LiveSession, Recording, open, run, watch  # noqa: A004 - proctor.open
-from proctor.errors import ProctorError
-from proctor.events import (
-    Call,
-    CallConnection,
-    ConnectionEvent,
-    Coverage,
-    DnsEvent,
-    Event,
-    MissingPart,
-    Process,
-    ProcessEvent,
-    Request,
-    Response,
-    Summary,
-    Usage,
-    to_json,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proctor.api import LiveSession, Recording, open, run, watch  # noqa: A004 - proctor.open
+    from proctor.errors import ProctorError
+    from proctor.events import (
+        Call,
+        CallConnection,
+        ConnectionEvent,
+        Coverage,
+        DnsEvent,
+        Event,
+        MissingPart,
+        Process,
+        ProcessEvent,
+        Request,
+        Response,
+        Summary,
+        Usage,
+        to_json,
+    )
 
 __version__ = "0.1.0"
 
@@ -50,3 +54,13 @@ __all__ = [
     "to_json",
     "watch",
 ]
+
+_OF_API = frozenset(("LiveSession", "Recording", "open", "run", "watch"))
+
+
+def __getattr__(name: str) -> object:
+    """Imports what is asked for: `proctor run` itself needs none of it, and must start fast."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "api" if name in _OF_API else "errors" if name == "ProctorError" else "events"
+    return getattr(import_module(f"proctor.{home}"), name)
