@@ -25,7 +25,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "schema": {"events"},
     "records": set(),
     "kernel": {"records"},
-    "intake": {"records", "streams", "messages"},
+    "intake": {"records"},
     "streams": {"records"},
     "messages": {"streams"},
     "calls": {"messages", "streams", "events"},
