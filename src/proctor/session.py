@@ -22,7 +22,7 @@ from typing import Any, Final
 from proctor import __version__
 from proctor.errors import ProctorError
 from proctor.intake.arguments import mask_arguments
-from proctor.kernel.holding import let_all_go
+from proctor.kernel.holding import let_all_go, let_forgotten_go
 from proctor.kernel.object import Map
 from proctor.kernel.requirements import check_requirements
 from proctor.kernel.scope import Scope
@@ -54,7 +54,8 @@ from proctor.targets import watch_scope
 from proctor.verbose import program_lines, refused_lines
 
 GUARD_SECONDS: Final = 1.0
-FOLLOW_LOOK_SECONDS: Final = 0.1
+FORGOTTEN_SECONDS: Final = 2.0
+"""Probes are in within milliseconds; a recorder that takes that long is stuck."""
 
 
 def run(options: RunOptions) -> int:
@@ -221,8 +222,9 @@ class Session:
     def wait_for(self, launched: Launched) -> int:
         """Until COMMAND has ended; its exit status. Signals that others send us are passed on."""
         while True:
-            info = signal.sigwaitinfo(AWAITED)
-            if info.si_signo in FORWARDED and info.si_code <= 0:  # SI_USER and the like
+            info = self._next_signal(GUARD_SECONDS)
+            # SI_USER and the like
+            if info is not None and info.si_signo in FORWARDED and info.si_code <= 0:
                 with suppress(ProcessLookupError):
                     os.kill(launched.pid, info.si_signo)
             if (status := self._reap(launched.pid)) is not None:
@@ -232,15 +234,20 @@ class Session:
         """Until a signal ends the watch, its time is over, nobody is left, or it broke."""
         until = time.monotonic() + seconds if seconds is not None else None
         while self.broken is None and not self._over:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left <= 0:
+            left = GUARD_SECONDS if until is None else until - time.monotonic()
+            if left <= 0:
                 return
-            info = (
-                signal.sigwaitinfo(AWAITED) if left is None else signal.sigtimedwait(AWAITED, left)
-            )
+            info = self._next_signal(min(left, GUARD_SECONDS))
             if info is not None and info.si_signo != signal.SIGCHLD:
                 return
             self._reap(None)
+
+    def _next_signal(self, seconds: float) -> signal.struct_siginfo | None:
+        """Wait for a signal; None after that time. Guards the held processes meanwhile."""
+        info = signal.sigtimedwait(AWAITED, seconds)
+        if info is None:
+            let_forgotten_go(self._held, FORGOTTEN_SECONDS)
+        return info
 
     def _reap(self, command: int | None) -> int | None:
         """Note which of our processes ended; COMMAND's wait status if it did."""

@@ -52,3 +52,15 @@ def let_all_go(held: HoldMap, for_seconds: float = 0.0) -> None:
         if time.monotonic() >= until:
             return
         time.sleep(0.02)
+
+
+def let_forgotten_go(held: HoldMap, older_than_seconds: float) -> None:
+    """Let go what is held longer than any attaching takes: the recorder is stuck.
+
+    It may wait for the very process that it holds, where that serves a file system.
+    """
+    until_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(older_than_seconds * 1e9)
+    for key in held.all_keys():
+        value = held.get(key)
+        if value is not None and _HOLD.unpack(value)[0] < until_ns:
+            let_go(held, _PID.unpack(key)[0])
