@@ -281,6 +281,10 @@ int enter_sendto(struct trace_event_raw_sys_enter *ctx)
 	return plain_write(ctx);
 }
 
+/*
+ * Of several buffers the first: a TLS record's first bytes lie in one. A vector that can't be read
+ * is no loss of ours: the call itself is about to fail with EFAULT, or has nothing to send.
+ */
 SEC("tracepoint/syscalls/sys_enter_writev")
 int enter_writev(struct trace_event_raw_sys_enter *ctx)
 {
