@@ -127,7 +127,8 @@ static __always_inline void close_handle(struct process *process, struct handle_
 		record->calls = handle->calls;
 		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	}
-	if (!handle->connection && process->untied)
+	/* One that a dead process with this pid left behind was never counted in. */
+	if (!handle->connection && handle->start_ns == process->start_ns && process->untied)
 		__sync_fetch_and_add(&process->untied, -1);
 	bpf_map_delete_elem(&handles, key);
 }

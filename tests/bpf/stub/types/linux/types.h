@@ -1,0 +1,1 @@
+/* The types come with cffi: see build.py. */
