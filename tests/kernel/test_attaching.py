@@ -13,9 +13,17 @@ import pytest
 from proctor.demo.serving import Serving
 from tests.clients import run as clients
 from tests.kernel.comparing import Truth, compare
-from tests.kernel.watching import Watched, watched, watched_several
+from tests.kernel.watching import (
+    SLOW,
+    Watched,
+    ours_alive,
+    wait_until,
+    watched,
+    watched_several,
+)
 
 TIMES: Final = 20
+DETACH_ALL_S: Final = 60.0 * SLOW
 
 
 def libraries_of(program: str) -> dict[str, Path]:
@@ -44,6 +52,11 @@ def check_all(session: Watched, truth: Truth, server: Serving, count: int = TIME
     session.check_untroubled()
 
 
+def await_detached() -> None:
+    """The kernel takes probes out one after the other, each at some 60 ms: a file has twelve."""
+    wait_until(lambda: not ours_alive(), "all probes out", DETACH_ALL_S)
+
+
 @pytest.mark.parametrize("static", [False, True])
 def test_short_life(static: bool, server: Serving, tmp_path: Path) -> None:
     truth = Truth(server)
@@ -66,6 +79,7 @@ def test_libraries_never_seen_before(server: Serving, tmp_path: Path) -> None:
     check_all(session, truth, server)
     attached = {event["library"] for event in session.of("coverage", state="attached")}
     assert attached >= {f"{tmp_path}/{number}/libssl.so.3" for number in range(TIMES)}
+    await_detached()
 
 
 def test_programs_never_seen_before(server: Serving, tmp_path: Path) -> None:
@@ -78,6 +92,7 @@ def test_programs_never_seen_before(server: Serving, tmp_path: Path) -> None:
         shutil.copy(program, copy)
         commands.append([str(copy), *arguments])
     check_all(watched_several(commands, server, tmp_path), truth, server, 5)
+    await_detached()
 
 
 def test_another_mount_namespace(server: Serving, tmp_path: Path) -> None:
