@@ -47,10 +47,17 @@ def proctor() -> None:
 
 
 _output = click.option(
-    "-o", "--output", metavar="REC", type=click.Path(), help="Keep the recording here."
+    "-o",
+    "--output",
+    metavar="REC",
+    type=click.Path(readable=False),
+    help="Keep the recording here.",
 )
 _jsonl = click.option(
-    "--jsonl", metavar="FILE", type=click.Path(), help="Write JSON lines; `-` is standard output."
+    "--jsonl",
+    metavar="FILE",
+    type=click.Path(readable=False),
+    help="Write JSON lines; `-` is standard output.",
 )
 _live = click.option("--live", is_flag=True, help="A line per event on standard error.")
 _quiet = click.option("-q", "--quiet", is_flag=True, help="No summary at the end.")
@@ -115,7 +122,12 @@ def run(
 @click.option("--cgroup", "cgroups", metavar="PATH", multiple=True, help="All of a cgroup.")
 @click.option("--container", "containers", metavar="ID", multiple=True, help="A container's id.")
 @click.option(
-    "--exe", "exes", metavar="PATH", multiple=True, type=click.Path(), help="A program's file."
+    "--exe",
+    "exes",
+    metavar="PATH",
+    multiple=True,
+    type=click.Path(readable=False),
+    help="A program's file.",
 )
 @_output
 @_jsonl
@@ -158,7 +170,7 @@ def watch(
 
 
 @proctor.command()
-@click.argument("recording", metavar="[REC]", required=False, type=click.Path())
+@click.argument("recording", metavar="[REC]", required=False, type=click.Path(readable=False))
 @click.option(
     "--format",
     "form",
@@ -181,7 +193,7 @@ def show(recording: str | None, form: str, types: tuple[str, ...]) -> int:
     return showing.show(recording, as_jsonl=form == "jsonl", types=frozenset(types))
 
 
-@proctor.command()
+@proctor.command(short_help="Say what is seen on this host, what is not, and why.")
 @click.option("-p", "--pid", metavar="PID", type=click.IntRange(min=1), help="Only this process.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def doctor(pid: int | None, as_json: bool) -> int:

@@ -44,7 +44,9 @@ def find_program(command: Sequence[str], environment: Mapping[str, str]) -> str:
     except (FileNotFoundError, NotADirectoryError):
         raise ProctorError(f"{name}: no such file", exit_status=NOT_FOUND) from None
     except OSError as error:
-        raise ProctorError(f"{name}: {error.strerror}", exit_status=NOT_EXECUTABLE) from None
+        raise ProctorError(
+            f"{name}: {(error.strerror or '').lower()}", exit_status=NOT_EXECUTABLE
+        ) from None
     if stat.S_ISDIR(info.st_mode):
         raise ProctorError(f"{name}: is a directory", exit_status=NOT_EXECUTABLE)
     if not os.access(name, os.X_OK):
@@ -110,7 +112,9 @@ def _become(
         os.execve(program, list(command), environment)
     except OSError as error:
         status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-        os.write(2, f"proctor: {command[0]}: {error.strerror}\n".encode(errors="replace"))
+        os.write(
+            2, f"proctor: {command[0]}: {(error.strerror or '').lower()}\n".encode(errors="replace")
+        )
         os._exit(status)
 
 

@@ -217,9 +217,8 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     report.close()
     if lines:
         lines.close()
-        if problem := lines.problem():
+        if problem := lines.problem():  # said, and the recording has them: no reason to fail
             print(f"proctor: {problem}", file=sys.stderr)
-            return 1
     return 0
 
 

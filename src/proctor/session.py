@@ -326,7 +326,11 @@ def _begin_recording(
     try:
         return RecordingWriter(recording, header_of_this_host(__version__, words, str(scope)))
     except OSError as error:
-        raise ProctorError(f"{path}: {error.strerror}; free some space, or use -o") from None
+        path.unlink(missing_ok=True)
+        cause = (error.strerror or "").lower()
+        raise ProctorError(
+            f"{path}: {cause}; free some space, or name another place with -o"
+        ) from None
 
 
 def _open_jsonl(name: str | None) -> int | None:
@@ -338,7 +342,7 @@ def _open_jsonl(name: str | None) -> int | None:
     try:
         return os.open(name, flags, 0o600)
     except OSError as error:
-        raise ProctorError(f"{name}: {error.strerror}") from None
+        raise ProctorError(f"{name}: {(error.strerror or '').lower()}") from None
 
 
 def _stream_pair() -> tuple[socket.socket, socket.socket]:

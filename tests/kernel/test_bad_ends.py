@@ -270,7 +270,7 @@ def test_output_that_cannot_be(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     session = failed(["touch", str(tmp_path / "ran")], missing)
     assert session.status == 1
-    assert "cannot be made: No such file or directory" in session.stderr
+    assert "cannot be made: no such file or directory" in session.stderr
     assert not (tmp_path / "ran").exists()
 
 

@@ -111,7 +111,7 @@ def create_recording(path: Path) -> int:
     except FileExistsError:
         raise RecordingError(f"{path}: is there already; give another name") from None
     except OSError as error:
-        raise RecordingError(f"{path}: cannot be made: {error.strerror}") from error
+        raise RecordingError(f"{path}: cannot be made: {_cause(error)}") from error
     os.fchmod(file, 0o600)
     fcntl.flock(file, fcntl.LOCK_EX)
     return file
@@ -303,7 +303,7 @@ class RecordingReader:
                     break
                 data += more
         except OSError as error:
-            raise RecordingError(f"{self._name}: cannot be read: {error.strerror}") from error
+            raise RecordingError(f"{self._name}: cannot be read: {_cause(error)}") from error
         return data
 
     def _read_header(self) -> tuple[RecordingHeader, bytes, int]:
@@ -331,8 +331,12 @@ def open_recording(path: Path) -> RecordingReader:
     except FileNotFoundError:
         raise RecordingError(f"{path}: no such file") from None
     except OSError as error:
-        raise RecordingError(f"{path}: cannot be read: {error.strerror}") from error
+        raise RecordingError(f"{path}: cannot be read: {_cause(error)}") from error
     return RecordingReader(file, str(path))
+
+
+def _cause(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _parse_header(text: bytes, name: str) -> tuple[RecordingHeader, bytes]:

@@ -34,7 +34,7 @@ def make_shelf(folder: Path) -> None:
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        reason = error.strerror
+        reason = (error.strerror or "").lower()
         raise RecordingError(f"{folder}: cannot be made: {reason}; name a file with -o") from error
 
 
@@ -57,7 +57,9 @@ def recordings(folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RecordingError(f"{folder}: cannot be read: {error.strerror}") from error
+        raise RecordingError(
+            f"{folder}: cannot be read: {(error.strerror or '').lower()}"
+        ) from error
     return [folder / name for name in sorted(names, reverse=True)]
 
 
