@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proctor.recorder_rights import NEEDED, SYS_ADMIN
-from tests.kernel.watching import children_of, environment, watched, watching
+from tests.kernel.watching import SLOW, children_of, environment, wait_until, watched, watching
 
 PRIVATE = 0o700
 
@@ -22,26 +22,32 @@ def status_of(pid: int) -> dict[str, str]:
     return dict(re.findall(r"^(\w+):\t(.*)$", text, re.MULTILINE))
 
 
+def of_root(launcher: int) -> list[dict[str, str]]:
+    roles = [status_of(pid) for pid in children_of(launcher)]
+    return [role for role in roles if role["Uid"].split()[0] == "0"]
+
+
 def capabilities(words: str) -> set[int]:
     return {number for number in range(64) if int(words, 16) >> number & 1}
 
 
 def test_what_is_kept(tmp_path: Path) -> None:
-    sleeper = subprocess.Popen(["sleep", "30"], env=environment())
+    sleeper = subprocess.Popen(["sleep", f"{30 * SLOW}"], env=environment())
     try:
         with watching(sleeper.pid, tmp_path) as watcher:
+            wait_until(lambda: len(of_root(watcher.pid)) == 1, "the others gave their rights up")
+            (recorder,) = of_root(watcher.pid)
             roles = [status_of(pid) for pid in children_of(watcher.pid)]
             limits = [Path(f"/proc/{pid}/limits").read_text() for pid in children_of(watcher.pid)]
     finally:
         sleeper.terminate()
         sleeper.wait()
     assert len(roles) == 3
-    (recorder,) = [role for role in roles if role["Uid"].split()[0] == "0"]
     assert NEEDED <= capabilities(recorder["CapEff"]) <= NEEDED | {SYS_ADMIN}
     assert recorder["CapPrm"] == recorder["CapEff"]
     for role in roles:
         assert role["NoNewPrivs"] == "1"
-        if role is not recorder:
+        if role["Pid"] != recorder["Pid"]:
             assert capabilities(role["CapPrm"]) == set()
     for text in limits:
         assert re.search(r"^Max core file size +0 +0 ", text, re.MULTILINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from proctor.kernel.loading import load_programs
 from proctor.kernel.process_table import cgroup_root
+from proctor.kernel.scope import Scope, anyone_left, enter_scope
 from tests.kernel.watching import (
     PROCTOR,
+    SLOW,
     TIMEOUT_S,
     Json,
     ended,
@@ -26,7 +30,7 @@ from tests.kernel.watching import (
     wait_until,
 )
 
-NOBODY_S = "30"
+NOBODY_S = f"{30 * SLOW}"
 
 
 @contextmanager
@@ -84,8 +88,8 @@ def summary(folder: Path) -> Json:
 
 def test_ends_with_the_last_of_those_it_watches(tmp_path: Path) -> None:
     with (
-        started("sh", "-c", "sleep 4 & sleep 3") as shell,
-        started("sleep", "3.5") as other,
+        started("sh", "-c", f"sleep {4 * SLOW} & sleep {3 * SLOW}") as shell,
+        started("sleep", f"{3.5 * SLOW}") as other,
         watch(tmp_path, "--pid", str(shell.pid), "-p", str(other.pid)) as watcher,
     ):
         assert watcher.wait(TIMEOUT_S) == 0
@@ -97,17 +101,20 @@ def test_ends_with_the_last_of_those_it_watches(tmp_path: Path) -> None:
     assert summary(tmp_path)["lost"] == {}
 
 
-def test_ends_although_nobody_asks_how_they_ended(tmp_path: Path) -> None:
-    """They end while the programs are being attached, and wait for their parent."""
-    with (
-        started("sleep", "0.4") as one,
-        started("sleep", "0.6") as other,
-        started("sleep", "0.8") as third,
-    ):
-        options = [f"--pid={each.pid}" for each in (one, other, third)]
-        with watch(tmp_path, *options) as watcher:
-            assert watcher.wait(TIMEOUT_S) == 0
-    assert summary(tmp_path)["still_running"] == []
+def test_who_ended_and_waits_for_its_parent_is_not_watched() -> None:
+    """Nor does one keep a watch going that ended while it was entered."""
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    scope = Scope(pids=(child.pid,))
+    with load_programs(scope.configuration(hold=False)) as kernel:
+        assert enter_scope(kernel, scope, {os.getpid()}) == []
+        processes = kernel.map("processes", "__u32", "struct process")
+        assert not anyone_left(processes)
+        processes.put(struct.pack("=I", child.pid), struct.pack("=QII", 1, 0, 0))
+        assert not anyone_left(processes)
+        processes.put(struct.pack("=I", os.getppid()), struct.pack("=QII", 1, 0, 0))
+        assert anyone_left(processes)
+    child.wait()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -134,7 +141,7 @@ def test_executable(tmp_path: Path) -> None:
     """Who runs it already, who runs it later, and what these start."""
     mine, true = str(tmp_path / "mine"), shutil.which("true")
     shutil.copy("/bin/sh", mine)
-    with started(mine, "-c", "sleep 1.5; :") as early:
+    with started(mine, "-c", f"sleep {2 * SLOW}; :") as early:
         with watch(tmp_path, "--exe", mine) as watcher:
             with started(mine, "-c", f"{true}; :") as late:
                 assert late.wait(TIMEOUT_S) == 0
@@ -190,9 +197,9 @@ def test_executable_on_an_overlay(tmp_path: Path) -> None:
         'cd "$1"; mkdir a b m; mount -t tmpfs none a; mount -t tmpfs none b; '
         "mkdir a/l b/u b/w; cp /bin/true a/l/mine; "
         "mount -t overlay overlay -olowerdir=a/l,upperdir=b/u,workdir=b/w m || exit 77; "
-        'shift; "$@" & sleep 2; "$OLDPWD"/m/mine 2>/dev/null || m/mine; wait $!'
+        f'shift; "$@" & sleep {2 * SLOW}; m/mine; wait $!'
     )
-    command = [*PROCTOR, "watch", "--exe", f"{tmp_path}/m/mine", "--for", "4", "-q"]
+    command = [*PROCTOR, "watch", "--exe", f"{tmp_path}/m/mine", "--for", f"{4 * SLOW}", "-q"]
     command += ["--jsonl", str(tmp_path / "events.jsonl"), "-o", str(tmp_path / "recording")]
     ran = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), *command],
