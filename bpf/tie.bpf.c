@@ -67,7 +67,8 @@ static __always_inline bool tie(struct process *process, u64 connection, u64 buf
 	if (!read_record_start(&start, buffer, size))
 		return false;
 	owner = bpf_map_lookup_elem(&record_starts, &start);
-	if (!owner)
+	/* Another process that passes our ciphertext on (a proxy) has a connection of its own. */
+	if (!owner || owner->key.tgid != bpf_get_current_pid_tgid() >> 32)
 		return false;
 	handle = bpf_map_lookup_elem(&handles, &owner->key);
 	if (!handle || handle->id != owner->tls)

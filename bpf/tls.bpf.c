@@ -258,8 +258,10 @@ static __always_inline bool begins_post(u64 buffer, u64 size)
 {
 	char start[5] = {};
 
-	if (size < sizeof(start) || bpf_probe_read_user(start, sizeof(start), (void *)buffer))
+	if (size < sizeof(start))
 		return false;
+	if (bpf_probe_read_user(start, sizeof(start), (void *)buffer))
+		return true; /* it may be one: what copies it will say that it cannot be read */
 	return start[0] == 'P' && start[1] == 'O' && start[2] == 'S' && start[3] == 'T' &&
 	       start[4] == ' ';
 }
