@@ -262,6 +262,22 @@ class TestMissing:
     def test_done_ends_a_stream_without_finish_reason(self) -> None:
         assert call_of(asked(CHAT), stream(delta(content="hi"), end=b"data: [DONE]\n\n")).complete
 
+    @pytest.mark.parametrize(
+        ("end", "gaps"),
+        [
+            (b"data: [DONE]\n\n", []),
+            (b"", [MissingPart("response", None, "closed_early")]),
+        ],
+    )
+    def test_hung_up_before_the_last_chunk(self, end: bytes, gaps: list[MissingPart]) -> None:
+        """As SDKs do once the last event is there; before it, the usage might be missing."""
+        text = events(delta(content="hi", finish_reason="stop"), end=end)
+        head = "HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+        answer = f"{head}\r\n{len(text):x}\r\n".encode() + text + b"\r\n"
+        call = call_of(asked(CHAT), answer)
+        assert call.gaps == gaps
+        assert call.complete == (not gaps)
+
     def test_first_chunk_not_known_after_a_hole_before_it(self) -> None:
         answer = stream(delta(content="a"), delta(content="b", finish_reason="stop"))
         body = answer.index(b"data:")
