@@ -87,7 +87,7 @@ def run_guest(kernel: Kernel, command: str, timeout_s: float) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev vm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev vm", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("kernel", choices=SUITES)
     parser.add_argument("--timeout", type=float, default=1200, help="seconds for the whole run")
     arguments = sys.argv[1:]

@@ -14,7 +14,9 @@ from proctor.cli import proctor
 from proctor.events import EVENT_TYPES
 from proctor.reasons import REASONS
 
-DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+DOCS: Final = CHECKOUT / "docs"
+PAGES: Final = sorted([*CHECKOUT.glob("*.md"), *DOCS.glob("*.md")])
 EVENTS: Final = (DOCS / "events.md").read_text()
 COMMANDS: Final = (DOCS / "commands.md").read_text()
 
@@ -56,6 +58,25 @@ def test_every_command_and_option_is_documented(command: str) -> None:
         if isinstance(parameter, click.Option):
             for name in parameter.opts:
                 assert f"`{name}`" in described, f"{command} {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text())
+    assert not [target for target in targets if not (page.parent / target).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_that_are_shown_exist(page: Path) -> None:
+    text = page.read_text()
+    offered = re.findall(r"^\./dev (\w+)", (CHECKOUT / "dev").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\./dev ([a-z]+)", text)) <= set(offered)
+    shown = re.findall(r"^ {4}(?:sudo )?proctor (\w+)([^#|\n]*)", text, re.MULTILINE)
+    for name, arguments in shown:
+        parameters = proctor.commands[name].params
+        known = {option for each in parameters for option in each.opts}
+        used = re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments.partition(" -- ")[0])
+        assert set(used) <= known
 
 
 def examples() -> list[str]:
