@@ -8,7 +8,7 @@
 
 #define TLS_HANDSHAKE 0x16
 
-enum tcp_state { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7 };
+enum tcp_state { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 
 enum connection_flag {
 	CONNECTION_OPENING = 1,
@@ -128,6 +128,8 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state)
 		process = watched();
 		if (process)
 			add_connection(process, sk, CONNECTION_OPENING);
+		else
+			bpf_map_delete_elem(&connections, &key); /* of a socket freed unseen */
 		return 0;
 	}
 	if (new_state != TCP_ESTABLISHED && new_state != TCP_CLOSE)
@@ -172,6 +174,18 @@ static __always_inline struct sock *tcp_socket_of(s32 fd)
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP ? sk : NULL;
 }
 
+/* Over before it was accepted: no state change will come that would end it. */
+static __always_inline void close_if_over(struct sock *sk, struct connection *connection)
+{
+	struct connection ended = *connection;
+	u64 key = (u64)sk;
+
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE)
+		return;
+	if (!bpf_map_delete_elem(&connections, &key))
+		emit_connection(RECORD_CLOSE, sk, &ended, BPF_CORE_READ(sk, sk_err));
+}
+
 static __always_inline int accepted(struct trace_event_raw_sys_exit *ctx)
 {
 	struct process *process;
@@ -188,8 +202,10 @@ static __always_inline int accepted(struct trace_event_raw_sys_exit *ctx)
 	if (!sk)
 		return 0;
 	connection = add_connection(process, sk, 0);
-	if (connection)
-		emit_connection(RECORD_ACCEPT, sk, connection, 0);
+	if (!connection)
+		return 0;
+	emit_connection(RECORD_ACCEPT, sk, connection, 0);
+	close_if_over(sk, connection);
 	return 0;
 }
 
@@ -210,8 +226,12 @@ static __always_inline void emit_hello(struct process *process, u64 connection, 
 	struct hello_record *record;
 	u8 first[2] = {};
 
-	if (size < 16 || bpf_probe_read_user(first, sizeof(first), (void *)buffer))
+	if (size < 16)
 		return;
+	if (bpf_probe_read_user(first, sizeof(first), (void *)buffer)) {
+		lose(LOSS_HELLO, LOSS_UNREADABLE);
+		return;
+	}
 	if (first[0] != TLS_HANDSHAKE || first[1] != 3)
 		return;
 	record = reserve(&lifecycle, sizeof(*record) + HELLO_MAX_BYTES, LOSS_HELLO);
@@ -244,6 +264,10 @@ static __always_inline void socket_write(struct process *process, s32 fd, u64 bu
 	key = (u64)sk;
 	connection = bpf_map_lookup_elem(&connections, &key);
 	if (!connection) {
+		u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+		if (state == TCP_CLOSE || state == TCP_LISTEN)
+			return; /* this write fails */
 		/* Older than the watch, or inherited from outside the scope. */
 		connection = add_connection(process, sk, CONNECTION_LATE);
 		if (!connection)
