@@ -190,11 +190,12 @@ class _SummaryView:
         if not rows:
             return []
         table = self._grid("Process", "Library", "State", ">Plaintext", ">On sockets")
-        shown = sorted(rows.items(), key=lambda row: (row[0][2] in _FINE, -row[1][0]))
+        shown = sorted(rows.items(), key=lambda row: (_is_fine(row[0]), -row[1][0]))
         notes: list[RenderableType] = []
-        for (comm, library, state, reason, advice), sums in shown[:_COVERAGE_SHOWN]:
+        for words, sums in shown[:_COVERAGE_SHOWN]:
+            comm, library, state, reason, advice = words
             times = f" {self._glyphs.times}{sums[0]}" if sums[0] > 1 else ""
-            style = "proctor.good" if state in _FINE else "proctor.warn"
+            style = "proctor.good" if _is_fine(words) else "proctor.warn"
             table.add_row(
                 clean_line(comm) + times,
                 clean_line(library) or "not known",
@@ -249,6 +250,11 @@ class _SummaryView:
 
 
 _FINE: Final = ("seen", "attached")
+
+
+def _is_fine(words: _Words) -> bool:
+    _, _, state, reason, _ = words
+    return state in _FINE and not reason
 
 
 def _styled(text: str, style: str) -> Text:
