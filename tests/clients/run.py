@@ -11,8 +11,7 @@ import fcntl
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,13 +64,16 @@ def short_lived(serving: Serving, *, static: bool = False) -> list[str]:
     return [str(compiled("short_lived.c", static=static)), str(serving.port), key]
 
 
-@contextmanager
-def building() -> Iterator[None]:
-    """One at a time: several test processes may want the same thing built."""
+def build(is_built: Callable[[], bool], make: Callable[[], None]) -> None:
+    """One at a time: several test processes may want the same thing. Where all is there, nothing
+    is written: an emulated machine has the checkout read only."""
+    if is_built():
+        return
     BUILT.mkdir(parents=True, exist_ok=True)
     with (BUILT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        if not is_built():
+            make()
 
 
 @cache
@@ -79,15 +81,15 @@ def node_modules() -> Path:
     """Where the packages of `node/package.json` are; installs them where that changed."""
     home, wanted = BUILT / "node", (HERE / "node" / "package.json").read_text()
     installed = home / "installed.json"
-    with building():
-        if not installed.exists() or installed.read_text() != wanted:
-            home.mkdir(exist_ok=True)
-            (home / "package.json").write_text(wanted)
-            quiet = ("--no-audit", "--no-fund", "--loglevel=error")
-            subprocess.run(
-                ["npm", "install", *quiet], cwd=home, check=True, stdout=subprocess.DEVNULL
-            )
-            installed.write_text(wanted)
+
+    def install() -> None:
+        home.mkdir(exist_ok=True)
+        (home / "package.json").write_text(wanted)
+        quiet = ("--no-audit", "--no-fund", "--loglevel=error")
+        subprocess.run(["npm", "install", *quiet], cwd=home, check=True, stdout=subprocess.DEVNULL)
+        installed.write_text(wanted)
+
+    build(lambda: installed.exists() and installed.read_text() == wanted, install)
     return home / "node_modules"
 
 
@@ -97,12 +99,14 @@ def compiled(source: str, *, static: bool = False) -> Path:
     path = HERE / source
     binary = BUILT / (path.stem + ("_static" if static else ""))
     libraries = STATIC_LIBRARIES if static else ("-lssl", "-lcrypto")
-    compiler = ("cc", "-O2", "-Wall", "-Werror")
-    with building():
-        if not binary.exists() or binary.stat().st_mtime < path.stat().st_mtime:
-            unfinished = binary.with_suffix(".unfinished")
-            subprocess.run([*compiler, "-o", unfinished, path, *libraries], check=True)
-            unfinished.replace(binary)
+
+    def compile_it() -> None:
+        unfinished = binary.with_suffix(".unfinished")
+        compiler = ("cc", "-O2", "-Wall", "-Werror")
+        subprocess.run([*compiler, "-o", unfinished, path, *libraries], check=True)
+        unfinished.replace(binary)
+
+    build(lambda: binary.exists() and binary.stat().st_mtime >= path.stat().st_mtime, compile_it)
     return binary
 
 
