@@ -29,6 +29,8 @@ typedef __s64 s64;
 #define S_IFSOCK 0140000
 #define S_IFREG 0100000
 #define PROT_EXEC 4
+#define MAP_ANONYMOUS 0x20
+#define EEXIST 17
 #define SIGCONT 18
 #define SIGSTOP 19
 #define SIGTSTP 20

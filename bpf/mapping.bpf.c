@@ -41,13 +41,32 @@ static __always_inline bool may_hold(struct task_struct *task, struct process *p
 	       BPF_CORE_READ(signal, pids[3]) != BPF_CORE_READ(above, pids[3]);
 }
 
+/* Stops the current process. Noted first: a stop that nobody knows of would last. */
+static __always_inline bool hold_current(u64 now_ns)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct hold hold = { .since_ns = now_ns };
+	/* A note that is there keeps what it knows of others' signals: another thread was first. */
+	long error = bpf_map_update_elem(&held, &tgid, &hold, BPF_NOEXIST);
+
+	if (error && error != -EEXIST) {
+		lose(LOSS_MAPPING, LOSS_MAP_FULL);
+		return false;
+	}
+	if (!bpf_send_signal_thread(SIGSTOP))
+		return true;
+	lose(LOSS_MAPPING, LOSS_NOT_HELD);
+	if (!error)
+		bpf_map_delete_elem(&held, &tgid);
+	return false;
+}
+
 static __always_inline void file_mapped(struct process *process, struct file *file, s32 fd)
 {
 	struct task_struct *task = current_task();
-	u32 tgid = bpf_get_current_pid_tgid() >> 32, pending = FILE_PENDING, *state;
+	u32 pending = FILE_PENDING, *state;
 	struct mapping_record *record;
 	struct file_key key = {};
-	struct hold hold = {};
 
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG)
 		return;
@@ -68,12 +87,8 @@ static __always_inline void file_mapped(struct process *process, struct file *fi
 	record->ctime_ns = key.ctime_ns;
 	record->fd = fd;
 	record->reserved = 0;
-	if (may_hold(task, process)) {
-		hold.since_ns = record->head.time_ns;
-		if (!bpf_map_update_elem(&held, &tgid, &hold, BPF_ANY) &&
-		    !bpf_send_signal_thread(SIGSTOP))
-			record->head.flags |= FLAG_HELD;
-	}
+	if (may_hold(task, process) && hold_current(record->head.time_ns))
+		record->head.flags |= FLAG_HELD;
 	/* A ring whose other records do not wake needs a forced one: the adaptive wakeup is lost. */
 	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
 }
@@ -90,6 +105,8 @@ int enter_mmap(struct trace_event_raw_sys_enter *ctx)
 
 	if (!(BPF_CORE_READ(ctx, args[2]) & PROT_EXEC) || fd < 0)
 		return 0;
+	if (BPF_CORE_READ(ctx, args[3]) & MAP_ANONYMOUS)
+		return 0; /* of no file, whatever the descriptor */
 	process = watched();
 	if (process)
 		file_mapped(process, file_of(current_task(), fd), fd);

@@ -217,9 +217,11 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *binary)
 {
 	struct process *process = watched();
+	u32 tgid = task->tgid;
 
-	if (!process && exe_in_scope(binary->file))
-		process = enter_scope(task->tgid, process_start_ns(task), 0);
+	/* One that is in the map and yet not watched is ours. */
+	if (!process && !bpf_map_lookup_elem(&processes, &tgid) && exe_in_scope(binary->file))
+		process = enter_scope(tgid, process_start_ns(task), 0);
 	if (!process)
 		return 0;
 	emit_exec(task, process, binary->file);
