@@ -147,8 +147,9 @@ class TlsHandle:
 
 
 def client_hello(server_name: str | None, protocols: Sequence[str] = ()) -> bytes:
-    """What OpenSSL here writes first."""
+    """What OpenSSL here writes first, offering TLS 1.3 and 1.2 whatever the system's settings."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if protocols:
