@@ -121,7 +121,7 @@ def test_a_signal_that_could_not_be_sent(machine: Machine, mapper: Task) -> None
     (record,) = machine.records()
     assert record.flags == 0
     assert not machine.held(mapper.pid)
-    assert machine.lost() == {"mapping:not_held": 1}
+    assert machine.lost() == {}  # the recorder counts it, where the file matters
 
 
 # Whom a stop would disturb.

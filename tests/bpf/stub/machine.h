@@ -41,6 +41,7 @@ void stub_absent(const char *what);
 void stub_waiting(uint64_t bytes, uint64_t ring_bytes);
 void stub_keep(uint64_t bytes);
 void stub_set_configuration(const void *configuration, uint64_t size_bytes);
+void stub_shrink(const char *map, uint64_t value_bytes);
 void stub_limit(const char *map, uint64_t entries);
 uint64_t stub_entries(const char *map);
 uint64_t stub_entry(const char *map, uint64_t index, void **key, void **value);
