@@ -41,10 +41,10 @@ def compiled() -> Path:
     state = hashlib.sha256(" ".join(flags).encode())
     for path in sources:
         state.update(path.read_bytes())
-    library = CACHE / f"programs-{state.hexdigest()[:16]}.so"
+    library = CACHE / f"programs-{sanitizers}-{state.hexdigest()[:16]}.so"
     if not library.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        for old in CACHE.glob(f"programs-*.{sanitizers}"):
+        for old in CACHE.glob(f"programs-{sanitizers}-*.so"):
             old.unlink(missing_ok=True)
         partial = CACHE / f"{library.name}.{os.getpid()}"
         code = [str(STUB / "programs.c"), str(STUB / "kernel.c")]
