@@ -96,7 +96,7 @@ static __always_inline void fill_head(struct record_head *head, u16 type, u32 le
 	head->cgroup = bpf_get_current_cgroup_id();
 }
 
-/* Unique in a recording without a fetch-and-add, which 5.10 lacks: no CPU makes two in 1 ns. */
+/* Unique in a recording without a fetch-and-add, which 5.10 lacks: no CPU makes two of a kind in 256 ns. */
 static __always_inline u64 unique_id(void)
 {
 	return (bpf_ktime_get_boot_ns() & ~0xffULL) | (bpf_get_smp_processor_id() & 0xff);

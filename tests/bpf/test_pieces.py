@@ -13,6 +13,8 @@ RUN_PIECES = 64
 RUNS = 33  # by as many tail calls
 LONGEST_BYTES = RUN_PIECES * RUNS * CLASSES[-1]
 STRUCT_BYTES = LAYOUTS["tls_data_record"].size_bytes
+RECORD_BYTES = 8 + STRUCT_BYTES + CLASSES[0]  # with the ring's own head
+MARK = 1 << 20
 NOWAKE, FORCE = 1, 2  # BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP
 
 BORDERS = sorted(
@@ -120,13 +122,19 @@ def test_each_piece_lost_is_counted_and_the_others_stay(machine: Machine, handle
 
 @pytest.mark.parametrize(
     ("waiting", "flags"),
-    [(0, NOWAKE), (1 << 20, NOWAKE), ((1 << 20) + 4, FORCE), (2 << 20, NOWAKE)],
+    [
+        (0, NOWAKE),
+        (MARK, NOWAKE),
+        (MARK + 8, FORCE),
+        (MARK + RECORD_BYTES, FORCE),  # at the mark before
+        (MARK + RECORD_BYTES + 8, NOWAKE),
+    ],
 )
 def test_one_record_wakes_when_the_ring_fills(
     machine: Machine, handle: Handle, waiting: int, flags: int
 ) -> None:
     """The one that crosses an eighth of the ring."""
-    machine.lib.stub_waiting(waiting, 8 << 20)
+    machine.lib.stub_waiting(waiting, 8 * MARK)
     handle.read(b"x" * 100)
     (submitted,) = [deed for deed in machine.deeds() if deed.what == "submit"]
     assert submitted.flags == flags

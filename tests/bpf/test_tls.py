@@ -254,3 +254,13 @@ def test_a_long_call_comes_whole(machine: Machine, handle: Handle, kind: str) ->
     data = bytes(range(256)) * 1200
     getattr(handle, kind)(data)
     assert joined(pieces(machine.records()), len(data)) == data
+
+
+@pytest.mark.xfail(reason="a thread has one call: the outer one of TLS in TLS is forgotten")
+def test_tls_in_tls(machine: Machine, agent: Task, handle: Handle) -> None:
+    """libcurl through an HTTPS proxy: SSL_write calls SSL_write on the connection below."""
+    below = Handle(machine, agent, 0x7000)
+    handle.begin_write(b"inner")
+    below.write(b"ciphertext")
+    handle.end(5)
+    assert [one.accepted_bytes for one in commits(machine.records())] == [10, 5]
