@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -96,18 +97,22 @@ print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
 
 
 @needs_root
-def test_acting_as_another_files_are_theirs(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
+def test_acting_as_another_files_are_theirs() -> None:
+    # pytest's own folders are closed to others, however deep this one lies in them.
+    with tempfile.TemporaryDirectory(prefix="proctor-test-") as made:
+        files_of_another(Path(made))
+
+
+def files_of_another(folder: Path) -> None:
+    folder.chmod(0o777)
     code = f"""
 with acting_as(Identity(54321, 54322, (54322,), "x", "/")):
-    os.close(os.open("{tmp_path}/theirs", os.O_CREAT | os.O_WRONLY))
+    os.close(os.open("{folder}/theirs", os.O_CREAT | os.O_WRONLY))
     denied = not os.access("/etc/shadow", os.R_OK, effective_ids=True)
 print(denied, os.geteuid(), os.getegid())
 """
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
     assert in_child(code) == "True 0 0"
-    status = (tmp_path / "theirs").stat()
+    status = (folder / "theirs").stat()
     assert (status.st_uid, status.st_gid) == (54321, 54322)
 
 
