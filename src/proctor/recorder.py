@@ -143,14 +143,18 @@ class Recorder:
 
     def close(self) -> None:
         """Take out all probes. Held processes are gone by then; new ones can't come."""
+        self._stop_holding()
         self._lifecycle.close()
         self._payload.close()
+        self._libraries.close()
+
+    def _stop_holding(self) -> None:
+        """Nobody is held any more, nor will be."""
         for name in ("enter_mmap", "process_exec"):
             link = self._kernel.links.pop(name, None)
             if link:
                 link.close()
         let_all_go(self._held)
-        self._libraries.close()
 
     def _drain(self) -> None:
         """Everything that was in the rings when this began, as one batch.
@@ -300,7 +304,11 @@ class Recorder:
                 sent -= len(self._pending.popleft())
 
     def _finish(self) -> None:
-        """The last records, in good order."""
+        """The last records, in good order.
+
+        Held processes go first: when the keeper is through, the launcher, their guardian, ends.
+        """
+        self._stop_holding()
         self._drain()
         self._keep_house()
         self._say(lib.RECORD_LOSS, lost=self._counters.totals())

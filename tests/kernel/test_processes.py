@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
-from tests.kernel.watching import SLOW, Json, watched
+from tests.kernel.watching import SLOW, Json, environment, ours_alive, run_command, watched
 
 STORM: Final = 200 if SLOW == 1 else 60
 ARGUMENTS_MAX_BYTES: Final = 16384  # ARGV_MAX_BYTES, bpf/proctor.h
@@ -96,6 +98,25 @@ def test_descendants_that_go_on(tmp_path: Path) -> None:
     (left,) = session.summary["still_running"]
     assert left["comm"] in ("sleep", "sh")
     assert (Path("/proc") / str(left["pid"])).exists()
+
+
+def test_nobody_is_held_when_proctor_has_ended(tmp_path: Path) -> None:
+    """Each descendant's program is new, and begins as COMMAND ends."""
+    for number in range(12):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        shutil.copy(shutil.which("sleep") or "", folder / "new")
+        command = ["sh", "-c", f"{folder}/new 0.3 & exit 0"]
+        # Without pipes: these would end with the recorder, which is not waited for.
+        subprocess.run(
+            [*run_command(folder), *command],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+        assert not [process for process in ours_alive() if process.state in "Tt"]
 
 
 def test_follow_waits_for_descendants(tmp_path: Path) -> None:
