@@ -68,7 +68,12 @@ def test_no_control_character_of_theirs_is_printed() -> None:
     for one in (False, True):
         for state in ("unsupported", "no_tls"):
             process = ProcessFinding(
-                1, "\x1b]0;x\x07", state, tls=[UNSUPPORTED], connections=["[::1]:443"], reason="\x1b"
+                1,
+                "\x1b]0;x\x07",
+                state,
+                tls=[UNSUPPORTED],
+                connections=["[::1]:443"],
+                reason="\x1b",
             )
             text = printed(host(Check("kernel", "ok", "\x1b[2J")), [process], one=one)
             assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
