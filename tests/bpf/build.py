@@ -47,7 +47,7 @@ def compiled() -> Path:
         for old in CACHE.glob(f"programs-{sanitizers}-*.so"):
             old.unlink(missing_ok=True)
         partial = CACHE / f"{library.name}.{os.getpid()}"
-        code = [str(STUB / "programs.c"), str(STUB / "kernel.c")]
+        code = [str(path) for path in sorted(STUB.glob("*.c"))]
         subprocess.run(["gcc", *flags, "-o", str(partial), *code], check=True)
         partial.replace(library)
     return library
