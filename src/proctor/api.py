@@ -220,7 +220,7 @@ def _reader(path: Path) -> RecordingReader:
 
 
 def _events(reader: RecordingReader, wait: Callable[[], bool] | None = None) -> Iterator[Event]:
-    from proctor.pipeline import Analysis
+    from proctor.analysis.pipeline import Analysis
     from proctor.records.recording import RecordingError
 
     analysis = Analysis(reader.header)

@@ -93,9 +93,9 @@ def run(
     COMMAND's input, output and exit status are its own. Ends when COMMAND ends,
     with a summary on standard error.
     """
-    from proctor import session
+    from proctor.session import launcher
 
-    return session.run(
+    return launcher.run(
         RunOptions(
             command=command,
             output=output,
@@ -151,9 +151,9 @@ def watch(
 
     With no filter the whole host; several filters add up. Until Ctrl-C.
     """
-    from proctor import session
+    from proctor.session import launcher
 
-    return session.watch(
+    return launcher.watch(
         WatchOptions(
             pids=pids,
             cgroups=cgroups,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proctor.client_hello import parse_client_hello
+from proctor.actions.client_hello import parse_client_hello
 from proctor.testing import client_hello
 from tests.fuzz.driver import fuzz
 

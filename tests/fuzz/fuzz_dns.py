@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dnslib import RR, DNSRecord
 
-from proctor.names import Names
-from proctor.processes import Processes
+from proctor.actions.names import Names
+from proctor.actions.processes import Processes
 from proctor.records.decode import decode
 from proctor.records.types import DnsRecord
 from proctor.testing import Program

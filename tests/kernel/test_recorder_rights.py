@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.recorder_rights import NEEDED, SYS_ADMIN
+from proctor.session.recorder_rights import NEEDED, SYS_ADMIN
 from tests.kernel.watching import SLOW, children_of, environment, wait_until, watched, watching
 
 PRIVATE = 0o700

@@ -31,6 +31,12 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "calls": {"messages", "streams", "events"},
     "sinks": {"events"},
     "views": {"events"},
+    "actions": {"records", "events"},
+    "analysis": {"records", "streams", "messages", "calls", "actions", "events"},
+    "session": {
+        *("kernel", "records", "intake", "analysis", "sinks", "views"),
+        *("options", "privilege", "__version__"),
+    },
     "diagnosis": {"kernel", "views"},
     "demo": set(),
 }

@@ -28,11 +28,11 @@ def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         given.extend(arguments)
         return 42
 
-    for name in ("session", "doctor"):
-        module = types.ModuleType(f"proctor.{name}")
+    for name in ("proctor.session.launcher", "proctor.doctor"):
+        module = types.ModuleType(name)
         module.__dict__.update(run=take, watch=take, main=take)
-        monkeypatch.setitem(sys.modules, f"proctor.{name}", module)
-        monkeypatch.setattr(f"proctor.{name}", module, raising=False)
+        monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setattr(name, module, raising=False)
     return given
 
 
@@ -315,7 +315,8 @@ def test_show_interrupted_says_nothing(recording: Path, tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import sys
-from proctor import cli, show, pipeline
+from proctor import cli, show
+from proctor.analysis import pipeline
 import proctor.records.recording as recording
 def waits(path):
     print("ready", flush=True)
@@ -344,4 +345,9 @@ def test_starting_imports_nothing_heavy() -> None:
         text=True,
         check=True,
     )
-    assert not set(done.stdout.split()) & {*HEAVY, "subprocess", "asyncio", "proctor.pipeline"}
+    assert not set(done.stdout.split()) & {
+        *HEAVY,
+        "subprocess",
+        "asyncio",
+        "proctor.analysis.pipeline",
+    }

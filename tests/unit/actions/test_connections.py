@@ -8,11 +8,11 @@ import socket
 import pytest
 from dnslib import RR, DNSRecord
 
-from proctor.addresses import endpoint_text
-from proctor.connections import CLOSED_REMEMBERED, Connections, call_connection, error_name
+from proctor.actions.addresses import endpoint_text
+from proctor.actions.connections import CLOSED_REMEMBERED, Connections, call_connection, error_name
+from proctor.actions.names import Names
+from proctor.actions.processes import Processes
 from proctor.events import CallConnection
-from proctor.names import Names
-from proctor.processes import Processes
 from proctor.records.layout import DIRECTION_RECEIVED, FLAG_LATE
 from proctor.testing import Program, TlsHandle, client_hello
 from tests.unit.story import feed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from proctor.actions.processes import EXITED_REMEMBERED, Processes, container_id, user_name
 from proctor.events import ProcessEvent
-from proctor.processes import EXITED_REMEMBERED, Processes, container_id, user_name
 from proctor.records.layout import FLAG_UNREADABLE, HEAD
 from proctor.testing import Clock, Program
 from tests.unit.story import feed

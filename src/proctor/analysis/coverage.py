@@ -15,9 +15,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from proctor.connections import Connection, Connections
+from proctor.actions.connections import Connection, Connections
+from proctor.actions.processes import Processes, ProcessKey
 from proctor.events import Coverage
-from proctor.processes import Processes, ProcessKey
 from proctor.records.layout import DIRECTION_SENT, RECORD_TYPES
 from proctor.records.types import (
     ConnectionRecord,

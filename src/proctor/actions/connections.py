@@ -11,11 +11,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from proctor.addresses import endpoint_text
-from proctor.client_hello import ClientHello, parse_client_hello
+from proctor.actions.addresses import endpoint_text
+from proctor.actions.client_hello import ClientHello, parse_client_hello
+from proctor.actions.names import Names
+from proctor.actions.processes import Processes, ProcessKey
 from proctor.events import CallConnection, ConnectionEvent, Process
-from proctor.names import Names
-from proctor.processes import Processes, ProcessKey
 from proctor.records.layout import FLAG_LATE, RECORD_TYPES
 from proctor.records.types import ConnectionRecord, HelloRecord, Record, TlsTieRecord
 

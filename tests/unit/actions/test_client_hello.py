@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.client_hello import ClientHello, parse_client_hello
+from proctor.actions.client_hello import ClientHello, parse_client_hello
 from proctor.testing import client_hello
 from tests.fuzz import fuzz_client_hello
 

@@ -8,8 +8,8 @@ from dnslib import RCODE, RR, DNSRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.names import Names
-from proctor.processes import Processes
+from proctor.actions.names import Names
+from proctor.actions.processes import Processes
 from proctor.records.layout import DIRECTION_RECEIVED, DIRECTION_SENT
 from proctor.testing import Clock, Program
 from tests.fuzz import fuzz_dns

@@ -29,7 +29,7 @@ from proctor.kernel.rings import Ring, hand_over
 from proctor.kernel.scope import anyone_left
 from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
-from proctor.verbose import library_line
+from proctor.session.verbose import library_line
 
 PART_MIN_BYTES: Final = 80 << 10
 """Room for the largest record there is."""

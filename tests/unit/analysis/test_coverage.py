@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from proctor.connections import Connections
-from proctor.coverage import SETTLE_NS, UNTIED_MAX, CoverageBook
+from proctor.actions.connections import Connections
+from proctor.actions.names import Names
+from proctor.actions.processes import Processes
+from proctor.analysis.coverage import SETTLE_NS, UNTIED_MAX, CoverageBook
 from proctor.events import Coverage
-from proctor.names import Names
-from proctor.processes import Processes
 from proctor.reasons import REASONS
 from proctor.records.types import Record
 from proctor.testing import Clock, Program, TlsHandle, client_hello

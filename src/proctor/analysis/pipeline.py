@@ -11,15 +11,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from proctor.actions.connections import Connections
+from proctor.actions.names import Names
+from proctor.actions.processes import Processes, user_name
+from proctor.analysis.coverage import CoverageBook
+from proctor.analysis.handles import Handles
+from proctor.analysis.totals import Totals
 from proctor.calls.assembler import Calls
-from proctor.connections import Connections
-from proctor.coverage import CoverageBook
 from proctor.events import Call, Event, Json, Summary
-from proctor.handles import Handles
 from proctor.messages.choose import Messages
 from proctor.messages.types import Message, Unsupported
-from proctor.names import Names
-from proctor.processes import Processes, user_name
 from proctor.records.decode import Bytes, decode
 from proctor.records.layout import RECORD_TYPES
 from proctor.records.recording import Damage
@@ -34,7 +35,6 @@ from proctor.records.types import (
 )
 from proctor.streams.streams import Streams
 from proctor.streams.types import End, StreamItem
-from proctor.totals import Totals
 
 _LOSS: Final = RECORD_TYPES["RECORD_LOSS"]
 
@@ -158,7 +158,10 @@ class Analysis:
             models=self._totals.models,
             programs=self._totals.programs,
             hosts=self._connections.hosts(),
-            still_running=self._processes.still_running(),
+            # Exits that a cut recording does not hold would name the dead.
+            still_running=[]
+            if self._recording_losses["recording_cut"]
+            else self._processes.still_running(),
             lost=self._lost(),
         )
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 from dnslib import RR, DNSRecord
 
+from proctor.analysis.handles import WAIT_NS
+from proctor.analysis.pipeline import Analysis
 from proctor.events import Call, ConnectionEvent, Coverage, Event, ProcessEvent, Summary
-from proctor.handles import WAIT_NS
-from proctor.pipeline import Analysis
 from proctor.reasons import REASONS
 from proctor.records.layout import FLAG_SKIPPED, HEAD
 from proctor.records.recording import Damage

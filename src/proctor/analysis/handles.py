@@ -12,9 +12,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from proctor.connections import Connection, Connections, call_connection
+from proctor.actions.connections import Connection, Connections, call_connection
+from proctor.actions.processes import Processes, ProcessKey
 from proctor.events import Call, CallConnection, Process
-from proctor.processes import Processes, ProcessKey
 
 WAIT_NS: Final = 200_000_000
 """Ten drains, in the time of the records."""

@@ -85,8 +85,8 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     from proctor.kernel.loading import attach_programs, load_programs
     from proctor.kernel.object import KernelError
     from proctor.kernel.scope import enter_scope
-    from proctor.recorder import Recorder
-    from proctor.recorder_rights import keep_recorder_rights
+    from proctor.session.recorder import Recorder
+    from proctor.session.recorder_rights import keep_recorder_rights
 
     forbid_core_dumps()
     run_before_others()
@@ -192,7 +192,7 @@ class AnalyserTask:
 def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     """Read the recording as it grows, print and write what it says."""
     from proctor import views
-    from proctor.pipeline import Analysis
+    from proctor.analysis.pipeline import Analysis
     from proctor.records.recording import RecordingReader
     from proctor.sinks.json_lines import JsonLines
     from proctor.views.report import Report

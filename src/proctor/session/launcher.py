@@ -26,7 +26,12 @@ from proctor.kernel.holding import let_all_go, let_forgotten_go
 from proctor.kernel.object import Map
 from proctor.kernel.requirements import check_requirements
 from proctor.kernel.scope import Scope
-from proctor.launch import (
+from proctor.options import RunOptions, WatchOptions
+from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
+from proctor.records._layout import ffi as layout_ffi
+from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
+from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
+from proctor.session.command import (
     AWAITED,
     FORWARDED,
     Launched,
@@ -35,13 +40,8 @@ from proctor.launch import (
     find_program,
     fork_command,
 )
-from proctor.options import RunOptions, WatchOptions
-from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
-from proctor.recorder import FINISH, FOLLOW
-from proctor.records._layout import ffi as layout_ffi
-from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
-from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
-from proctor.roles import (
+from proctor.session.recorder import FINISH, FOLLOW
+from proctor.session.roles import (
     AnalyserTask,
     RecorderTask,
     analyser_life,
@@ -50,8 +50,8 @@ from proctor.roles import (
     recorder_life,
     run_as_others,
 )
-from proctor.targets import watch_scope
-from proctor.verbose import program_lines, refused_lines
+from proctor.session.targets import watch_scope
+from proctor.session.verbose import program_lines, refused_lines
 
 GUARD_SECONDS: Final = 1.0
 FORGOTTEN_SECONDS: Final = 2.0

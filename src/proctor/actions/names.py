@@ -13,9 +13,9 @@ from typing import Final
 
 from dnslib import QTYPE, RCODE, DNSBuffer, DNSError, DNSHeader, DNSQuestion, DNSRecord
 
-from proctor.addresses import address_text, endpoint_text
+from proctor.actions.addresses import address_text, endpoint_text
+from proctor.actions.processes import Processes, ProcessKey
 from proctor.events import DnsEvent
-from proctor.processes import Processes, ProcessKey
 from proctor.records.layout import DIRECTION_RECEIVED
 from proctor.records.types import DnsRecord, Record
 

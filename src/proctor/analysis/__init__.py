@@ -1,0 +1,1 @@
+"""The road, wired: a recording's records in, events out."""
