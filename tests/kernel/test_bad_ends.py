@@ -99,7 +99,8 @@ def count(folder: Path) -> int:
 @contextmanager
 def going_on(folder: Path) -> Iterator[None]:
     """What is done in the block happens in the midst of COMMAND's work, which goes on after it."""
-    wait_until(lambda: b"new3\0" in (folder / "recording").read_bytes(), "programs recorded")
+    # `cp` names the fourth when the third has run.
+    wait_until(lambda: b"new4\0" in (folder / "recording").read_bytes(), "programs recorded")
     yield
     before = count(folder)
     wait_until(lambda: count(folder) >= before + MORE, "COMMAND goes on")
@@ -277,7 +278,7 @@ def test_output_that_cannot_be(tmp_path: Path) -> None:
 def test_without_root(tmp_path: Path) -> None:
     """One line that says what is missing and what to do."""
     source = (
-        "import os, sys, proctor.cli as cli, proctor.session.launcher; os.setgroups([]);"
+        "import os, sys; from proctor import cli, session; os.setgroups([]);"
         "os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3);"
         "sys.exit(cli.status_of(sys.argv[1:]))"
     )

@@ -50,9 +50,23 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+UNTIL_CLOSED: Final = """
+closed=$1; shift
+"$@"; status=$?
+until [ -e "$closed" ]; do sleep 0.05; done
+exit $status
+"""
+"""A connection is closed when the other end has closed it, too: COMMAND lives until then."""
+
+
 @contextmanager
-def answering(family: socket.AddressFamily, wanted: int, sent: int) -> Iterator[int]:
-    """A server that reads so many bytes, sends so many, then waits for the other's end."""
+def answering(
+    family: socket.AddressFamily, wanted: int, sent: int, closed: Path | None = None
+) -> Iterator[int]:
+    """A server that reads so many bytes, sends so many, then waits for the other's end.
+
+    closed: a file that is there when it has closed the connection.
+    """
     host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
     server = socket.create_server((host, 0), family=family)
 
@@ -64,6 +78,8 @@ def answering(family: socket.AddressFamily, wanted: int, sent: int) -> Iterator[
                 left -= len(one.recv(min(left, 65536)))
             one.sendall(bytes(sent))
             one.recv(1)
+        if closed:
+            closed.touch()
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -100,9 +116,10 @@ def test_bytes_and_ends(
     tmp_path: Path,
 ) -> None:
     sent, received = 1_234_567, 345_678
-    with answering(server_family, sent, received) as port:
+    closed = tmp_path / "closed"
+    with answering(server_family, sent, received, closed) as port:
         client = python(CLIENT, client_family, host, port, sent, received)
-        session = watched(client, None, tmp_path)
+        session = watched(until_closed(closed, client), None, tmp_path)
     assert session.status == 0, session.stderr
     connect, close = only(session, "connect"), only(session, "close")
     assert connect["remote"] == close["remote"] == f"{shown}:{port}"
@@ -138,10 +155,15 @@ def test_accepted(tmp_path: Path) -> None:
     assert counted == [(1000, 300), (300, 1000)]
 
 
+def until_closed(closed: Path, command: list[str]) -> list[str]:
+    return ["sh", "-c", UNTIL_CLOSED, "sh", str(closed), *command]
+
+
 def test_bytes_of_a_connection_that_lives(tmp_path: Path) -> None:
     """Counted while it is open, and at the end that its process's death gives it."""
-    with answering(socket.AF_INET, 5000, 0) as port:
-        session = watched(python(LONG, port), None, tmp_path)
+    closed = tmp_path / "closed"
+    with answering(socket.AF_INET, 5000, 0, closed) as port:
+        session = watched(until_closed(closed, python(LONG, port)), None, tmp_path)
     assert session.status == 137
     counters = [
         record.bytes_sent
@@ -154,6 +176,8 @@ def test_bytes_of_a_connection_that_lives(tmp_path: Path) -> None:
 
 def test_closed_by_the_end_of_its_process(tmp_path: Path) -> None:
     source = "import socket, sys; one = socket.create_connection(('127.0.0.1', int(sys.argv[1])))"
-    with answering(socket.AF_INET, 10, 0) as port:
-        session = watched(python(f"{source}; one.send(bytes(10))", port), None, tmp_path)
+    closed = tmp_path / "closed"
+    with answering(socket.AF_INET, 10, 0, closed) as port:
+        client = python(f"{source}; one.send(bytes(10))", port)
+        session = watched(until_closed(closed, client), None, tmp_path)
     assert only(session, "close")["bytes_sent"] == 10
