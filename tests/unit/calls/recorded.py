@@ -55,11 +55,16 @@ class Recorder:
 def recorder() -> Iterator[Recorder]:
     recorded = Recorder()
     numbers = iter(range(1, 1 << 20))
+    transports: list[asyncio.BaseTransport] = []
 
     class Recorded(Connection):
         def __init__(self) -> None:
             self.tls = next(numbers)
             super().__init__(respond, TruthLog(None), self.tls)
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transports.append(transport)
+            super().connection_made(transport)
 
         def data_received(self, data: bytes) -> None:
             self._note(Direction.SENT, data)
@@ -81,8 +86,17 @@ def recorder() -> Iterator[Recorder]:
     try:
         yield recorded
     finally:
-        # In the loop's own thread: closing races with connections that end.
-        loop.call_soon_threadsafe(server.close)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        server.close()
+        loop.run_until_complete(close_all(transports))
         loop.close()
+
+
+async def close_all(transports: list[asyncio.BaseTransport]) -> None:
+    """A transport is closed by the loop's next rounds, not at once."""
+    for transport in transports:
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
+    for _ in range(3):
+        await asyncio.sleep(0)
