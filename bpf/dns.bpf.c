@@ -118,6 +118,7 @@ int dns_egress(struct __sk_buff *skb)
 		return 1;
 	owner.start_ns = process->start_ns;
 	owner.pid = tgid;
+	owner.cgroup = bpf_skb_cgroup_id(skb); /* of the socket: the task's has no helper here */
 	cookie = bpf_get_socket_cookie(skb);
 	bpf_map_update_elem(&dns_sockets, &cookie, &owner, BPF_ANY);
 	emit_dns(skb, &packet, &owner, DIRECTION_SENT);

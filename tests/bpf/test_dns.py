@@ -73,6 +73,7 @@ def test_a_query_and_its_answer(machine: Machine, world: World, agent: Task, ver
     answer = message(machine)
     check_ends(answer, version)
     assert (answer.direction, answer.pid, answer.start_ns) == (1, 4711, agent.start_ns)
+    assert asked.cgroup == answer.cgroup == agent.cgroups[-1]
     assert answer.data == QUERY + b"answer"
 
 

@@ -43,6 +43,7 @@ __u64 bpf_get_current_cgroup_id(void) { return stub_now.cgroup; }
 __u32 bpf_get_smp_processor_id(void) { return stub_now.processor; }
 __u64 bpf_ktime_get_boot_ns(void) { return stub_now.time_ns; }
 __u64 bpf_get_socket_cookie(void *skb) { (void)skb; return stub_now.cookie; }
+__u64 bpf_skb_cgroup_id(void *skb) { (void)skb; return stub_now.cgroup; }
 __u64 bpf_get_attach_cookie(void *context) { (void)context; return stub_now.cookie; }
 __u64 bpf_get_current_ancestor_cgroup_id(int level) { return stub_now.ancestors[level]; }
 

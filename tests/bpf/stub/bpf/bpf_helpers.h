@@ -42,6 +42,7 @@ __u32 bpf_get_smp_processor_id(void);
 __u64 bpf_ktime_get_boot_ns(void);
 __u64 bpf_get_attach_cookie(void *context);
 __u64 bpf_get_socket_cookie(void *skb);
+__u64 bpf_skb_cgroup_id(void *skb);
 long bpf_send_signal_thread(__u32 signal);
 long bpf_tail_call(void *context, void *programs, __u32 index);
 
