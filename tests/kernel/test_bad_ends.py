@@ -278,7 +278,8 @@ def test_output_that_cannot_be(tmp_path: Path) -> None:
 def test_without_root(tmp_path: Path) -> None:
     """One line that says what is missing and what to do."""
     source = (
-        "import os, sys; from proctor import cli, session; os.setgroups([]);"
+        "import os, sys; from proctor import cli; from proctor.session import launcher;"
+        "import proctor.views.clean; os.setgroups([]);"
         "os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3);"
         "sys.exit(cli.status_of(sys.argv[1:]))"
     )

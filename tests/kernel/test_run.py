@@ -195,7 +195,8 @@ def test_suspend_and_resume(tmp_path: Path) -> None:
         terminal.expect("PROMPT> ")
         (launcher,) = children_of(terminal.process.pid)
         assert state_of(launcher) == "T"
-        assert "T" in [state_of(pid) for pid in children_of(launcher)]
+        stopped = [launcher, children_of(launcher)[0]]
+        wait_until(lambda: [state_of(pid) for pid in stopped] == ["T", "T"], "both are stopped")
         terminal.type("fg\r")
         wait_until(lambda: state_of(launcher) != "T", "the launcher goes on")
         terminal.type("a line\r")
