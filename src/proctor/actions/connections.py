@@ -45,6 +45,8 @@ class Connection:
     hello: ClientHello | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
+    counters: ConnectionRecord | None = None
+    """What was read last while it lived."""
     closed: bool = False
 
     @property
@@ -86,6 +88,18 @@ class Connections:
             self._of_tls[record.tls] = self._found(record, record.connection)
         return []
 
+    def close(self) -> list[ConnectionEvent]:
+        """Closes what its process left behind by ending.
+
+        TCP closes a socket only when the peer has, which may be after the watch:
+        what was counted last is what there is.
+        """
+        return [
+            self._event("close", connection.counters, connection)
+            for connection in self._open.values()
+            if connection.counters and self._processes.has_exited(connection.process_key)
+        ]
+
     def get(self, connection: int) -> Connection | None:
         return self._open.get(connection) or self._closed.get(connection)
 
@@ -118,7 +132,10 @@ class Connections:
             return [self._event("accept", record, connection)]
         connection.bytes_sent = record.bytes_sent
         connection.bytes_received = record.bytes_received
-        if record.type == _COUNTERS or connection.closed:
+        if connection.closed:
+            return []
+        if record.type == _COUNTERS:
+            connection.counters = record
             return []
         self._close(connection)
         return [self._event("close", record, connection)]

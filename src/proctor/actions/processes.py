@@ -134,6 +134,10 @@ class Processes:
                 return
             key = entry.parent
 
+    def has_exited(self, key: ProcessKey) -> bool:
+        """Whether its end was seen."""
+        return key in self._exited
+
     def still_running(self) -> list[Json]:
         """Those that began while we watched and did not end: pid, comm, argv."""
         return [

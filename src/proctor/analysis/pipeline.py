@@ -86,6 +86,7 @@ class Analysis:
             events += self._call(message)
         events += self._calls.close(self._now_ns)
         events += self._handles.close()
+        events += self._connections.close()
         events += self._coverage.close(self._now_ns)
         return [*self._counted(events), self._summary()]
 

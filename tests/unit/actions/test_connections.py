@@ -54,6 +54,21 @@ def test_a_life() -> None:
     assert connections.hosts() == ["b.example"]
 
 
+def test_a_connection_that_outlives_its_process_is_closed_by_its_end() -> None:
+    processes = Processes(7)
+    names = Names(7, processes)
+    connections, program = Connections(7, processes, names), Program()
+    raws = program.connection("RECORD_CONNECT", duration_ns=3)
+    raws += program.connection("RECORD_COUNTERS", bytes_sent=5, bytes_received=6, duration_ns=9)
+    feed(processes.feed, program.exec("/bin/a"))
+    feed(connections.feed, raws)
+    assert not connections.close(), "its process lives"
+    feed(processes.feed, program.exit())
+    (closed,) = connections.close()
+    assert (closed.event, closed.bytes_sent, closed.bytes_received) == ("close", 5, 6)
+    assert closed.duration_ns == 9
+
+
 def test_a_refused_connect_is_no_host_reached() -> None:
     connections, _, program = make()
     raws = program.connection("RECORD_CONNECT", error=errno.ECONNREFUSED, duration_ns=4)
