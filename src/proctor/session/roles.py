@@ -13,7 +13,8 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,11 @@ from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
 
 if TYPE_CHECKING:
     from proctor.kernel.scope import Scope
-    from proctor.records.recording import RecordingWriter
+    from proctor.records.recording import Damage, RecordingWriter
 
 LOOK_SECONDS: Final = 0.03
+FLOOD_BYTES_PER_S: Final = 50_000_000
+"""What no reader of answers comes near, and about a quarter of what analysis can follow."""
 HURRIED_NICENESS: Final = -15
 
 
@@ -205,7 +208,8 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     analysis = Analysis(reader.header)
     report = Report(sys.stderr, live=task.live, summary=task.summary, recording=task.name or None)
     lines = JsonLines(task.jsonl, task.jsonl_name) if task.jsonl is not None else None
-    for record in reader.records(_until_end_of(task.keeper_ended)):
+    records = reader.records(_until_end_of(task.keeper_ended))
+    for record in giving_way(records, task.recording, task.keeper_ended):
         for event in analysis.feed(record):
             report.feed(event)
             if lines:
@@ -220,6 +224,25 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
         if problem := lines.problem():  # said, and the recording has them: no reason to fail
             print(f"proctor: {problem}", file=sys.stderr)
     return 0
+
+
+def giving_way(
+    records: Iterator[memoryview | Damage], recording: int, keeper_ended: int
+) -> Iterator[memoryview | Damage]:
+    """The records, with a pause for as long as a flood of new ones comes in.
+
+    Even the time that nobody else wants is not free: our half of a core slows its
+    other half down. What comes in meanwhile is in the recording.
+    """
+    looked_at, size_bytes = time.monotonic(), os.fstat(recording).st_size
+    for record in records:
+        yield record
+        while (seconds := time.monotonic() - looked_at) > LOOK_SECONDS:
+            before_bytes, size_bytes = size_bytes, os.fstat(recording).st_size
+            looked_at += seconds
+            if size_bytes - before_bytes < FLOOD_BYTES_PER_S * seconds:
+                break
+            select.select([keeper_ended], [], [], 2 * LOOK_SECONDS)
 
 
 def _until_end_of(pipe: int) -> Callable[[], bool]:
