@@ -105,9 +105,10 @@ def _become(
     try:
         if identity.uid != os.getuid():
             drop_to(identity)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-            if signal.getsignal(number) is not signal.SIG_DFL:
-                signal.signal(number, signal.SIG_DFL)  # Python's own settings
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(
+                number, signal.SIG_DFL
+            )  # Python ignores them; what is caught, exec resets
         signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
         os.execve(program, list(command), environment)
     except OSError as error:

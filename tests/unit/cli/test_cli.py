@@ -305,6 +305,8 @@ def test_show_interrupted_says_nothing(recording: Path, tmp_path: Path) -> None:
         env={"PYTHONPATH": ":".join(sys.path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell's background job, as a test run may be, inherits it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
