@@ -146,9 +146,6 @@ class KernelObject:
     def programs(self) -> list[str]:
         return list(self._programs)
 
-    def program(self, name: str) -> Any:
-        return self._programs[name]
-
     def section(self, name: str) -> str:
         """The section a program stands in: `tp_btf/sched_process_exec`."""
         return _text(lib.bpf_program__section_name(self._programs[name]))

@@ -43,7 +43,6 @@ _TLS: Final = struct.Struct("=Q")
 _CALL: Final = struct.Struct("=I")
 _HANDLE: Final = struct.Struct("=QII")
 _MAPPING: Final = LAYOUTS["mapping_record"]
-_HEAD_BYTES: Final = HEAD.size_bytes
 
 
 class Recorder:
