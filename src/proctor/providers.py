@@ -41,7 +41,10 @@ PROVIDERS: Final[dict[str, str]] = {
     "integrate.api.nvidia.com": "nvidia",
     "router.huggingface.co": "hugging_face",
     "githubcopilot.com": "github_copilot",
-    "aliyuncs.com": "alibaba_cloud",
+    "dashscope.aliyuncs.com": "alibaba_cloud",
+    "dashscope-intl.aliyuncs.com": "alibaba_cloud",
+    "dashscope-us.aliyuncs.com": "alibaba_cloud",
+    "maas.aliyuncs.com": "alibaba_cloud",
     "api.z.ai": "z_ai",
     "open.bigmodel.cn": "z_ai",
 }
