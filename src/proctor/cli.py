@@ -6,8 +6,10 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Callable
+from functools import reduce
 from types import TracebackType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
@@ -46,48 +48,68 @@ def proctor() -> None:
     """Show what AI agents say to their models and do to the machine, from outside."""
 
 
-_output = click.option(
-    "-o",
-    "--output",
-    metavar="REC",
-    type=click.Path(readable=False),
-    help="Keep the recording here.",
-)
-_jsonl = click.option(
-    "--jsonl",
-    metavar="FILE",
-    type=click.Path(readable=False),
-    help="Write JSON lines; `-` is standard output.",
-)
-_live = click.option("--live", is_flag=True, help="A line per event on standard error.")
-_quiet = click.option("-q", "--quiet", is_flag=True, help="No summary at the end.")
-_verbose = click.option(
+_VERBOSE = click.option(
     "-v",
     "--verbose",
     count=True,
     help="Say what is loaded and attached, where and why not; -vv: whole verifier logs.",
 )
+_SESSION_OPTIONS = (
+    click.option(
+        "-o",
+        "--output",
+        metavar="REC",
+        type=click.Path(readable=False),
+        help="Keep the recording here.",
+    ),
+    click.option(
+        "--jsonl",
+        metavar="FILE",
+        type=click.Path(readable=False),
+        help="Write JSON lines; `-` is standard output.",
+    ),
+    click.option("--live", is_flag=True, help="A line per event on standard error."),
+    click.option("-q", "--quiet", is_flag=True, help="No summary at the end."),
+    _VERBOSE,
+)
+_AS_ROOT = click.option(
+    "--as-root", is_flag=True, help="Under sudo: run COMMAND as root, not as the caller."
+)
+_TARGET_OPTIONS = (
+    click.option(
+        "-p",
+        "--pid",
+        "pids",
+        metavar="PID",
+        multiple=True,
+        type=click.IntRange(min=1),
+        help="A process.",
+    ),
+    click.option("--cgroup", "cgroups", metavar="PATH", multiple=True, help="All of a cgroup."),
+    click.option(
+        "--container", "containers", metavar="ID", multiple=True, help="A container's id."
+    ),
+)
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def _options(*given: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
+    """Options that commands share, in the order of their help. Their values go by name into a
+    dataclass of `options.py`, whose fields are called alike."""
+
+    def decorate(function: _Function) -> _Function:
+        return reduce(lambda decorated, option: option(decorated), reversed(given), function)
+
+    return decorate
 
 
 @proctor.command(context_settings={"allow_interspersed_args": False})
-@_output
-@_jsonl
-@_live
+@_options(*_SESSION_OPTIONS)
 @click.option("--follow", is_flag=True, help="Wait for descendants that outlive COMMAND.")
-@click.option("--as-root", is_flag=True, help="Under sudo: run COMMAND as root, not as the caller.")
-@_quiet
-@_verbose
+@_AS_ROOT
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def run(
-    command: tuple[str, ...],
-    output: str | None,
-    jsonl: str | None,
-    live: bool,
-    follow: bool,
-    as_root: bool,
-    quiet: bool,
-    verbose: int,
-) -> int:
+def run(**given: Any) -> int:
     """Run COMMAND and watch it and all its descendants.
 
     COMMAND's input, output and exit status are its own. Ends when COMMAND ends,
@@ -95,32 +117,11 @@ def run(
     """
     from proctor.session import launcher
 
-    return launcher.run(
-        RunOptions(
-            command=command,
-            output=output,
-            jsonl=jsonl,
-            live=live,
-            follow=follow,
-            as_root=as_root,
-            quiet=quiet,
-            verbose=verbose,
-        )
-    )
+    return launcher.run(RunOptions(**given))
 
 
 @proctor.command()
-@click.option(
-    "-p",
-    "--pid",
-    "pids",
-    metavar="PID",
-    multiple=True,
-    type=click.IntRange(min=1),
-    help="A process.",
-)
-@click.option("--cgroup", "cgroups", metavar="PATH", multiple=True, help="All of a cgroup.")
-@click.option("--container", "containers", metavar="ID", multiple=True, help="A container's id.")
+@_options(*_TARGET_OPTIONS)
 @click.option(
     "--exe",
     "exes",
@@ -129,44 +130,16 @@ def run(
     type=click.Path(readable=False),
     help="A program's file.",
 )
-@_output
-@_jsonl
-@_live
 @click.option("--for", "seconds", type=_Seconds(), metavar="SECONDS", help="Stop after that time.")
-@_quiet
-@_verbose
-def watch(
-    pids: tuple[int, ...],
-    cgroups: tuple[str, ...],
-    containers: tuple[str, ...],
-    exes: tuple[str, ...],
-    output: str | None,
-    jsonl: str | None,
-    live: bool,
-    seconds: float | None,
-    quiet: bool,
-    verbose: int,
-) -> int:
+@_options(*_SESSION_OPTIONS)
+def watch(**given: Any) -> int:
     """Watch processes that run already, and their descendants.
 
     With no filter the whole host; several filters add up. Until Ctrl-C.
     """
     from proctor.session import launcher
 
-    return launcher.watch(
-        WatchOptions(
-            pids=pids,
-            cgroups=cgroups,
-            containers=containers,
-            exes=exes,
-            output=output,
-            jsonl=jsonl,
-            live=live,
-            seconds=seconds,
-            quiet=quiet,
-            verbose=verbose,
-        )
-    )
+    return launcher.watch(WatchOptions(**given))
 
 
 @proctor.command()

@@ -6,20 +6,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """`proctor run`."""
+class SessionOptions:
+    """What `run` and `watch` share. Fields have the names that the options have in `cli.py`."""
 
-    command: tuple[str, ...]
     output: str | None = None
     """Path of the recording; None: on the user's shelf."""
     jsonl: str | None = None
     """Path of the JSON lines; `-`: standard output."""
     live: bool = False
     """A line per event on standard error while it runs."""
-    follow: bool = False
-    """Wait for descendants that outlive COMMAND."""
-    as_root: bool = False
-    """Under sudo: do not become the user who called."""
     quiet: bool = False
     """No summary; errors are still said."""
     verbose: int = 0
@@ -27,17 +22,23 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchOptions:
+class RunOptions(SessionOptions):
+    """`proctor run`."""
+
+    command: tuple[str, ...]
+    follow: bool = False
+    """Wait for descendants that outlive COMMAND."""
+    as_root: bool = False
+    """Under sudo: do not become the user who called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOptions(SessionOptions):
     """`proctor watch`. With no filter: the whole host."""
 
     pids: tuple[int, ...] = ()
     cgroups: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()
     exes: tuple[str, ...] = ()
-    output: str | None = None
-    jsonl: str | None = None
-    live: bool = False
     seconds: float | None = None
     """None: until Ctrl-C."""
-    quiet: bool = False
-    verbose: int = 0

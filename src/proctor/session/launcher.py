@@ -26,7 +26,7 @@ from proctor.kernel.holding import let_all_go, let_forgotten_go
 from proctor.kernel.object import Map
 from proctor.kernel.requirements import check_requirements
 from proctor.kernel.scope import Scope
-from proctor.options import RunOptions, WatchOptions
+from proctor.options import RunOptions, SessionOptions, WatchOptions
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records._layout import ffi as layout_ffi
 from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
@@ -68,15 +68,7 @@ def run(options: RunOptions) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     launched = fork_command(program, options.command, environment, identity)
     try:
-        session = Session(
-            Scope(pids=(launched.pid,)),
-            command=options.command,
-            output=options.output,
-            jsonl=options.jsonl,
-            live=options.live,
-            quiet=options.quiet,
-            verbose=options.verbose,
-        )
+        session = Session(Scope(pids=(launched.pid,)), options, command=options.command)
     except BaseException:
         launched.call_off()
         raise
@@ -91,16 +83,7 @@ def watch(options: WatchOptions) -> int:
     check_requirements()
     scope = watch_scope(options)
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
-    session = Session(
-        scope,
-        until_gone=scope.may_end,
-        command=(),
-        output=options.output,
-        jsonl=options.jsonl,
-        live=options.live,
-        quiet=options.quiet,
-        verbose=options.verbose,
-    )
+    session = Session(scope, options, until_gone=scope.may_end)
     if options.seconds is None and not options.quiet:
         session.say_how_to_end()
     session.wait_out(options.seconds)
@@ -122,27 +105,23 @@ class Session:
     def __init__(
         self,
         scope: Scope,
+        options: SessionOptions,
         *,
         until_gone: bool = False,
-        command: Sequence[str],
-        output: str | None,
-        jsonl: str | None,
-        live: bool,
-        quiet: bool,
-        verbose: int,
+        command: Sequence[str] = (),
     ) -> None:
         self.broken: str | None = None
         """Why watching ended before its time."""
         self._over = False
         """The recorder ended in good order."""
-        self._verbose = verbose
+        self._verbose = options.verbose
         self._pids = _Pids()
         caller = caller_identity(os.environ)
         identity = unprivileged(caller)
         with acting_as(caller):
-            path, recording = _new_recording(output, command, Path(caller.home))
+            path, recording = _new_recording(options.output, command, Path(caller.home))
             reading = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            jsonl_fd = _open_jsonl(jsonl)
+            jsonl_fd = _open_jsonl(options.jsonl)
         writer = _begin_recording(recording, path, command, scope)
         to_keeper, from_recorder = _stream_pair()
         self._control, control = socket.socketpair()
@@ -158,14 +137,14 @@ class Session:
             name=str(path),
             keeper_ended=keeper_ended,
             jsonl=jsonl_fd,
-            jsonl_name="standard output" if jsonl == "-" else jsonl or "",
-            live=live,
-            summary=not quiet,
+            jsonl_name="standard output" if options.jsonl == "-" else options.jsonl or "",
+            live=options.live,
+            summary=not options.quiet,
         )
         keep = {reading, keeper_ended} | ({jsonl_fd} if jsonl_fd is not None else set())
         self._fork("analyser", lambda: analyser_life(task, identity), keep)
         ours = {os.getpid(), self._pids.keeper, self._pids.analyser}
-        work = RecorderTask(scope=scope, ours=ours, until_gone=until_gone, verbose=verbose)
+        work = RecorderTask(scope=scope, ours=ours, until_gone=until_gone, verbose=options.verbose)
         self._fork(
             "recorder",
             lambda: recorder_life(work, to_keeper, control),
