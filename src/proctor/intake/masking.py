@@ -86,8 +86,25 @@ _SCHEMES: Final = (
     *(b"bearer ", b"basic ", b"digest ", b"token ", b"negotiate ", b"apikey "),
     b"aws4-hmac-sha256 ",
 )
-_URL_HEADERS: Final = frozenset(
+_SCHEME: Final = re.compile(rb"[ \t]*(?:%s)" % b"|".join(_SCHEMES), re.I)
+URL_HEADERS: Final = frozenset(
     {b"location", b"referer", b"content-location", b"link", b"refresh", b"origin", b"destination"}
+)
+# Headers of nearly every request and answer that hold neither a secret nor a URL.
+ORDINARY_HEADERS: Final = (
+    *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"connection"),
+    *(b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"expect"),
+    *(b"date", b"server", b"cache-control", b"keep-alive", b"vary", b"via", b"request-id"),
+    *(b"x-request-id", b"x-stainless-lang", b"x-stainless-package-version", b"x-stainless-os"),
+    *(b"x-stainless-arch", b"x-stainless-runtime", b"x-stainless-runtime-version"),
+    *(b"x-stainless-async", b"x-stainless-retry-count", b"x-stainless-read-timeout"),
+    *(b"anthropic-version", b"anthropic-beta", b"openai-organization", b"openai-version"),
+)
+# Whole lines of a head in which nothing is to be masked and that end as they began, many at once:
+# a status line, a request line whose URL is a bare path, an ordinary header, the empty line.
+_ORDINARY_LINES: Final = re.compile(
+    rb"(?:\r?\n|HTTP/1\.[01] [^\n]*\n|(?:[A-Z]{2,20}|patch) /[^\n:?&;#]*\n(?=[^ \t])"
+    rb"|(?i:%s)[ \t]*:[^\n]*\n)++" % b"|".join(map(re.escape, ORDINARY_HEADERS))
 )
 _URL_PARTS: Final = re.compile(rb"[^?&;#:/= \t\r]+|[?&;#:/= \t\r]")
 _BEGINS_NAME: Final = frozenset((b"?", b"&", b";", b"#"))
@@ -105,6 +122,9 @@ def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState
             head = _NEXT_HEAD.search(buffer, start, last_line_end)
             start = 1 + (head.start() if head else last_line_end)
             state = BEGINNING
+            continue
+        if state is BEGINNING and (lines := _ORDINARY_LINES.match(buffer, start, end)):
+            start = lines.end()
             continue
         line_end = buffer.find(b"\n", start, end)
         stop = end if line_end < 0 else line_end
@@ -153,7 +173,7 @@ def _name(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[i
 def _header_value(name: bytes) -> LineState:
     if is_secret_header(name):
         return LineState(Mode.SCHEME) if b"authorization" in name else _SECRET
-    return _URL_AFTER_COLON if name in _URL_HEADERS else PLAIN
+    return _URL_AFTER_COLON if name in URL_HEADERS else PLAIN
 
 
 def _secret(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
@@ -163,6 +183,8 @@ def _secret(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple
 
 def _scheme(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
     word = state.text
+    if not word and (whole := _SCHEME.match(buffer, start, stop)):
+        return whole.end(), _SECRET
     for at in range(start, stop):
         byte = buffer[at : at + 1].lower()
         if not word and byte in b" \t":

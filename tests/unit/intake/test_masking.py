@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.intake.masking import BEGINNING, UNKNOWN, UNKNOWN_LINE_BYTES, LineState, Mode, mask
+from proctor.intake.masking import (
+    BEGINNING,
+    ORDINARY_HEADERS,
+    UNKNOWN,
+    UNKNOWN_LINE_BYTES,
+    URL_HEADERS,
+    LineState,
+    Mode,
+    mask,
+)
+from proctor.intake.secret_names import is_secret_header
 from tests.fuzz import fuzz_masking
 
 SECRET = b"s3cr3t-Value"
@@ -123,6 +133,7 @@ FRAGMENTS = st.one_of(
         + [name.encode() for name in HEADER_NAMES]
     ),
     st.binary(max_size=6),
+    st.sampled_from([b"GET /a HTTP/1.1\r\n", b"HTTP/1.1 200 OK\n", b"host: a\r\n", b"DATE:x\n"]),
     st.sampled_from([b"k" * 127, b"k" * 128, b"k" * 129, b" " * 300]),
 )
 STREAMS = st.lists(FRAGMENTS, max_size=30).map(b"".join)
@@ -138,6 +149,11 @@ def test_any_cut_gives_the_same_result_and_state(
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     assert masked_in_pieces(stream, cuts, state) == (bytes(whole), after)
     assert masked_in_pieces(stream, list(range(1, len(stream))), state) == (bytes(whole), after)
+
+
+def test_what_is_passed_over_is_neither_secret_nor_a_url() -> None:
+    assert not [name for name in ORDINARY_HEADERS if is_secret_header(name)]
+    assert not URL_HEADERS & set(ORDINARY_HEADERS)
 
 
 @given(STREAMS, STATES)
