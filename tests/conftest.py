@@ -1,9 +1,39 @@
-"""What holds for all tests."""
+"""What holds for all tests, and the model servers that clients talk to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
 from hypothesis import settings
+
+from proctor.demo.serving import Serving, model_server
+
+ServerOf = Callable[..., Serving]
 
 # Speed is kept by benchmarks: a slow machine is no failing test.
 settings.register_profile("proctor", deadline=None)
 settings.load_profile("proctor")
+
+
+@pytest.fixture(scope="session")
+def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerOf]:
+    """`server_of("--tls", "1.2")`: the server with these arguments, started once."""
+    running: dict[tuple[str, ...], Serving] = {}
+    with ExitStack() as stack:
+
+        def serve(*arguments: str) -> Serving:
+            if arguments not in running:
+                directory = tmp_path_factory.mktemp("server")
+                server = model_server(directory, "--log-bodies", *arguments)
+                running[arguments] = stack.enter_context(server)
+            return running[arguments]
+
+        yield serve
+
+
+@pytest.fixture(scope="session")
+def server(server_of: ServerOf) -> Serving:
+    """TLS, 1.3 preferred."""
+    return server_of()

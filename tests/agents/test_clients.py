@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from proctor.demo.serving import Serving
-from tests.agents.conftest import ServerOf
 from tests.clients import run as clients
+from tests.conftest import ServerOf
 
 Line = dict[str, Any]
 TEXT = "arrived ✓."

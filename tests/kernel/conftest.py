@@ -1,18 +1,15 @@
-"""Model servers, and what every test here must leave as it was."""
+"""What every test here must leave as it was."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from proctor.demo.serving import Serving, model_server
 from tests.kernel import programs, watching
 
-ServerOf = Callable[..., Serving]
 DETACH_S = 3.0 * watching.SLOW
 KERNEL_TESTS = Path(__file__).parent
 
@@ -23,28 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if KERNEL_TESTS in item.path.parents:
             item.add_marker(pytest.mark.kernel)
             item.add_marker(needs_root)
-
-
-@pytest.fixture(scope="session")
-def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerOf]:
-    """`server_of("--tls", "1.2")`: the server with these arguments, started once."""
-    running: dict[tuple[str, ...], Serving] = {}
-    with ExitStack() as stack:
-
-        def serve(*arguments: str) -> Serving:
-            if arguments not in running:
-                directory = tmp_path_factory.mktemp("server")
-                server = model_server(directory, "--log-bodies", *arguments)
-                running[arguments] = stack.enter_context(server)
-            return running[arguments]
-
-        yield serve
-
-
-@pytest.fixture(scope="session")
-def server(server_of: ServerOf) -> Serving:
-    """TLS, 1.3 preferred."""
-    return server_of()
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import pytest
 
 from proctor.demo.serving import Serving
 from tests.clients import run as clients
+from tests.conftest import ServerOf
 from tests.kernel.comparing import Truth, check_request, compare, plaintext_bytes, texts
-from tests.kernel.conftest import ServerOf
 from tests.kernel.watching import (
     SLOW,
     Json,
