@@ -248,7 +248,7 @@ static __always_inline void emit_hello(struct process *process, u64 connection, 
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
-/* tls.bpf.c: is this buffer the beginning of a TLS record that a handle of ours just made? */
+/* tie.bpf.c: is this buffer the beginning of a TLS record that a handle of ours just made? */
 static __always_inline bool tie(struct process *process, u64 connection, u64 buffer, u64 size);
 
 /* A process in scope writes to a socket. */

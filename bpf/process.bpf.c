@@ -229,7 +229,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	return 0;
 }
 
-/* Threads that die in a TLS call leave their entry behind: see tls.bpf.c. */
+/* Threads that die in a TLS call leave their entry behind: see pieces.bpf.c. */
 static __always_inline void forget_thread(void);
 
 SEC("tp_btf/sched_process_exit")

@@ -7,6 +7,8 @@
 #include "mapping.bpf.c"
 #include "network.bpf.c"
 #include "dns.bpf.c"
+#include "handles.bpf.c"
+#include "pieces.bpf.c"
 #include "tls.bpf.c"
 #include "tie.bpf.c"
 
