@@ -7,6 +7,7 @@
 
 #include "kernel.h"
 #include "proctor.h"
+#include "verifier.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
@@ -54,14 +55,6 @@ static __always_inline void lose(enum loss_program program, enum loss_reason rea
 	if (count)
 		(*count)++;
 }
-
-#ifdef __bpf__
-/* In assembly, because clang compares one copy of a value and uses another, unbounded for the verifier. */
-#define CLAMP(value, limit)                                                             \
-	asm volatile("if %[v] <= %[l] goto +1\n%[v] = %[l]\n" : [v] "+r"(value) : [l] "i"(limit))
-#else /* tests/bpf */
-#define CLAMP(value, limit) ((value) = (value) <= (limit) ? (value) : (limit))
-#endif
 
 static __always_inline struct task_struct *current_task(void)
 {

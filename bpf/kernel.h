@@ -46,7 +46,7 @@ typedef __s64 s64;
 
 #ifdef __TARGET_ARCH_arm64
 struct user_pt_regs { __u64 regs[31]; __u64 sp; __u64 pc; __u64 pstate; };
-struct pt_regs { struct user_pt_regs user_regs; };
+struct pt_regs { struct user_pt_regs user_regs; u64 orig_x0; };
 #else
 struct pt_regs {
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8;
@@ -87,7 +87,12 @@ struct signal_struct {
 	struct pid *pids[4]; /* enum pid_type: PID, TGID, PGID, SID */
 	struct tty_struct *tty;
 };
+struct thread_info { unsigned long flags; u32 status; };
+struct kernfs_node { u64 id; };
+struct cgroup { struct kernfs_node *kn; };
+struct css_set { struct cgroup *dfl_cgrp; };
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	unsigned int ptrace;
 	int pid;
@@ -102,6 +107,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	const struct cred *cred;
+	struct css_set *cgroups;
 };
 struct linux_binprm { struct file *file; };
 

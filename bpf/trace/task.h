@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What is kept of each thread, and which threads are traced.
+ *
+ * A tree costs a thread outside of it one look-up a call: who is in it is decided when tracing
+ * begins (mark_threads) and at each fork, so a thread without an entry is none of ours. With the
+ * host or cgroups in scope a thread gets its entry when it is first seen.
+ */
+#ifndef PROCTOR_TRACE_TASK_H
+#define PROCTOR_TRACE_TASK_H
+
+#include "../kernel.h"
+#include "../verifier.h"
+#include "trace.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#define CGROUP_LEVELS 12
+#define TS_COMPAT 2 /* x86: in a 32-bit call, whatever the code segment */
+#define THREADS_BY_TID 32768
+
+/* Set by the loader before load, so that the verifier drops what is off. */
+const volatile struct trace_configuration configuration SEC(".rodata.configuration") = {};
+
+enum call_state {
+	CALL_UNKNOWN = 0,    /* maybe in a call that we did not see enter */
+	CALL_NONE = 1,
+	CALL_UNSELECTED = 2,
+	CALL_UNDER_WAY = 3,
+};
+
+struct thread {
+	u64 entered_ns;
+	u64 args[6];
+	u64 process_start_ns;
+	u64 cgroup;          /* that `scope` was decided for, with cgroups in scope */
+	u32 pid;
+	u32 tid;
+	u32 sequence;        /* of its records */
+	u32 entry_bytes;     /* of entry memory, for the call under way */
+	u16 number;
+	u8 abi;
+	u8 scope;            /* enum trace_scope; 0: not traced */
+	u8 call;             /* enum call_state */
+	u8 again;            /* bit n: fetch n could not be read at the entry and is tried at the exit */
+	u8 flags;            /* enum trace_flag, from the entry */
+	u8 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+/* The same where tracing programs have no task storage. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, THREADS_BY_TID);
+	__type(key, u32);
+	__type(value, struct thread);
+} threads_by_tid SEC(".maps");
+
+/* Processes by tgid, with their enum trace_scope: who is in scope, or excluded, from the start. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u8);
+} scope_tgids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, u64);
+	__type(value, u8);
+} scope_cgroups SEC(".maps");
+
+/* 1 while tracing. One word, so that entries and exits begin at the same moment. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} control SEC(".maps");
+
+struct trace_counts { u64 count[TRACE_COUNTS]; };
+
+/* A cache line a CPU, by number of the CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* set when loading */
+	__type(key, u32);
+	__type(value, struct trace_counts);
+} counts SEC(".maps");
+
+static __always_inline void count(enum trace_count what)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct trace_counts *mine = bpf_map_lookup_elem(&counts, &cpu);
+
+	if (mine)
+		mine->count[what]++;
+}
+
+static __always_inline bool tracing(void)
+{
+	u32 zero = 0, *on = bpf_map_lookup_elem(&control, &zero);
+
+	return on && *on;
+}
+
+/*
+ * The current task: a pointer that the verifier trusts where there is task storage, else one to be
+ * read with BPF_CORE_READ.
+ */
+static __always_inline struct task_struct *current(void)
+{
+	if (configuration.task_storage)
+		return bpf_get_current_task_btf();
+	return (struct task_struct *)bpf_get_current_task();
+}
+
+static __always_inline u64 current_cgroup(void)
+{
+	/* Plain loads take a tenth of the helper's time. */
+	if (configuration.task_storage)
+		return bpf_get_current_task_btf()->cgroups->dfl_cgrp->kn->id;
+	return bpf_get_current_cgroup_id();
+}
+
+static __always_inline bool in_scope_cgroup(void)
+{
+	for (int level = 0; level < CGROUP_LEVELS; level++) {
+		u64 id = bpf_get_current_ancestor_cgroup_id(level);
+
+		if (!id)
+			return false;
+		if (bpf_map_lookup_elem(&scope_cgroups, &id))
+			return true;
+	}
+	return false;
+}
+
+/* The current thread's entry, or NULL. */
+static __always_inline struct thread *current_thread(void)
+{
+	if (configuration.task_storage)
+		return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+
+	u32 tid = bpf_get_current_pid_tgid();
+
+	return bpf_map_lookup_elem(&threads_by_tid, &tid);
+}
+
+/* `task` must be one that the verifier trusts. A fresh entry is all zeroes but for who it is. */
+static __always_inline struct thread *make_thread(struct task_struct *task)
+{
+	struct thread *thread;
+
+	if (configuration.task_storage) {
+		thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	} else {
+		struct thread fresh = {};
+		u32 tid = task->pid;
+
+		bpf_map_update_elem(&threads_by_tid, &tid, &fresh, BPF_NOEXIST);
+		thread = bpf_map_lookup_elem(&threads_by_tid, &tid);
+	}
+	if (!thread) {
+		count(TRACE_LOST_TASK);
+		return NULL;
+	}
+	thread->pid = task->tgid;
+	thread->tid = task->pid;
+	thread->process_start_ns = task->group_leader->start_boottime;
+	return thread;
+}
+
+static __always_inline struct thread *make_current_thread(void)
+{
+	struct thread *thread, fresh = {};
+	struct task_struct *task;
+	u32 tid;
+
+	if (configuration.task_storage)
+		return make_thread(bpf_get_current_task_btf());
+	task = (struct task_struct *)bpf_get_current_task();
+	tid = bpf_get_current_pid_tgid();
+	fresh.pid = bpf_get_current_pid_tgid() >> 32;
+	fresh.tid = tid;
+	fresh.process_start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	bpf_map_update_elem(&threads_by_tid, &tid, &fresh, BPF_NOEXIST);
+	thread = bpf_map_lookup_elem(&threads_by_tid, &tid);
+	if (!thread)
+		count(TRACE_LOST_TASK);
+	return thread;
+}
+
+/* Decides on a thread that is seen first, or that may have changed its cgroup. */
+static __always_inline void decide_scope(struct thread *thread)
+{
+	u32 tgid = thread->pid;
+	u8 *given = bpf_map_lookup_elem(&scope_tgids, &tgid);
+
+	if (given)
+		thread->scope = *given;
+	else if (configuration.scope_host)
+		thread->scope = SCOPE_TRACED;
+	else
+		thread->scope = in_scope_cgroup() ? SCOPE_TRACED : 0;
+}
+
+/* The current thread if it is traced; the one look-up of those that are not. */
+static __always_inline struct thread *traced_thread(void)
+{
+	struct thread *thread = current_thread();
+
+	if (!thread) {
+		if (!configuration.scope_host && !configuration.scope_cgroups_set)
+			return NULL;
+		thread = make_current_thread();
+		if (!thread)
+			return NULL;
+		if (configuration.scope_cgroups_set)
+			thread->cgroup = current_cgroup();
+		decide_scope(thread);
+	} else if (configuration.scope_cgroups_set && !configuration.scope_host) {
+		u64 cgroup = current_cgroup();
+
+		if (thread->cgroup != cgroup) {
+			thread->cgroup = cgroup;
+			decide_scope(thread);
+		}
+	}
+	return thread->scope & (SCOPE_TRACED | SCOPE_FROM_EXEC) ? thread : NULL;
+}
+
+#ifdef __TARGET_ARCH_arm64
+#define _TIF_32BIT (1 << 22)
+
+static __always_inline enum trace_abi current_abi(long number)
+{
+	u64 flags = configuration.task_storage ? bpf_get_current_task_btf()->thread_info.flags
+					       : BPF_CORE_READ(current(), thread_info.flags);
+
+	return flags & _TIF_32BIT ? ABI_ARM : ABI_ARM64;
+}
+#else
+#define X32_SYSCALL_BIT 0x40000000
+
+static __always_inline enum trace_abi current_abi(long number)
+{
+	u32 status = configuration.task_storage ? bpf_get_current_task_btf()->thread_info.status
+						: BPF_CORE_READ(current(), thread_info.status);
+
+	if (status & TS_COMPAT)
+		return ABI_I386;
+	return number >= 0 && number & X32_SYSCALL_BIT ? ABI_X32 : ABI_X86_64;
+}
+#endif
+
+#endif

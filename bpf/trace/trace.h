@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the syscall tracer's kernel programs say, and the only description of it.
+ *
+ * Types and limits only: compiled into the BPF object, and read by cffi for
+ * Python, so it keeps to what both understand (fixed-width types, enums, no macros).
+ *
+ * One record a syscall, made at its exit. Records have one size and lie in an array
+ * that each CPU has for itself, used as a ring: the record's place is its number, so
+ * a reader maps them as one table without walking. What arguments point to lies beside
+ * them, in a second ring of the same CPU: chunks, one after another.
+ *
+ * Times are CLOCK_MONOTONIC nanoseconds, except process_start_ns (CLOCK_BOOTTIME), which
+ * with pid names a process as everywhere in Proctor.
+ */
+
+enum trace_kind {
+	TRACE_SYSCALL = 0,       /* a call that returned */
+	TRACE_NO_RETURN = 1,     /* ended in the call: exit, or killed; duration until then */
+	TRACE_JOINED = 2,        /* under way when we attached: start_ns and entry memory unknown */
+	TRACE_UNDER_WAY = 3,     /* still under way when we detached */
+	TRACE_FORK = 4,          /* args: child pid, child tid, child's process_start_ns, CLONE_FILES shared (0/1), CLONE_FS shared; of the parent */
+	TRACE_EXEC = 5,          /* args: former tid; chunks: KERNEL_FILE of the executable, STRING comm */
+	TRACE_EXIT = 6,          /* args: exit code, signal, 1 if the last thread of the process */
+	TRACE_SIGNAL = 7,        /* delivered; args: number, si_code, si_pid or si_addr, si_uid, si_status */
+	TRACE_IO_URING = 8,      /* a request submitted; args: opcode, fd, user_data, flags, offset, length; chunk: path if one */
+};
+
+enum trace_abi {
+	ABI_X86_64 = 0,
+	ABI_I386 = 1,
+	ABI_X32 = 2,
+	ABI_ARM64 = 3,
+	ABI_ARM = 4,
+	ABIS = 5,
+};
+
+enum trace_limits {
+	TRACE_SYSCALLS = 1024,   /* numbers we know rules for, an ABI */
+	TRACE_FETCHES = 6,       /* pieces of memory a rule can name */
+	TRACE_ENTRY_BYTES = 8192,/* entry memory kept per thread until the exit */
+	TRACE_PIECE_BYTES = 4096,/* of one piece of entry memory; at the exit as many as text_bytes */
+	TRACE_TEXT_BYTES = 65536,/* text_bytes at most */
+	TRACE_BLOCK_BYTES = 1048576, /* positions in a block of the memory ring */
+	TRACE_SLACK_BYTES = 131072,  /* past them, so that a record's chunks lie in one piece */
+};
+
+struct trace_record {
+	__u64 start_ns;
+	__u64 duration_ns;
+	__u64 args[6];
+	__s64 result;            /* as the kernel returned it: -errno on failure */
+	__u64 process_start_ns;
+	__u64 cgroup;
+	__u64 memory_position;   /* of the chunks, in this CPU's memory ring; counts up for ever */
+	__u32 memory_bytes;      /* 0: none */
+	__u32 pid;
+	__u32 tid;
+	__u32 task_sequence;     /* counts this thread's records from 1, taken before there is room for one */
+	__u32 cpu_sequence;      /* low bits of this CPU's count, likewise */
+	__u16 number;            /* of the syscall */
+	__u8 kind;               /* enum trace_kind */
+	__u8 abi;                /* enum trace_abi */
+	__u32 flags;             /* enum trace_flag */
+	__u32 reserved;
+};
+
+enum trace_flag {
+	TRACE_MEMORY_LOST = 1,   /* no room for the chunks: the record came without */
+	TRACE_ENTRY_LOST = 2,    /* no room in the thread's entry memory: those chunks were cut */
+	TRACE_RESTARTED = 4,     /* result is one of ERESTART*: the kernel calls it again */
+};
+
+/* Memory: a chunk a piece, each header followed by `bytes` bytes, padded to 8. */
+struct trace_chunk {
+	__u8 arg;                /* 0-5; 6: what the return value names; 7: the process */
+	__u8 kind;               /* enum chunk_kind */
+	__u8 flags;              /* enum chunk_flag */
+	__u8 part;               /* of several for one argument: element of argv, of an iovec, … */
+	__u32 bytes;             /* that follow */
+};
+
+enum chunk_kind {
+	CHUNK_BYTES = 0,         /* memory as it is */
+	CHUNK_STRING = 1,        /* up to the NUL, which is left out */
+	CHUNK_IOVEC = 2,         /* struct iovec[]; the data of each follow as BYTES with part = index */
+	CHUNK_MSGHDR = 3,        /* struct msghdr; parts: 0 name, 1 iovec (IOVEC), 2 control, 16+i data */
+	CHUNK_STRINGS = 4,       /* argv, envp: each element ended by NUL */
+	CHUNK_KERNEL_FILE = 5,   /* struct trace_file, then its path: components leaf first, each ended by NUL */
+	CHUNK_USER_STACK = 6,    /* u64[] addresses */
+	CHUNK_KERNEL_STACK = 7,
+	CHUNK_CONTAINER = 8,     /* u32: a length or count that a pointer argument held (socklen_t) */
+};
+
+enum chunk_flag {
+	CHUNK_AT_EXIT = 1,       /* read at the exit; else at the entry */
+	CHUNK_FAULT = 2,         /* the memory could not be read */
+	CHUNK_MORE = 4,          /* longer than what is here */
+};
+
+/* What the kernel opened, or found behind a descriptor. */
+struct trace_file {
+	__u64 inode;
+	__u32 device;            /* the kernel's dev_t */
+	__u32 mode;              /* S_IFMT and permissions */
+};
+
+/* Which memory to read for a syscall; rules[abi * TRACE_SYSCALLS + number], set before attaching. */
+struct trace_fetch {
+	__u8 arg;
+	__u8 kind;               /* enum fetch_kind */
+	__u8 when;               /* 1 entry, 2 exit if it succeeded, 3 both, 4 exit always */
+	__u8 count_from;         /* COUNTED: an argument 0-5, 6 the result, 16+n the u32 (32+n: u64) that argument n points to */
+	__u32 size;              /* BYTES: bytes; COUNTED: bytes an element */
+};
+
+enum fetch_kind {
+	FETCH_NONE = 0,
+	FETCH_STRING = 1,        /* a path or name, whole up to 4096 bytes */
+	FETCH_TEXT = 2,          /* a string as data: up to -s bytes */
+	FETCH_BYTES = 3,         /* a struct: whole */
+	FETCH_COUNTED = 4,       /* size × count: whole up to 4096 bytes (arrays) */
+	FETCH_BUFFER = 5,        /* like COUNTED with size 1: up to -s bytes (data) */
+	FETCH_IOVEC = 6,         /* count from count_from; exit data bounded by the result */
+	FETCH_MSGHDR = 7,
+	FETCH_STRINGS = 8,       /* argv, envp */
+};
+
+struct trace_rule {
+	__u8 fetches;            /* used ones */
+	__u8 selected;           /* the syscall is wanted */
+	__u8 returns_file;       /* success returns a descriptor: say what the kernel opened */
+	__u8 fd_arguments;       /* bit n: argument n is a descriptor, for the fd filter */
+	__u8 path_arguments;     /* bit n: argument n is a path, for the path filter */
+	__u8 reserved[3];
+	struct trace_fetch fetch[6];
+};
+
+/*
+ * The memory ring of a CPU: blocks of TRACE_BLOCK_BYTES + TRACE_SLACK_BYTES one after another, a
+ * power of two of them. Position p is at
+ *     (cpu * blocks + p / BLOCK % blocks) * (BLOCK + SLACK) + p % BLOCK
+ * and from there a record's chunks lie in one piece. A record that runs into the slack is followed
+ * by one at the next block's beginning: memory_position says where each lies, never the sum of sizes.
+ */
+
+/* Positions of one CPU's rings. Written by the kernel program, read by the reader. */
+struct trace_head {
+	__u64 records;           /* records[cpu * capacity + n % capacity] */
+	__u64 memory;            /* bytes */
+	__u64 reserved[6];       /* a cache line a CPU */
+};
+
+/* Up to where the reader has read: written by it, read by the kernel program. */
+struct trace_tail {
+	__u64 records;
+	__u64 memory;
+	__u64 reserved[6];
+};
+
+/* Counted per CPU. made = written + lost_*; every wanted call is in made. */
+enum trace_count {
+	TRACE_MADE = 0,          /* records wanted, after all filters, before there was room */
+	TRACE_WRITTEN = 1,
+	TRACE_LOST_RECORDS = 2,  /* no room for the record */
+	TRACE_LOST_MEMORY = 3,   /* written without its chunks */
+	TRACE_LOST_TASK = 4,     /* no storage for a thread: not in made */
+	TRACE_FILTERED = 5,      /* selected, and left out by result, duration, path or fd */
+	TRACE_UNREADABLE = 6,    /* chunks with FAULT */
+	TRACE_COUNTS = 8,
+};
+
+/* What each thread or process in the map scope_tgids is; the value of that map. */
+enum trace_scope {
+	SCOPE_TRACED = 1,
+	SCOPE_EXCLUDED = 2,      /* never traced, nor what it forks: ourselves */
+	SCOPE_FROM_EXEC = 4,     /* traced from its next execve that succeeds, that one included */
+};
+
+enum trace_result_filter {
+	RESULT_ANY = 0,
+	RESULT_FAILED = 1,
+	RESULT_SUCCEEDED = 2,
+	RESULT_EQUAL = 3,        /* to result_value */
+	RESULT_BELOW = 4,
+	RESULT_ABOVE = 5,
+};
+
+/* Set before loading: what is off costs nothing. Zeroes trace no one, with -s 0. */
+struct trace_configuration {
+	__u32 record_capacity;   /* records a CPU, a power of two */
+	__u32 memory_blocks;     /* a CPU, a power of two */
+	__u32 text_bytes;        /* of FETCH_TEXT and FETCH_BUFFER: -s */
+	__u8 task_storage;       /* the kernel has it for tracing programs (5.12); else a hash by tid */
+	__u8 scope_host;         /* everyone but who is excluded */
+	__u8 scope_cgroups_set;  /* who is in a cgroup of the map scope_cgroups, or below one */
+	__u8 fds_set;            /* only calls with a descriptor of the map filter_fds as an argument */
+	__u8 paths_set;          /* only calls on a path of filter_paths or below filter_directories */
+	__u8 result_filter;      /* enum trace_result_filter */
+	__u8 user_stacks;
+	__u8 kernel_stacks;
+	__s64 result_value;
+	__u64 minimum_duration_ns;
+	__u8 processes;          /* records of forks, execs and exits */
+	__u8 signals;            /* records of signals */
+	__u8 counting;           /* count in the kernel: see count.h; no records */
+	__u8 reserved[5];
+};
