@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from proctor import __version__
 from proctor.errors import ProctorError
@@ -140,6 +141,132 @@ def watch(**given: Any) -> int:
     from proctor.session import launcher
 
     return launcher.watch(WatchOptions(**given))
+
+
+class _TraceGroup(click.Group):
+    """`trace show` and `trace diff`; any other word begins COMMAND, as for strace, and after
+    `--` every word does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        super().parse_args(ctx, args)
+        words = ctx.params["command"]
+        ctx.meta["dashes"] = given[: len(given) - len(words)][-1:] == ["--"]
+        return []
+
+
+@proctor.group(
+    cls=_TraceGroup,
+    invoke_without_command=True,
+    no_args_is_help=True,
+    subcommand_metavar="",
+    short_help="Trace syscalls: of COMMAND, of processes that run, or of the host.",
+)
+@click.option(
+    "-e",
+    "--syscalls",
+    metavar="EXPR",
+    multiple=True,
+    help="Names, classes (%file, %network, ...), /REGEX; ! before them: all others.",
+)
+@click.option("-Z", "--failures", is_flag=True, help="Only calls that failed.")
+@click.option("-z", "--successes", is_flag=True, help="Only calls that succeeded.")
+@_options(*_TARGET_OPTIONS)
+@click.option("--host", is_flag=True, help="All processes but ours.")
+@click.option("-P", "--path", "paths", metavar="PATH", multiple=True, help="It and all below it.")
+@click.option(
+    "--fd", "fds", metavar="N", multiple=True, type=click.IntRange(min=0), help="A descriptor."
+)
+@click.option("--min-duration", metavar="TIME", help="Only calls that took that long: 10ms.")
+@click.option("--result", metavar="EXPR", help="Only calls that returned it: '<0', ENOENT, 1..9.")
+@click.option(
+    "-s",
+    "--string-bytes",
+    metavar="BYTES",
+    type=click.IntRange(0, 4096),
+    default=32,
+    show_default=True,
+    help="How much of data and texts is kept.",
+)
+@click.option("-k", "--stacks", is_flag=True, help="With the stack of every call.")
+@click.option("--folded", is_flag=True, help="Stacks, counted: for flame graphs.")
+@click.option("-c", "--count", is_flag=True, help="Count in the kernel; a table at the end.")
+@click.option("--hist", "histogram", metavar="SYSCALL", help="Draw the latency of SYSCALL.")
+@click.option("-t", "clock", flag_value="time", help="Time of day; -tt: with microseconds;")
+@click.option("-tt", "clock", flag_value="microseconds", hidden=True)
+@click.option("-ttt", "clock", flag_value="epoch", help="since the epoch.")
+@click.option("-r", "clock", flag_value="relative", help="Time since the call before.")
+@click.option("-T", "--durations", is_flag=True, help="Time spent in each call.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(readable=False),
+    help="Write there; `-` is standard output. Without it: standard error.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(["text", "jsonl", "parquet", "arrow"]),
+    help="By default what FILE's suffix says, else text.",
+)
+@click.option("--rotate", metavar="SIZE", help="A new Parquet file whenever one is that large.")
+@click.option("--no-loss", is_flag=True, help="Pause COMMAND's tree rather than lose a call.")
+@_AS_ROOT
+@click.option("-q", "--quiet", is_flag=True, help="No totals and no progress.")
+@_VERBOSE
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND ARG...]")
+@click.pass_context
+def trace(ctx: click.Context, /, **given: Any) -> int:
+    """Trace syscalls: of COMMAND and its descendants, of processes that run, or of the host.
+
+    Lines are as strace writes them. COMMAND's exit status is passed on.
+    """
+    words = given["command"]
+    if words and words[0] in trace.commands and not ctx.meta["dashes"]:
+        return _subcommand(ctx, trace.commands[words[0]], list(words[1:]))
+    from proctor.trace import session
+    from proctor.trace.options import TraceOptions
+
+    return session.trace(TraceOptions(**given))
+
+
+def _subcommand(ctx: click.Context, command: click.Command, words: list[str]) -> int:
+    given = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if isinstance(parameter, click.Option)
+        and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{command.name}: its options come after it, not {given[0]}", ctx)
+    with command.make_context(command.name, words, parent=ctx) as own:
+        status: int = command.invoke(own)
+    return status
+
+
+@trace.command("show")
+@click.argument("file", metavar="FILE", type=click.Path(readable=False))
+@click.option(
+    "--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True
+)
+def trace_show(file: str, form: str) -> int:
+    """Show a Parquet file of `proctor trace` as lines. Needs no privilege."""
+    from proctor.trace import show as showing
+
+    return showing.show(file, form)
+
+
+@trace.command("diff")
+@click.argument("before", metavar="A", type=click.Path(readable=False))
+@click.argument("after", metavar="B", type=click.Path(readable=False))
+@click.option("--max-calls", metavar="PERCENT", type=float, help="Exit 1 where calls grew more.")
+@click.option("--max-slower", metavar="PERCENT", type=float, help="Exit 1 where time grew more.")
+@click.option("--new", is_flag=True, help="Exit 1 where B has syscalls, files or hosts A has not.")
+def trace_diff(**given: Any) -> int:
+    """Say what changed from A to B: calls, errors, time, files, hosts."""
+    from proctor.trace import diff
+
+    return diff.diff(**given)
 
 
 @proctor.command()

@@ -1,0 +1,203 @@
+"""What `proctor trace` is asked for, and the words that its options understand."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from proctor.errors import ProctorError
+
+USAGE_STATUS: Final = 2
+FORMATS: Final = ("text", "jsonl", "parquet", "arrow")
+DEFAULT_STRING_BYTES: Final = 32
+MAX_STRING_BYTES: Final = 4096
+_SUFFIXES: Final = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+}
+_TIME_UNITS: Final = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
+_SIZE_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_LOWEST: Final = -(1 << 63)
+_HIGHEST: Final = (1 << 63) - 1
+_RESULT: Final = re.compile(r"(==|=|!=|!|<=|<|>=|>)?\s*(-?\d+|0[xX][0-9a-fA-F]+|E[A-Z0-9]+)")
+_RESULT_RANGE: Final = re.compile(r"(-?\d+)\.\.(-?\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOptions:
+    """`proctor trace`. Fields have the names that the options have in `cli.py`."""
+
+    command: tuple[str, ...] = ()
+    syscalls: tuple[str, ...] = ()
+    """Expressions of names, classes and patterns; none: every syscall."""
+    failures: bool = False
+    successes: bool = False
+    pids: tuple[int, ...] = ()
+    cgroups: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+    host: bool = False
+    paths: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()
+    min_duration: str | None = None
+    result: str | None = None
+    string_bytes: int = DEFAULT_STRING_BYTES
+    stacks: bool = False
+    folded: bool = False
+    count: bool = False
+    histogram: str | None = None
+    """A syscall, whose latency is drawn."""
+    clock: str | None = None
+    """`time`, `microseconds`, `epoch` or `relative`: what each line of text begins with."""
+    durations: bool = False
+    output: str | None = None
+    format: str | None = None
+    rotate: str | None = None
+    no_loss: bool = False
+    as_root: bool = False
+    quiet: bool = False
+    """No totals and no progress; errors are still said."""
+    verbose: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRange:
+    """Calls whose result lies in low..high; `inverted`: outside of it."""
+
+    low: int = _LOWEST
+    high: int = _HIGHEST
+    inverted: bool = False
+
+
+def result_range(text: str) -> ResultRange:
+    """`0`, `>=4096`, `!=0`, `1..9`, `ENOENT`, `!EAGAIN`. ProctorError where it is none of it."""
+    if match := _RESULT_RANGE.fullmatch(text.strip()):
+        low, high = _number(match[1], text), _number(match[2], text)
+        if low > high:
+            raise _no_result(text, "ends before it begins")
+        return ResultRange(low, high)
+    match = _RESULT.fullmatch(text.strip())
+    if match is None:
+        raise _no_result(text, "is no comparison")
+    operator, number = match[1] or "==", _number(match[2], text)
+    return {
+        "==": ResultRange(number, number),
+        "=": ResultRange(number, number),
+        "!=": ResultRange(number, number, inverted=True),
+        "!": ResultRange(number, number, inverted=True),
+        "<": ResultRange(high=number - 1),
+        "<=": ResultRange(high=number),
+        ">": ResultRange(low=number + 1),
+        ">=": ResultRange(low=number),
+    }[operator]
+
+
+def _number(word: str, text: str) -> int:
+    if word.startswith("E"):
+        if not isinstance(code := getattr(errno, word, None), int):
+            raise _no_result(text, f"{word} is no error that this system knows")
+        return -code
+    number = int(word, 16 if word[:2].lower() == "0x" else 10)
+    if not _LOWEST < number < _HIGHEST:
+        raise _no_result(text, "is beyond 64 bits")
+    return number
+
+
+def _no_result(text: str, why: str) -> ProctorError:
+    return ProctorError(
+        f"--result {text}: {why}; write such as `<0`, `>=4096`, `1..9`, `ENOENT`, `!EAGAIN`",
+        exit_status=USAGE_STATUS,
+    )
+
+
+def duration_ns(option: str, text: str) -> int:
+    """`10ms`, `1.5s`, `200us`. ProctorError where it is no time with its unit."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([nuµm]?s|m)", text.strip())
+    value = round(float(match[1]) * _TIME_UNITS[match[2]]) if match else -1
+    if not 0 <= value < 1 << 63:
+        raise ProctorError(
+            f"{option} {text}: is no time; give a number and ns, us, ms or s, such as 10ms",
+            exit_status=USAGE_STATUS,
+        )
+    return value
+
+
+def size_bytes(option: str, text: str) -> int:
+    """`512k`, `100M`, `1G`: powers of 1024. ProctorError where it is no size above 0."""
+    match = re.fullmatch(r"(\d{1,18})\s*([kKmMgGtT]?)(?:i?[bB])?", text.strip())
+    value = int(match[1]) * _SIZE_UNITS[match[2].lower()] if match else 0
+    if not 0 < value < 1 << 63:
+        raise ProctorError(
+            f"{option} {text}: is no size; give a number, and k, M or G behind it, such as 100M",
+            exit_status=USAGE_STATUS,
+        )
+    return value
+
+
+def output_format(options: TraceOptions) -> str:
+    """What is asked for, else what FILE's suffix says, else text."""
+    if options.format is not None:
+        return options.format
+    return _SUFFIXES.get(Path(options.output or "").suffix.lower(), "text")
+
+
+def check_together(options: TraceOptions) -> None:
+    """ProctorError, exit status 2, for options that do not go together or lack another."""
+    form = output_format(options)
+    targets = bool(options.pids or options.cgroups or options.containers)
+    aggregated = options.count or options.histogram is not None
+    to_file = options.output not in (None, "-")
+    wrong = (
+        (
+            not (options.command or targets or options.host),
+            "what to trace: missing; give a COMMAND, or -p PID, --cgroup, --container or --host",
+        ),
+        (bool(options.command) and options.host, "--host: traces COMMAND anyway; leave one out"),
+        (targets and options.host, "--host: is everything; leave it or the other targets out"),
+        (options.failures and options.successes, "-Z and -z: no call is both; give one"),
+        (
+            options.count and options.histogram is not None,
+            "-c and --hist: are two views of a run; give one",
+        ),
+        (
+            aggregated and (options.stacks or options.folded),
+            "-k and --folded: are of single calls, which -c and --hist do not keep; leave one out",
+        ),
+        (
+            aggregated and form in ("parquet", "arrow"),
+            f"--format {form}: is of single calls, which -c and --hist do not keep; leave one out",
+        ),
+        (
+            options.folded and options.format not in (None, "text"),
+            f"--folded: is text, not {form}; leave --format out",
+        ),
+        (
+            form == "parquet" and not to_file,
+            "--format parquet: needs a file to go to; name one with -o FILE.parquet",
+        ),
+        (
+            form == "arrow" and options.output is None,
+            "--format arrow: is no text; name a file with -o, or `-o -` for a pipe",
+        ),
+        (
+            options.rotate is not None and not (to_file and form == "parquet"),
+            "--rotate: is of Parquet files; give -o FILE.parquet, too",
+        ),
+        (
+            options.no_loss and not options.command,
+            "--no-loss: pauses what it traces while it catches up, and we pause only what we "
+            "started: a process that others wait for must not stand still; give a COMMAND",
+        ),
+        (
+            options.no_loss and targets,
+            "--no-loss: can hold COMMAND alone; leave -p, --cgroup and --container out",
+        ),
+    )
+    for applies, message in wrong:
+        if applies:
+            raise ProctorError(message, exit_status=USAGE_STATUS)
