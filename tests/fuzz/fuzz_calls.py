@@ -11,7 +11,7 @@ from proctor.sinks.json_lines import encode_line
 from proctor.streams.types import StreamItem
 from tests.fuzz.driver import fuzz
 from tests.unit.calls.recorded import calls_of
-from tests.unit.calls.test_calls import CHAT, CLAUDE, REPLIED, SAID, asked, events, said
+from tests.unit.calls.written import CHAT, CLAUDE, REPLIED, SAID, asked, events, said
 from tests.unit.messages.wire import closed, received, sent
 
 PATHS = (
