@@ -206,3 +206,60 @@ struct trace_configuration {
 	__u8 counting;           /* count in the kernel: see count.h; no records */
 	__u8 reserved[5];
 };
+
+/*
+ * Counting: in the kernel, a value a thread and syscall, so that each has one writer and needs
+ * neither atomics nor a copy a CPU; the reader adds threads up.
+ */
+enum trace_latency_shape {
+	/* 8 buckets of 16 ns below 128 ns; then 8 an octave; the last one is open. */
+	TRACE_LINEAR_BUCKETS = 8,
+	TRACE_LINEAR_SHIFT = 4,
+	TRACE_OCTAVE_BUCKETS = 8,
+	TRACE_FIRST_OCTAVE = 7,  /* 128 ns */
+	TRACE_OCTAVES = 26,      /* up to 8.6 s; with them a map's element just fits 1024 bytes */
+	TRACE_LATENCY_BUCKETS = 216,
+};
+
+struct trace_count_key {
+	__u64 process_start_ns;  /* with tid for one thread: no two share both */
+	__u32 tid;
+	__u16 number;
+	__u8 abi;
+	__u8 zero;
+};
+
+struct trace_counted {
+	__u64 calls;             /* that returned */
+	__u64 errors;
+	__u64 total_ns;          /* of those whose entry we saw; 0 where no times are kept */
+	__u64 min_ns;
+	__u64 max_ns;
+	__u64 named_ns;          /* when comm was read: the first call, and each exec */
+	__u32 pid;
+	__u32 timed;             /* 1: times are kept */
+	__u8 comm[16];
+};
+
+struct trace_latency {
+	struct trace_counted counted;
+	__u32 buckets[TRACE_LATENCY_BUCKETS];
+};
+
+struct trace_error_key {
+	__u64 process_start_ns;
+	__u32 tid;
+	__u32 pid;
+	__u16 number;
+	__u16 error;             /* errno, positive */
+	__u8 abi;
+	__u8 zero[3];
+};
+
+/* What the counting maps had no room for: by syscall only, counted per CPU, index abi * TRACE_SYSCALLS + number. */
+struct trace_other {
+	__u64 calls;
+	__u64 errors;
+	__u64 total_ns;
+	__u64 errors_unnamed;    /* of these and others: without their errno */
+};
