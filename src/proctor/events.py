@@ -185,6 +185,71 @@ class Coverage(Event):
 
 
 @dataclass(slots=True, kw_only=True)
+class SyscallEvent(Event):
+    """One syscall, or an io_uring request. `time_ns` is when it began."""
+
+    type: ClassVar[str] = "syscall"
+    name: str
+    number: int
+    abi: str
+    """`x86_64`, `i386`, `x32`, `arm64`, `arm`; `io_uring` for a request on a ring."""
+    args: list[str]
+    """As strace would print each."""
+    return_value: int | None = None
+    """`return` on the line, which is no name in Python. Absent: it did not return."""
+    return_text: str | None = None
+    """As strace would print it, without the error: `3</etc/hosts>`."""
+    error: str | None = None
+    """errno's name."""
+    duration_ns: int | None = None
+    tid: int
+    state: str | None = None
+    """`no_return`, `joined` (it ran when tracing began) or `under_way` (when tracing ended);
+    absent: seen whole."""
+    kernel_path: str | None = None
+    """What the kernel opened, by its own account."""
+    arguments_lost: bool | None = None
+    """What arguments point to is not there: no room for it."""
+    stack: list[str] | None = None
+    """Innermost first."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SignalEvent(Event):
+    """A signal was delivered."""
+
+    type: ClassVar[str] = "signal"
+    signal: str
+    tid: int
+    text: str
+    """As strace prints it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class PathMismatch(Event):
+    """A program passed one path and the kernel opened another."""
+
+    type: ClassVar[str] = "path_mismatch"
+    name: str
+    """Of the syscall."""
+    tid: int
+    passed: str
+    opened: str
+
+
+@dataclass(slots=True, kw_only=True)
+class LostEvent(Event):
+    """Records that were made in the kernel and are not here, at their place."""
+
+    type: ClassVar[str] = "lost"
+    where: str
+    """`cpu` or `task`: whose numbering jumps. A loss shows in both."""
+    number: int
+    """Of the CPU, or the thread's id."""
+    count: int
+
+
+@dataclass(slots=True, kw_only=True)
 class Summary(Event):
     """The last line: counts by type, tokens, and what was lost (empty: nothing)."""
 
@@ -196,10 +261,16 @@ class Summary(Event):
     hosts: list[str] = field(default_factory=list)
     still_running: list[Json] = field(default_factory=list)
     lost: dict[str, int] = field(default_factory=dict)
+    kernel_counted: int | None = None
+    """Of a trace: records that the kernel made. Those of `counts` and of `lost` together."""
 
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
-    kind.type: kind for kind in (ProcessEvent, ConnectionEvent, DnsEvent, Call, Coverage, Summary)
+    kind.type: kind
+    for kind in (
+        *(ProcessEvent, ConnectionEvent, DnsEvent, Call, Coverage, Summary),
+        *(SyscallEvent, SignalEvent, PathMismatch, LostEvent),
+    )
 }
 """The class of each `type` of the contract."""
 
@@ -230,6 +301,7 @@ _LAST_NS: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 _AS_TEXT: Final = {"time_ns": "time", "start_time_ns": "start_time"}
 """Points in time: numbers here, RFC 3339 on the line."""
+_RENAMED: Final = {"return_value": "return"} | _AS_TEXT
 
 
 def _object(instance: Any) -> Json:
@@ -238,21 +310,21 @@ def _object(instance: Any) -> Json:
         value = getattr(instance, name)
         if value is None:
             continue
-        if name != line_name:
+        if name in _AS_TEXT:
             result[line_name] = rfc3339(value)
         elif is_dataclass(value):
             result[name] = _object(value)
         elif isinstance(value, list):
             result[name] = [_object(item) if is_dataclass(item) else item for item in value]
         else:
-            result[name] = value
+            result[line_name] = value
     return result
 
 
 def _plan(kind: type) -> list[tuple[str, str]]:
     plan = _plans.get(kind)
     if plan is None:
-        plan = [(each.name, _AS_TEXT.get(each.name, each.name)) for each in fields(kind)]
+        plan = [(each.name, _RENAMED.get(each.name, each.name)) for each in fields(kind)]
         _plans[kind] = plan
     return plan
 

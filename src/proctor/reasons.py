@@ -15,6 +15,7 @@ REASONS: Final[dict[str, str]] = {
     "map_full": "a kernel map was full: the process, connection or handle was not followed",
     "unreadable": "the memory could not be read by the kernel program",
     "call_too_long": "the call was longer than this kernel's loop bound",
+    "arguments_full": "no room for what a syscall's arguments point to: it came without",
     # Streams
     "joined_late": "the connection was older than the watch: its beginning was not seen",
     "abandoned": "a write was given up after a failed attempt: up to this many bytes may have left",
@@ -26,6 +27,8 @@ REASONS: Final[dict[str, str]] = {
     "unknown_record": "the recording holds a record of a kind that this version does not know",
     "disk_full": "the recording could not be written: no space left",
     "write_failed": "the recording could not be written",
+    "spool_damaged": "the spool, between drainer and formatter, could not be read",
+    "interrupted": "Ctrl-C twice: what was not written yet was left out",
     # Messages
     "closed_early": "the connection closed before the message was complete",
     "process_exit": "the process ended before the message was complete",
