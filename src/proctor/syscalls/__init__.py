@@ -1,0 +1,1 @@
+"""Names, numbers, arguments and constants of the kernel's syscalls."""

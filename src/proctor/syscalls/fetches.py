@@ -1,0 +1,84 @@
+"""Which memory the kernel program reads for an argument: `struct trace_fetch` by format."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from proctor.syscalls.defaults import pointee
+from proctor.syscalls.formats import Format
+
+
+class Fetch(NamedTuple):
+    """The members of `struct trace_fetch` (bpf/trace/trace.h)."""
+
+    arg: int
+    kind: int
+    when: int
+    count_from: int
+    size: int
+
+
+# enum fetch_kind
+STRING, TEXT, BYTES, COUNTED, BUFFER, IOVEC, MSGHDR, STRINGS = range(1, 9)
+# trace_fetch.when
+ENTRY, EXIT, BOTH, EXIT_ALWAYS = range(1, 5)
+WHEN: Final = {"<": ENTRY, ">": EXIT, "<>": BOTH, ">!": EXIT_ALWAYS}
+
+# Words whose memory has a form of its own; all others are structs or arrays of them.
+KIND_OF_WORD: Final = {
+    "path": STRING,
+    "text": TEXT,
+    "buffer": BUFFER,
+    "option_value": BUFFER,
+    "iovec": IOVEC,
+    "msghdr": MSGHDR,
+    "strings": STRINGS,
+    "environment": STRINGS,
+}
+# Never read: an address is all that is shown.
+OPAQUE: Final = frozenset(("pointer", "address"))
+BYTE_ELEMENTS: Final = frozenset(
+    "sockaddr path_out dirents dirents64 clone_args bpf_attr cpu_mask".split()
+)
+RESULT: Final = 6  # count_from
+
+
+def fetch_of(
+    arg: int, word: str, c_type: str, asked: Format, sizes: dict[str, int]
+) -> Fetch | None:
+    """The memory of argument `arg`; None where there is none, or its size is not known."""
+    target = pointee(c_type)
+    if word in OPAQUE or not (target or asked.direction):
+        return None
+    kind = KIND_OF_WORD.get(word, 0)
+    when = WHEN[asked.direction or ("<" if kind in (STRING, TEXT) or "const" in c_type else ">")]
+    if kind:
+        return Fetch(arg, kind, when, count_from(asked.count), 1 if kind == BUFFER else 0)
+    element = element_bytes(word, target, asked, sizes)
+    if not element:
+        return None
+    if asked.count and asked.count[0] not in "=*":
+        return Fetch(arg, COUNTED, when, count_from(asked.count), element)
+    return Fetch(arg, BYTES, when, 0, element)
+
+
+def element_bytes(word: str, target: str, asked: Format, sizes: dict[str, int]) -> int:
+    """Bytes of an element, or of all where their number is fixed; 0: not known."""
+    if asked.count.startswith("="):
+        return int(asked.count[1:])
+    structs = word.startswith(("array:", "struct:"))
+    if asked.count and (word in BYTE_ELEMENTS or (word.startswith("struct:"))):
+        return 1  # counted in bytes
+    size = sizes.get(word.partition(":")[2] if structs else target) or sizes.get(target, 0)
+    return size * (int(asked.count[1:]) if asked.count.startswith("*") else 1)
+
+
+def count_from(count: str) -> int:
+    """`trace_fetch.count_from`."""
+    if count == "r":
+        return RESULT
+    if count.startswith("@@"):
+        return 32 + int(count[2:])
+    if count.startswith("@"):
+        return 16 + int(count[1:])
+    return int(count) if count.isdecimal() else 0

@@ -1,0 +1,54 @@
+"""Reads data/formats.txt, whose head describes the language."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+from typing import Final, NamedTuple
+
+
+class Format(NamedTuple):
+    """One argument's cell. Empty parts follow from the C type."""
+
+    direction: str = ""  # "<", ">", "<>", ">!"
+    word: str = ""
+    count: str = ""  # "2", "r", "@2", "@@2", "=64", "*2"
+
+
+class Row(NamedTuple):
+    arguments: tuple[Format, ...]
+    returns: str
+
+
+CELL: Final = re.compile(r"(<>|>!|<|>|)(\.|\w+(?::\w+)?)(?:\[(\d|r|@@?\d|[=*]\d+)\])?")
+
+
+@cache
+def formats() -> dict[str, Row]:
+    """Rows by syscall name. ValueError names a line that is not understood."""
+    text = resources.files("proctor.syscalls").joinpath("data", "formats.txt").read_text("utf-8")
+    rows: dict[str, Row] = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            names, _, cells = line.partition(":")
+            row = parse_row(cells)
+            for name in names.split():
+                if name in rows:
+                    raise ValueError(f"formats.txt: {name}: twice")
+                rows[name] = row
+    return rows
+
+
+def parse_row(cells: str) -> Row:
+    left, _, returns = cells.partition("->")
+    return Row(tuple(map(parse_cell, left.split())), returns.strip() or "int")
+
+
+@cache
+def parse_cell(cell: str) -> Format:
+    found = CELL.fullmatch(cell)
+    if found is None:
+        raise ValueError(f"formats.txt: {cell}: not a format")
+    direction, word, count = found.groups(default="")
+    return Format(direction, "" if word == "." else word, count)

@@ -1,0 +1,108 @@
+"""What is known about each syscall of an ABI: number, arguments, formats, memory to read.
+
+Numbers, names and C types are generated (data/ABI.json); how to show them is written by
+hand (data/formats.txt) or follows from the type (`defaults.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+from proctor.syscalls.classes import classes_of
+from proctor.syscalls.defaults import default_format
+from proctor.syscalls.fetches import Fetch, fetch_of
+from proctor.syscalls.formats import Format, Row, formats
+
+ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # in the order of enum trace_abi
+MOST_FETCHES: Final = 6  # TRACE_FETCHES
+POINTER_BYTES: Final = {"x86_64": 8, "arm64": 8}  # 4 for the others
+
+
+class Argument(NamedTuple):
+    """`format` is a word of data/formats.txt, "flags:open" say; `type` the kernel's C type."""
+
+    name: str
+    type: str
+    format: str
+
+
+class Syscall(NamedTuple):
+    """`returns` is a format word, too; "fd" means that success returns a descriptor."""
+
+    number: int
+    name: str
+    arguments: tuple[Argument, ...]
+    returns: str
+    classes: frozenset[str]
+    fetches: tuple[Fetch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All syscalls of an ABI."""
+
+    abi: str
+    by_number: dict[int, Syscall]
+    by_name: dict[str, Syscall]
+
+
+@cache
+def table_of(abi: str) -> Table:
+    """The table of one of `ABIS`; KeyError for any other word."""
+    if abi not in ABIS:
+        raise KeyError(f"{abi}: no ABI; one of {', '.join(ABIS)}")
+    sizes = {name: of[abi] for name, of in data("sizes")["sizes"].items() if abi in of}
+    known = formats()
+    syscalls = [
+        build(name, entry[0], entry[1:], known.get(name), sizes)
+        for name, entry in data(abi)["syscalls"].items()
+    ]
+    return Table(
+        abi,
+        {syscall.number: syscall for syscall in syscalls},
+        {syscall.name: syscall for syscall in syscalls},
+    )
+
+
+def build(
+    name: str, number: int, declarations: list[str], row: Row | None, sizes: dict[str, int]
+) -> Syscall:
+    if row is not None and row.arguments:
+        declarations = declarations[: len(row.arguments)]
+    arguments = []
+    fetches = []
+    for index, declaration in enumerate(declarations):
+        c_type, argument_name = split(declaration)
+        asked = row.arguments[index] if row is not None and row.arguments else Format()
+        word = asked.word or default_format(c_type, argument_name)
+        arguments.append(Argument(argument_name, c_type, word))
+        fetch = fetch_of(index, word, c_type, asked, sizes)
+        if fetch is not None:
+            fetches.append(fetch)
+    returns = row.returns if row is not None else "int"
+    words = tuple(argument.format for argument in arguments)
+    return Syscall(
+        number,
+        name,
+        tuple(arguments),
+        returns,
+        classes_of(name, words, returns),
+        tuple(fetches[:MOST_FETCHES]),
+    )
+
+
+def split(declaration: str) -> tuple[str, str]:
+    """`const char *filename` -> (`const char *`, `filename`)."""
+    start = max(declaration.rfind(" "), declaration.rfind("*")) + 1
+    return declaration[:start].strip(), declaration[start:]
+
+
+def data(name: str) -> dict[str, Any]:
+    """A generated file."""
+    text = resources.files("proctor.syscalls").joinpath("data", f"{name}.json").read_text("utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
