@@ -93,12 +93,32 @@ class Http1:
             self.emit(Done(exchange, Side.RESPONSE, time_ns))
 
 
-class Requests:
-    """Reads the requests of a connection."""
+class Bodies:
+    """The body under way in one direction of a connection, if its head could be read."""
 
     def __init__(self, connection: Http1) -> None:
         self._connection = connection
         self._body: BodyReader | None = None
+
+    def data(self, data: bytes, time_ns: int) -> None:
+        if self._body:
+            self._body.data(data, time_ns)
+
+    def missing(self, size_bytes: int | None, reason: str, time_ns: int) -> None:
+        if self._body:
+            self._body.missing(size_bytes, reason, time_ns)
+
+    def done(self, time_ns: int) -> None:
+        if self._body:
+            self._body.done(time_ns)
+        self._body = None
+
+
+class Requests(Bodies):
+    """Reads the requests of a connection."""
+
+    def __init__(self, connection: Http1) -> None:
+        super().__init__(connection)
         self.framer = Framer(self, find_request)
 
     def head(self, head: bytes, time_ns: int) -> Body | None:
@@ -126,29 +146,15 @@ class Requests:
         )
         self._body = BodyReader(exchange, Side.REQUEST, request.headers, connection.emit)
 
-    def data(self, data: bytes, time_ns: int) -> None:
-        if self._body:
-            self._body.data(data, time_ns)
-
-    def missing(self, size_bytes: int | None, reason: str, time_ns: int) -> None:
-        if self._body:
-            self._body.missing(size_bytes, reason, time_ns)
-
-    def done(self, time_ns: int) -> None:
-        if self._body:
-            self._body.done(time_ns)
-        self._body = None
-
     def lost(self, reason: str, time_ns: int) -> None:
         """Nothing to do: an answer to a request not seen is told as such."""
 
 
-class Responses:
+class Responses(Bodies):
     """Reads the answers of a connection."""
 
     def __init__(self, connection: Http1) -> None:
-        self._connection = connection
-        self._body: BodyReader | None = None
+        super().__init__(connection)
         self._switches_to: str | None = None
         self.lost_reason: str | None = None
         """Why answers may be missing before the next one."""
@@ -196,18 +202,8 @@ class Responses:
             # Refused before the body: the client goes on without sending it.
             requests.abandon(time_ns)
 
-    def data(self, data: bytes, time_ns: int) -> None:
-        if self._body:
-            self._body.data(data, time_ns)
-
-    def missing(self, size_bytes: int | None, reason: str, time_ns: int) -> None:
-        if self._body:
-            self._body.missing(size_bytes, reason, time_ns)
-
     def done(self, time_ns: int) -> None:
-        if self._body:
-            self._body.done(time_ns)
-        self._body = None
+        super().done(time_ns)
         if self.framer.state is State.STOPPED:
             self._connection.stop(self._switches_to, time_ns)
 
