@@ -53,8 +53,8 @@ class Serving:
         }
 
     def truth(self) -> list[dict[str, Any]]:
-        """The lines of the truth log so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """The lines of the truth log so far; a last one that is half written is left out."""
+        return [json.loads(line) for line in self.log.read_text().split("\n")[:-1]]
 
 
 @contextmanager
