@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
-from rich.theme import Theme
 
 from proctor.events import (
     Call,
     ConnectionEvent,
-    Coverage,
     Event,
-    Json,
     Process,
     ProcessEvent,
     Request,
-    Response,
     Summary,
 )
 from proctor.views.digest import Digest, Excerpt
-from proctor.views.live import LiveView
-from proctor.views.report import Report
-from proctor.views.summary import print_summary
-from proctor.views.terminal import STYLES, make_console
-
-COLOUR_ONLY = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def console(width: int, *, colour: bool = False) -> Console:
-    return Console(
-        file=io.StringIO(),
-        width=width,
-        theme=Theme(STYLES),
-        highlight=False,
-        markup=False,
-        emoji=False,
-        force_terminal=colour,
-        color_system="truecolor" if colour else None,
-    )
-
-
-def printed(out: Console) -> str:
-    assert isinstance(out.file, io.StringIO)
-    return out.file.getvalue()
-
-
-def live(events: list[Event], width: int = 100, *, full: bool = False) -> str:
-    out = console(width)
-    view = LiveView(out, full=full)
-    for event in events:
-        view.feed(event)
-    return printed(out)
-
-
-def summary(events: list[Event], width: int = 100, recording: str | None = None) -> str:
-    out = console(width)
-    digest = Digest()
-    for event in events:
-        digest.feed(event)
-    digest.close()
-    print_summary(out, digest, recording=recording)
-    return printed(out)
+from tests.unit.views.drawn import live, summary
 
 
 def test_live_lines_tell_the_run(good_events: list[Event]) -> None:
@@ -165,62 +111,6 @@ def test_no_line_is_wider_than_the_terminal(
             assert max(map(cell_len, text.splitlines())) <= width
 
 
-def test_strangers_text_sends_nothing_to_the_terminal(bad_events: list[Event]) -> None:
-    out = console(100, colour=True)
-    report = [LiveView(out), LiveView(out, full=True)]
-    digest = Digest()
-    for event in bad_events:
-        digest.feed(event)
-        for view in report:
-            view.feed(event)
-    digest.close()
-    print_summary(out, digest, recording="/tmp/\x1b[2J")
-    text = COLOUR_ONLY.sub("", printed(out))
-    assert "\x1b[" in printed(out)
-    assert not re.search(
-        "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text
-    )
-    assert "[31m" in text  # the harmless rest of the attempt is shown
-
-
-def strange_everywhere(text: str) -> list[Event]:
-    """Every text field of every event is the given one."""
-    who = Process(1, 1, 0, text, text, [text], text, 0, text, text, text)
-    message: Json = {
-        "role": text,
-        "parts": [
-            {"type": kind, "content": text, "name": text, "arguments": text, "response": text}
-            for kind in ("text", "reasoning", "tool_call", "tool_call_response", "blob", text)
-        ],
-    }
-    call = Call(
-        time_ns=1,
-        process=who,
-        id=text,
-        provider=text,
-        operation=text,
-        endpoint=text,
-        request=Request(text, [message], message["parts"]),
-        response=Response(200, text, text, [text], [message], {"type": text, "message": text}),
-    )
-    return [
-        ProcessEvent(time_ns=1, process=who, event="exec", argv=[text, text]),
-        ConnectionEvent(
-            time_ns=1, process=who, event="close", id=1, remote=text, server_name=text, error=text
-        ),
-        call,
-        Coverage(time_ns=1, process=who, library=text, state=text, reason=text, advice=text),
-        Summary(time_ns=1, counts={text: 1}, lost={text: 1}, still_running=[{"comm": text}]),
-    ]
-
-
-@pytest.mark.parametrize("evil", ["\x1b]52;c;aGk=\x07", "\x9b2J", "a\rb", "\u202ex", "\x08" * 9])
-def test_every_field_is_cleaned(evil: str) -> None:
-    events = strange_everywhere(evil)
-    text = live(events, 200) + live(events, 200, full=True) + summary(events, 120, evil)
-    assert not set(text) & set("\x1b\x07\x9b\r\u202e\x08")
-
-
 def big_run() -> list[Event]:
     events: list[Event] = []
     for number in range(500):
@@ -289,110 +179,6 @@ def test_reused_pids_and_endless_ancestry_make_a_tree() -> None:
     ]
     text = summary([*events, Summary(time_ns=2)])
     assert all(name in text for name in ("loop", "one", "two"))
-
-
-def test_plain_where_no_terminal_is(good_events: list[Event]) -> None:
-    stream = io.StringIO()
-    report = Report(stream, live=True)
-    for event in good_events:
-        report.feed(event)
-    report.close()
-    assert "\x1b" not in stream.getvalue()
-    assert " \n" not in stream.getvalue()
-    assert "Conversation" in stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("variables", "coloured"),
-    [
-        ({"TERM": "xterm-256color"}, True),
-        ({"TERM": "dumb"}, False),
-        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
-        ({"TERM": "xterm", "NO_COLOR": ""}, True),
-    ],
-)
-def test_colours_only_where_they_are_wanted(
-    variables: dict[str, str],
-    coloured: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    good_events: list[Event],
-) -> None:
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    stream = Terminal()
-    report = Report(stream, live=True)
-    for event in good_events:
-        report.feed(event)
-    report.close()
-    assert ("\x1b[" in stream.getvalue()) is coloured
-
-
-def test_a_terminal_without_utf8_gets_ascii_signs(good_events: list[Event]) -> None:
-    raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, encoding="ascii")
-    report = Report(stream, live=True)
-    for event in good_events:
-        report.feed(event)
-    report.close()
-    stream.flush()
-    text = raw.getvalue().decode("ascii")
-    assert "-> user: Which kernel" in text
-    assert "\\u" not in text
-
-
-class Broken(io.StringIO):
-    def write(self, text: str) -> int:
-        raise BrokenPipeError(32, "Broken pipe")
-
-
-def test_a_reader_that_goes_away_is_no_error(good_events: list[Event]) -> None:
-    report = Report(Broken(), live=True)
-    for event in good_events:
-        report.feed(event)
-    report.close()
-    assert isinstance(report.broken, BrokenPipeError)
-
-
-def test_no_terminal_narrower_than_forty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "3")
-    assert make_console(io.StringIO()).width == 40
-
-
-PRELOAD = """
-import importlib.util, io, sys
-from proctor import views
-from proctor.events import Event
-spec = importlib.util.spec_from_file_location("conftest", sys.argv[1])
-samples = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(samples)
-views.preload()
-from proctor.views.report import Report
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-before = set(sys.modules)
-for stream in (io.StringIO(), Terminal()):
-    for full in (False, True):
-        report = Report(stream, live=True, full=full, recording="/tmp/x")
-        for event in [*samples.agent_run(), *samples.bad_run()]:
-            report.feed(event)
-        report.close()
-print(sorted(set(sys.modules) - before))
-"""
-
-
-def test_after_preload_printing_imports_nothing(request: pytest.FixtureRequest) -> None:
-    conftest = request.config.rootpath / "tests" / "unit" / "conftest.py"
-    done = subprocess.run(
-        [sys.executable, "-c", PRELOAD, str(conftest)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": ":".join(sys.path), "TERM": "xterm-256color"},
-    )
-    assert done.stdout == "[]\n"
 
 
 def test_usage_of_one_call_is_not_counted_for_another(good_events: list[Event]) -> None:
