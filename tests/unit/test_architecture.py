@@ -33,9 +33,15 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "views": {"events"},
     "actions": {"records", "events"},
     "analysis": {"records", "streams", "messages", "calls", "actions", "events"},
+    "launch": {"kernel", "privilege"},
     "session": {
-        *("kernel", "records", "intake", "analysis", "sinks", "views"),
+        *("launch", "kernel", "records", "intake", "analysis", "sinks", "views"),
         *("options", "privilege", "__version__"),
+    },
+    "syscalls": {"records"},
+    "trace": {
+        *("syscalls", "launch", "kernel", "records", "sinks", "views"),
+        *("events", "privilege", "__version__"),
     },
     "diagnosis": {"kernel", "views"},
     "demo": set(),

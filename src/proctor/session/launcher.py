@@ -26,12 +26,7 @@ from proctor.kernel.holding import let_all_go, let_forgotten_go
 from proctor.kernel.object import Map
 from proctor.kernel.requirements import check_requirements
 from proctor.kernel.scope import Scope
-from proctor.options import RunOptions, SessionOptions, WatchOptions
-from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
-from proctor.records._layout import ffi as layout_ffi
-from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
-from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
-from proctor.session.command import (
+from proctor.launch.command import (
     AWAITED,
     FORWARDED,
     Launched,
@@ -40,17 +35,21 @@ from proctor.session.command import (
     find_program,
     fork_command,
 )
+from proctor.launch.role import fork_role, run_as_others
+from proctor.launch.targets import scope_of
+from proctor.options import RunOptions, SessionOptions, WatchOptions
+from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
+from proctor.records._layout import ffi as layout_ffi
+from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
+from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
 from proctor.session.recorder import FINISH, FOLLOW
 from proctor.session.roles import (
     AnalyserTask,
     RecorderTask,
     analyser_life,
-    fork_role,
     keeper_life,
     recorder_life,
-    run_as_others,
 )
-from proctor.session.targets import watch_scope
 from proctor.session.verbose import program_lines, refused_lines
 
 GUARD_SECONDS: Final = 1.0
@@ -81,7 +80,7 @@ def run(options: RunOptions) -> int:
 def watch(options: WatchOptions) -> int:
     """Watch what runs already, until a signal or for a time; returns 0, or 1 if it broke off."""
     check_requirements()
-    scope = watch_scope(options)
+    scope = scope_of(options.pids, options.cgroups, options.containers, options.exes)
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     session = Session(scope, options, until_gone=scope.may_end)
     if options.seconds is None and not options.quiet:

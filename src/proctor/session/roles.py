@@ -10,16 +10,14 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from proctor.launch.role import let_go_of, run_after_others, run_before_others
 from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
 
 if TYPE_CHECKING:
@@ -29,47 +27,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS: Final = 0.03
 FLOOD_BYTES_PER_S: Final = 50_000_000
 """What no reader of answers comes near, and about a quarter of what analysis can follow."""
-HURRIED_NICENESS: Final = -15
-
-
-def fork_role(life: Callable[[], int], keep: set[int]) -> int:
-    """Fork a process of ours, out of reach of the terminal's signals; returns its pid.
-
-    keep: the descriptors above 2 that it needs; all others are closed, so that the
-    end of one process is seen by the others.
-    """
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    try:
-        os.setsid()
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        last = 3
-        for fd in sorted(keep):
-            os.closerange(last, fd)
-            last = fd + 1
-        os.closerange(last, os.sysconf("SC_OPEN_MAX"))
-        _let_go_of(0, 1)
-        status = life()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException:  # noqa: BLE001 - never back into the launcher, whatever comes
-        sys.excepthook(*sys.exc_info())
-    finally:
-        os._exit(status)
-
-
-def _let_go_of(*descriptors: int) -> None:
-    """Whoever reads what COMMAND writes must see its end when COMMAND is done, not when we are."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in descriptors:
-        os.dup2(nowhere, descriptor)
-    if nowhere > 2:
-        os.close(nowhere)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +75,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     try:
         in_order = recorder.run()
     finally:
-        _let_go_of(2)
+        let_go_of(2)
         recorder.close()
     return 0 if in_order else 1
 
@@ -141,39 +98,6 @@ def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Id
     if payload:
         run_keeper(connection, writer, payload)
     return 0
-
-
-def run_before_others() -> None:
-    """Recorder and keeper run before those they watch: a ring that fills loses.
-
-    They sleep nearly always; under a flood this is what slows the flood down.
-    """
-    _set_niceness(0, HURRIED_NICENESS)
-
-
-def run_after_others() -> None:
-    """The analyser takes what is left over: it may lag, the recording has everything.
-
-    Not by niceness alone: the kernel lets even the nicest finish its slice.
-    """
-    _set_niceness(0, 19)
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-
-def run_as_others(pid: int) -> None:
-    """What somebody waits for: the analyser when COMMAND has ended."""
-    with suppress(OSError):
-        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
-    _set_niceness(pid, 0)
-
-
-def _set_niceness(pid: int, niceness: int) -> None:
-    """Each of ours is a session, which CONFIG_SCHED_AUTOGROUP gives a niceness of its own."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, niceness)
-    with suppress(OSError):
-        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(niceness))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

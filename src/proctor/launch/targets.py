@@ -1,25 +1,27 @@
-"""What `watch` is asked to watch, found on this host, or said where it is not there."""
+"""What a session is asked to watch, found on this host, or said where it is not there."""
 
 from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from proctor.errors import ProctorError
 from proctor.kernel.process_table import cgroup_root, container_cgroup, has_ended
 from proctor.kernel.scope import Scope
-from proctor.options import WatchOptions
 
 
-def watch_scope(options: WatchOptions) -> Scope:
-    """The scope that options ask for. ProctorError where something of it does not exist."""
-    cgroups = [_cgroup(path) for path in options.cgroups]
-    cgroups += [_container(container) for container in options.containers]
+def scope_of(
+    pids: Sequence[int], cgroups: Sequence[str], containers: Sequence[str], exes: Sequence[str] = ()
+) -> Scope:
+    """The scope that is named. ProctorError where something of it does not exist."""
+    places = [_cgroup(path) for path in cgroups]
+    places += [_container(container) for container in containers]
     return Scope(
-        pids=tuple(_process(pid) for pid in options.pids),
-        cgroups=tuple(cgroups),
-        exes=tuple(_executable(path) for path in options.exes),
+        pids=tuple(_process(pid) for pid in pids),
+        cgroups=tuple(places),
+        exes=tuple(_executable(path) for path in exes),
     )
 
 

@@ -1,0 +1,1 @@
+"""What all sessions start with: COMMAND, what runs already, and processes of our own."""

@@ -1,0 +1,86 @@
+"""A process of ours: forked out of reach of the terminal, with the urgency of its task."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+HURRIED_NICENESS: Final = -15
+
+
+def fork_role(life: Callable[[], int], keep: set[int]) -> int:
+    """Fork a process of ours, out of reach of the terminal's signals; returns its pid.
+
+    keep: the descriptors above 2 that it needs; all others are closed, so that the
+    end of one process is seen by the others.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        last = 3
+        for fd in sorted(keep):
+            os.closerange(last, fd)
+            last = fd + 1
+        os.closerange(last, os.sysconf("SC_OPEN_MAX"))
+        let_go_of(0, 1)
+        status = life()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001 - never back into the launcher, whatever comes
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+def let_go_of(*descriptors: int) -> None:
+    """Whoever reads what COMMAND writes must see its end when COMMAND is done, not when we are."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    if nowhere > 2:
+        os.close(nowhere)
+
+
+def run_before_others() -> None:
+    """Who reads the kernel's rings runs before those it watches: a ring that fills loses.
+
+    They sleep nearly always; under a flood this is what slows the flood down.
+    """
+    _set_niceness(0, HURRIED_NICENESS)
+
+
+def run_after_others() -> None:
+    """Who analyses takes what is left over: it may lag, what it reads from has everything.
+
+    Not by niceness alone: the kernel lets even the nicest finish its slice.
+    """
+    _set_niceness(0, 19)
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def run_as_others(pid: int) -> None:
+    """What somebody waits for: who analyses when COMMAND has ended."""
+    with suppress(OSError):
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+    _set_niceness(pid, 0)
+
+
+def _set_niceness(pid: int, niceness: int) -> None:
+    """Each of ours is a session, which CONFIG_SCHED_AUTOGROUP gives a niceness of its own."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+    with suppress(OSError):
+        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(niceness))
