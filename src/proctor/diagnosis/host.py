@@ -7,6 +7,7 @@ within a second.
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ TRACEFS: Final = Path("/sys/kernel/tracing")
 def examine_host() -> Host:
     """Everything. Mounts tracefs where a session would."""
     checks = [_kernel(), _types(), _rights(), _namespace(), _lockdown(), _tracefs(), _cgroups()]
+    checks.append(check_seccomp())
     refusal = next((each for each in checks if each.essential and each.state != "ok"), None)
     if refusal is None:
         from proctor.diagnosis.trial import attempt
@@ -123,6 +125,27 @@ def _cgroups() -> Check:
         "DNS; --cgroup and --container; which container a process is in",
         since="4.5",
         advice="mount -t cgroup2 none /sys/fs/cgroup/unified",
+    )
+
+
+def check_seccomp() -> Check:
+    """On x86-64 a uretprobe returns by a system call since 6.11, which filters did not know.
+
+    A filter that refuses it ends the program, or lets it run into nowhere. Since 6.14 filters are
+    not asked; 6.12.14 and 6.13.3 have that too. 6.11 was not maintained any more.
+    """
+    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", platform.release())
+    major, minor, patch = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    fixed_in = {(6, 11): None, (6, 12): 14, (6, 13): 3}.get((major, minor), 0)
+    if platform.machine() != "x86_64" or (fixed_in is not None and patch >= fixed_in):
+        return Check("seccomp", "ok", "filters let probed functions return")
+    return Check(
+        "seccomp",
+        "missing",
+        f"kernel {platform.release()}: a program under a seccomp filter (containers, sandboxes, "
+        "services) may be killed as a probed function returns",
+        advice="use Linux 6.12.14, 6.13.3, 6.14 or later, or make sure that your distribution's "
+        "kernel has the fix; until then watch no program that has a filter",
     )
 
 
