@@ -1,0 +1,117 @@
+"""Lines to a file: whole ones only, whatever becomes of the disk or the reader.
+
+A reader that goes away ends the output quietly, as SIGPIPE would. A disk that fills does not:
+what could not be written is counted, and the next lines are tried again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+from collections.abc import Callable
+
+from proctor.errors import ProctorError
+
+
+def open_output(name: str | None) -> int:
+    """A descriptor to write to: FILE, cut to nothing; `-`: standard output; None: standard error.
+
+    A new file is readable to its owner only. ProctorError where it cannot be written.
+    """
+    if name is None or name == "-":
+        return os.dup(1 if name else 2)
+    try:
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _refusal(name, error) from None
+
+
+def _refusal(name: str, error: OSError) -> ProctorError:
+    cause = (error.strerror or str(error)).lower()
+    return ProctorError(f"{name}: {cause}; name another place with -o")
+
+
+class LineWriter:
+    """Writes lines to a descriptor that it owns.
+
+    `write_bytes` is there for tests; it behaves as `os.write`.
+    """
+
+    def __init__(
+        self, fd: int, name: str, write_bytes: Callable[[int, memoryview], int] = os.write
+    ) -> None:
+        self._fd = fd
+        self._name = name
+        self._write_bytes = write_bytes
+        self._cut_back = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._torn = False
+        self._error: OSError | None = None
+        self.lost_lines = 0
+        self.written_bytes = 0
+        self.closed = False
+        """The reader went away, or `close` was called: nothing more is written."""
+
+    def write(self, lines: bytes) -> None:
+        """Whole lines, each with its line feed."""
+        if self.closed or not lines:
+            return
+        rest = memoryview(b"\n" + lines if self._torn else lines)
+        try:
+            while rest:
+                rest = rest[self._step(rest) :]
+            self._torn = False
+        except BrokenPipeError:
+            self.close()
+        except OSError as error:
+            self._error = error
+            self._lose(lines, len(rest))
+
+    @property
+    def problem(self) -> str | None:
+        """What was not written and why; None: nothing."""
+        if self._error is None:
+            return None
+        cause = (self._error.strerror or str(self._error)).lower()
+        count = f"{self.lost_lines:,} line{'' if self.lost_lines == 1 else 's'}"
+        return f"{self._name}: {count} not written: {cause}; free some space"
+
+    @property
+    def full(self) -> bool:
+        """Whether what is lost is so for want of space."""
+        return self._error is not None and self._error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+    def close(self) -> None:
+        """Close the descriptor. May be called twice."""
+        if not self.closed:
+            self.closed = True
+            try:
+                os.close(self._fd)
+            except OSError as error:  # a network file system says it is full only now
+                self._error = self._error or error
+
+    def _step(self, rest: memoryview) -> int:
+        try:
+            size = self._write_bytes(self._fd, rest)
+        except BlockingIOError:  # whoever shares the pipe made it non-blocking
+            select.select([], [self._fd], [])
+            return 0
+        self.written_bytes += size
+        return size
+
+    def _lose(self, lines: bytes, left_bytes: int) -> None:
+        """Cut back to whole lines, and count the others."""
+        written = len(lines) - min(left_bytes, len(lines))
+        whole = lines.rfind(b"\n", 0, written) + 1
+        self.lost_lines += lines.count(b"\n", whole)
+        half = written - whole
+        self._torn = bool(half)
+        if not half or not self._cut_back:
+            return
+        try:
+            end = os.lseek(self._fd, -half, os.SEEK_CUR)
+            os.ftruncate(self._fd, end)
+            self._torn = False
+        except OSError:
+            return

@@ -1,0 +1,72 @@
+"""The end of every output: what is in it, what is lost, and whether the kernel counted the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from proctor.records.trace_layout import KINDS
+from proctor.trace.batch import Batch
+
+CALL_KINDS = frozenset(
+    KINDS[name] for name in ("SYSCALL", "NO_RETURN", "JOINED", "UNDER_WAY", "IO_URING")
+)
+
+
+@dataclass(slots=True)
+class Totals:
+    """Records by what became of them."""
+
+    calls: int = 0
+    others: int = 0
+    """Forks, execs, exits and signals."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """By reason (`reasons.py`), those above 0; of records, save `arguments_full`."""
+    kernel_counted: int | None = None
+    """Records that the kernel wanted to make; None: not known."""
+
+    def feed(self, batch: Batch) -> None:
+        if len(batch):
+            kinds = np.bincount(batch.records["kind"], minlength=max(CALL_KINDS) + 1)
+            calls = int(kinds[list(CALL_KINDS)].sum())
+            self.calls += calls
+            self.others += len(batch) - calls
+
+    def lose(self, reason: str, count: int) -> None:
+        if count > 0:
+            self.lost[reason] = self.lost.get(reason, 0) + count
+
+    @property
+    def lost_records(self) -> int:
+        return sum(count for reason, count in self.lost.items() if reason not in _NOT_OF_RECORDS)
+
+    @property
+    def reconciled(self) -> bool:
+        """What is here and what is lost make up what the kernel counted."""
+        return self.kernel_counted == self.calls + self.others + self.lost_records
+
+    def line(self) -> str:
+        """`1,024,125 calls, 3 other records, 0 lost; kernel counted 1,024,128`."""
+        parts = [_counted(self.calls, "call")]
+        if self.others:
+            parts.append(_counted(self.others, "other record"))
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.lost.items()))
+        parts.append(f"{self.lost_records:,} lost" + (f" ({reasons})" if reasons else ""))
+        return f"{', '.join(parts)}; {self._verdict()}"
+
+    def _verdict(self) -> str:
+        if self.kernel_counted is None:
+            return "the kernel's count is not known"
+        said = f"kernel counted {self.kernel_counted:,}"
+        missing = self.kernel_counted - self.calls - self.others - self.lost_records
+        return said if missing == 0 else f"{said}: {missing:+,} unaccounted for"
+
+
+_NOT_OF_RECORDS = frozenset(("arguments_full", "map_full"))
+"""Records that came without their memory; threads that were not followed, whose calls nobody
+counted."""
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
