@@ -84,8 +84,8 @@ def _code(kind: Any) -> str:
 LAYOUTS: Final[dict[str, Layout]] = {
     name: layout_of(name)
     for name in ffi.list_types()[1]
-    if name == "record_head" or name.endswith("_record")
+    if name == "record_head" or (name.endswith("_record") and name != "trace_record")
 }
-"""Of every record struct and of the head, by the struct's name."""
+"""Of every record struct and of the head, by the struct's name. The tracer's: `trace_layout`."""
 
 HEAD: Final = LAYOUTS["record_head"]

@@ -1,4 +1,4 @@
-"""Compiles `bpf/proctor.h` into `proctor.records._layout` (cffi, API mode).
+"""Compiles `bpf/proctor.h` and `bpf/trace/trace.h` into `proctor.records._layout` (cffi, API mode).
 
 The extension holds no code: it carries the C compiler's own account of the
 structs, so that Python's layouts cannot differ from the kernel programs'.
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from cffi import FFI
 
-HEADER = Path(__file__).resolve().parents[3] / "bpf" / "proctor.h"
+CHECKOUT = Path(__file__).resolve().parents[3]
+HEADERS = (CHECKOUT / "bpf" / "proctor.h", CHECKOUT / "bpf" / "trace" / "trace.h")
 
 # As <linux/types.h> has them, spelled the same: Python.h may have included it.
 FIXED_WIDTH_TYPES = """
@@ -35,7 +36,7 @@ def declarations(header: str) -> str:
 
 
 def make_ffibuilder() -> FFI:
-    header = HEADER.read_text(encoding="utf-8")
+    header = "\n".join(path.read_text(encoding="utf-8") for path in HEADERS)
     builder = FFI()
     builder.cdef(declarations(header))
     builder.set_source(
@@ -49,4 +50,4 @@ def make_ffibuilder() -> FFI:
 ffibuilder = make_ffibuilder()
 
 if __name__ == "__main__":
-    ffibuilder.compile(tmpdir=str(HEADER.parents[1] / "src"), verbose=True)
+    ffibuilder.compile(tmpdir=str(CHECKOUT / "src"), verbose=True)
