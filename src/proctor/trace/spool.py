@@ -230,7 +230,7 @@ def _parts_of(data: NDArray[np.uint8], parts: int, pieces: int) -> tuple[Part, .
     for cpu, records, count, _ in part_table.tolist():
         mine = piece_table[piece : piece + count]
         sizes = mine["bytes"]
-        if len(mine) != count or (count and int(sizes.max()) > len(data)):
+        if len(mine) != count or cpu >= 1 << 16 or (count and int(sizes.max()) > len(data)):
             return None
         middle = at + records * RECORD.itemsize
         end = middle + int(sizes.sum())
