@@ -22,7 +22,11 @@ from setuptools.modified import newer_group
 CLANG = os.environ.get("CLANG", "clang")
 STRIP = os.environ.get("LLVM_STRIP", "llvm-strip")
 CFFI_BUILDERS = ["src/proctor/records/layout_build.py", "src/proctor/kernel/bpf_build.py"]
-BPF_OBJECT = "proctor.kernel.proctor_bpf"
+BPF_SOURCES = {
+    "proctor.kernel.proctor_bpf": Path("bpf/proctor.bpf.c"),
+    "proctor.kernel.trace_bpf": Path("bpf/trace/trace.bpf.c"),
+}
+"""What each object is called as an extension, and the one file that includes its others."""
 BPF_TARGETS = {"x86_64": "x86", "aarch64": "arm64"}
 
 PACKAGES = """\
@@ -94,12 +98,12 @@ class BuildExtensions(build_ext):
 
     def get_ext_filename(self, fullname: str) -> str:
         *packages, name = fullname.split(".")
-        if name == BPF_OBJECT.split(".")[-1]:
-            return os.path.join(*packages, "proctor.bpf.o")
+        if name in (each.split(".")[-1] for each in BPF_SOURCES):
+            return os.path.join(*packages, f"{name.removesuffix('_bpf')}.bpf.o")
         return str(super().get_ext_filename(fullname))  # type: ignore[no-untyped-call]  # its stub
 
     def build_extension(self, ext: Extension) -> None:
-        if ext.name == BPF_OBJECT:
+        if ext.name in BPF_SOURCES:
             self.build_bpf(ext)
         else:
             super().build_extension(ext)
@@ -129,12 +133,14 @@ class BuildExtensions(build_ext):
 
 
 def extensions() -> list[Extension]:
-    source = Path("bpf/proctor.bpf.c")
-    if not source.exists():
-        print(f"{source} is not there yet: built without it")
-        return []
-    parts = sorted(str(path) for path in Path("bpf").glob("*.[ch]") if path != source)
-    return [Extension(BPF_OBJECT, sources=[str(source)], depends=parts)]
+    parts = sorted(str(path) for path in Path("bpf").rglob("*.[ch]"))
+    found = []
+    for name, source in BPF_SOURCES.items():
+        if source.exists():
+            found.append(Extension(name, sources=[str(source)], depends=parts))
+        else:
+            print(f"{source} is not there yet: built without it")
+    return found
 
 
 def builders() -> list[str]:

@@ -46,7 +46,7 @@ typedef __s64 s64;
 
 #ifdef __TARGET_ARCH_arm64
 struct user_pt_regs { __u64 regs[31]; __u64 sp; __u64 pc; __u64 pstate; };
-struct pt_regs { struct user_pt_regs user_regs; u64 orig_x0; };
+struct pt_regs { struct user_pt_regs user_regs; u64 orig_x0; s32 syscallno; };
 #else
 struct pt_regs {
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8;

@@ -17,7 +17,7 @@
 enum trace_kind {
 	TRACE_SYSCALL = 0,       /* a call that returned */
 	TRACE_NO_RETURN = 1,     /* ended in the call: exit, or killed; duration until then */
-	TRACE_JOINED = 2,        /* under way when we attached: start_ns and entry memory unknown */
+	TRACE_JOINED = 2,        /* under way when we attached: start_ns unknown (0), entry memory as it is at the exit */
 	TRACE_UNDER_WAY = 3,     /* still under way when we detached */
 	TRACE_FORK = 4,          /* args: child pid, child tid, child's process_start_ns, CLONE_FILES shared (0/1), CLONE_FS shared; of the parent */
 	TRACE_EXEC = 5,          /* args: former tid; chunks: KERNEL_FILE of the executable, STRING comm */
@@ -132,7 +132,9 @@ struct trace_rule {
 	__u8 returns_file;       /* success returns a descriptor: say what the kernel opened */
 	__u8 fd_arguments;       /* bit n: argument n is a descriptor, for the fd filter */
 	__u8 path_arguments;     /* bit n: argument n is a path, for the path filter */
-	__u8 reserved[3];
+	__u8 at_entry;           /* bit n: fetch n is due at the entry */
+	__u8 at_success;         /* ... at an exit that succeeded */
+	__u8 at_exit;            /* ... at every exit */
 	struct trace_fetch fetch[6];
 };
 
@@ -232,12 +234,12 @@ struct trace_count_key {
 struct trace_counted {
 	__u64 calls;             /* that returned */
 	__u64 errors;
-	__u64 total_ns;          /* of those whose entry we saw; 0 where no times are kept */
+	__u64 total_ns;          /* of those whose entry we saw, as the buckets; 0 where no times are kept */
 	__u64 min_ns;
 	__u64 max_ns;
 	__u64 named_ns;          /* when comm was read: the first call, and each exec */
 	__u32 pid;
-	__u32 timed;             /* 1: times are kept */
+	__u32 reserved;
 	__u8 comm[16];
 };
 

@@ -164,6 +164,10 @@ class KernelObject:
         """Set a map's size (before `load`). A ring's is its bytes, a power of two."""
         lib.bpf_map__set_max_entries(self._maps[name], max_entries)
 
+    def leave_out(self, name: str) -> None:
+        """Do not create this map (before `load`): no program that loads may reach its use."""
+        lib.bpf_map__set_autocreate(self._maps[name], False)
+
     def load(self) -> None:
         """Load all programs. Raises KernelError with the verifier's last lines."""
         if lib.bpf_object__load(self._object):
@@ -188,6 +192,13 @@ class KernelObject:
         link = lib.bpf_program__attach(self._programs[name])
         return self._keep(name, link)
 
+    def attach_tracepoint(self, name: str, category: str, event: str) -> bool:
+        """One program may be attached to several: the link is kept as `NAME EVENT`."""
+        link = lib.bpf_program__attach_tracepoint(
+            self._programs[name], category.encode(), event.encode()
+        )
+        return self._keep(name, link, f"{name} {event}")
+
     def attach_cgroup(self, name: str, cgroup_fd: int) -> bool:
         return self._keep(name, lib.bpf_program__attach_cgroup(self._programs[name], cgroup_fd))
 
@@ -196,12 +207,12 @@ class KernelObject:
         link = lib.proctor_attach_map_iterator(self._programs[name], self.map_fd(map_name))
         return self._keep(name, link)
 
-    def _keep(self, name: str, pointer: Any) -> bool:
+    def _keep(self, name: str, pointer: Any, link: str = "") -> bool:
         if pointer == ffi.NULL:
             cause = os.strerror(ffi.errno).lower()
-            self.refused[name] = f"not attached: {self.section(name)}: {cause}"
+            self.refused[link or name] = f"not attached: {self.section(name)}: {cause}"
             return False
-        self.links[name] = Link(pointer)
+        self.links[link or name] = Link(pointer)
         return True
 
     def attach_uprobe(

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Threads as they come and go: scope is inherited, calls that never return get their record.
+ */
+#include "file.h"
+
+/* A record of the moment, without memory. */
+static __always_inline void fill_moment(struct trace_record *record, u64 now_ns)
+{
+	record->start_ns = now_ns;
+	record->duration_ns = 0;
+	for (int i = 0; i < 6; i++)
+		record->args[i] = 0;
+	record->result = 0;
+	record->number = 0;
+	record->abi = 0;
+	record->flags = 0;
+}
+
+static __always_inline struct trace_record *begin_moment(struct ring *ring, struct thread *thread,
+							 enum trace_kind kind)
+{
+	struct trace_record *record;
+
+	if (!open_ring(ring))
+		return NULL;
+	record = begin_record(ring, thread, kind);
+	if (record)
+		fill_moment(record, bpf_ktime_get_ns());
+	return record;
+}
+
+/* The forking thread, also where it came into scope only now and made no call since. */
+static __always_inline struct thread *forking_thread(struct task_struct *parent)
+{
+	struct thread *thread = current_thread();
+	u32 tgid = parent->tgid;
+
+	if (thread)
+		return thread;
+	if (!configuration.scope_host && !configuration.scope_cgroups_set &&
+	    !bpf_map_lookup_elem(&scope_tgids, &tgid))
+		return NULL;
+	thread = make_thread(parent);
+	if (thread)
+		decide_scope(thread);
+	return thread;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(thread_forked, struct task_struct *parent, struct task_struct *child)
+{
+	struct thread *thread, *forked;
+	struct trace_record *record;
+	struct ring ring;
+
+	if (child->flags & PF_KTHREAD)
+		return 0;
+	thread = forking_thread(parent);
+	if (!thread || !thread->scope)
+		return 0;
+	forked = make_thread(child);
+	if (!forked)
+		return 0;
+	forked->scope = thread->scope;
+	forked->cgroup = thread->cgroup;
+	/* Its first exit is that of the call that made it. */
+	forked->call = tracing() ? CALL_NONE : CALL_UNKNOWN;
+	if (!configuration.processes || !(thread->scope & SCOPE_TRACED) || !tracing())
+		return 0;
+	record = begin_moment(&ring, thread, TRACE_FORK);
+	if (!record)
+		return 0;
+	record->args[0] = forked->pid;
+	record->args[1] = forked->tid;
+	record->args[2] = forked->process_start_ns;
+	record->args[3] = child->files == parent->files;
+	record->args[4] = child->fs == parent->fs;
+	finish_record(&ring, record);
+	return 0;
+}
+
+/* exec by a thread that is not the first gives it the first one's tid. */
+static __always_inline void rename_thread(struct task_struct *task, u32 old_tid)
+{
+	struct thread *old, moved;
+	struct entry *entry;
+	u32 tid = task->pid;
+
+	if (configuration.task_storage || old_tid == tid)
+		return;
+	old = bpf_map_lookup_elem(&threads_by_tid, &old_tid);
+	if (!old)
+		return;
+	moved = *old;
+	bpf_map_update_elem(&threads_by_tid, &tid, &moved, BPF_ANY);
+	bpf_map_delete_elem(&threads_by_tid, &old_tid);
+	entry = bpf_map_lookup_elem(&entries_by_tid, &old_tid);
+	if (!entry)
+		return;
+	bpf_map_update_elem(&entries_by_tid, &tid, entry, BPF_ANY);
+	bpf_map_delete_elem(&entries_by_tid, &old_tid);
+}
+
+static __always_inline void append_comm(struct work *work)
+{
+	struct sink sink;
+	u8 *room;
+
+	if (!open_ring_sink(&sink, work))
+		return;
+	room = chunk_room(&sink);
+	if (!room || bpf_get_current_comm(room + sizeof(struct trace_chunk), 16))
+		return;
+	end_chunk(&sink, room, 7, CHUNK_STRING, 0, 0, 16);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(thread_executed, struct task_struct *task, int old_tid, struct linux_binprm *binary)
+{
+	struct trace_record *record;
+	struct thread *thread;
+	struct ring ring;
+
+	rename_thread(task, old_tid);
+	thread = current_thread();
+	if (!thread || !(thread->scope & (SCOPE_TRACED | SCOPE_FROM_EXEC)))
+		return 0;
+	thread->tid = task->pid;
+	if (thread->scope & SCOPE_FROM_EXEC)
+		thread->scope = SCOPE_TRACED;
+	if (!configuration.processes || !tracing())
+		return 0;
+	record = begin_moment(&ring, thread, TRACE_EXEC);
+	if (!record)
+		return 0;
+	record->args[0] = old_tid;
+	/* Not a plain load: a function verified alone takes numbers, and that is a pointer. */
+	append_kernel_file((u64)BPF_CORE_READ(binary, file), 7);
+	append_comm(ring.work);
+	finish_record(&ring, record);
+	return 0;
+}
+
+static __always_inline void end_call(struct thread *thread)
+{
+	struct trace_record *record;
+	struct ring ring;
+
+	if (thread->call != CALL_UNDER_WAY || !open_ring(&ring))
+		return;
+	thread->call = CALL_NONE;
+	record = begin_record(&ring, thread, TRACE_NO_RETURN);
+	if (!record)
+		return;
+	fill_call(record, thread, 0, bpf_ktime_get_ns());
+	append_entry(ring.work, thread);
+	finish_record(&ring, record);
+}
+
+static __always_inline void emit_exit(struct task_struct *task, struct thread *thread)
+{
+	struct trace_record *record;
+	struct ring ring;
+	u32 code;
+
+	record = begin_moment(&ring, thread, TRACE_EXIT);
+	if (!record)
+		return;
+	code = task->exit_code;
+	record->args[0] = code >> 8 & 0xff;
+	record->args[1] = code & 0x7f;
+	/* do_exit has already counted this thread out. */
+	record->args[2] = task->signal->live.counter == 0;
+	finish_record(&ring, record);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(thread_exited, struct task_struct *task)
+{
+	struct thread *thread = current_thread();
+	u32 tid = task->pid;
+
+	if (!thread)
+		return 0;
+	if (thread->scope & SCOPE_TRACED && tracing()) {
+		end_call(thread);
+		if (configuration.processes)
+			emit_exit(task, thread);
+	}
+	if (!configuration.task_storage) {
+		bpf_map_delete_elem(&threads_by_tid, &tid);
+		bpf_map_delete_elem(&entries_by_tid, &tid);
+	}
+	return 0;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Memory behind further pointers: iovec, msghdr, and argument lists. Each function is verified on
+ * its own and takes plain numbers, since 5.10 allows no others: it finds its sink by itself.
+ */
+#ifndef PROCTOR_TRACE_VECTOR_H
+#define PROCTOR_TRACE_VECTOR_H
+
+#include "fetch.h"
+
+struct user_iovec_32 { u32 base, length; };
+struct user_msghdr_32 { u32 name, name_length, iov, iov_length, control, control_length, flags; };
+struct user_msghdr_64 { u64 name, name_length, iov, iov_length, control, control_length, flags; };
+
+struct vector_meta { u8 arg, narrow, kind; };
+
+#define PACK_META(arg, narrow, kind) ((arg) | (narrow) << 8 | (kind) << 16)
+
+static __always_inline struct vector_meta unpack_meta(u32 meta)
+{
+	struct vector_meta unpacked = { meta, meta >> 8, meta >> 16 };
+
+	return unpacked;
+}
+
+/* `left`: bytes that the call moved, spread over the elements. False: nothing appended. */
+static __always_inline bool fetch_iovec(struct sink *sink, u64 pointer, u64 elements, u64 left,
+					struct vector_meta meta, u8 part, u8 data_part)
+{
+	u64 size = meta.narrow ? sizeof(struct user_iovec_32) : sizeof(struct user_iovec);
+	u8 *vector = chunk_room(sink);
+
+	if (!vector)
+		return true;
+	if (elements > 65536)
+		elements = 65536;
+	if (!fetch_bytes(sink, pointer, elements * size, VECTOR_BYTES, meta.arg, CHUNK_IOVEC, part))
+		return false;
+	vector += sizeof(struct trace_chunk);
+	for (u32 i = 0; i < VECTOR_PARTS; i++) {
+		u64 base, length;
+
+		if (i >= elements || !left || !configuration.text_bytes)
+			break;
+		if (meta.narrow) {
+			base = ((struct user_iovec_32 *)vector)[i].base;
+			length = ((struct user_iovec_32 *)vector)[i].length;
+		} else {
+			base = ((struct user_iovec *)vector)[i].base;
+			length = ((struct user_iovec *)vector)[i].length;
+		}
+		if (length > left)
+			length = left;
+		left -= length;
+		if (!length)
+			continue;
+		if (!fetch_bytes(sink, base, length, configuration.text_bytes, meta.arg, CHUNK_BYTES,
+				 data_part + i))
+			append_fault(sink, meta.arg, CHUNK_BYTES, data_part + i);
+	}
+	return true;
+}
+
+static __always_inline bool fetch_message(struct sink *sink, u64 pointer, u64 left,
+					  struct vector_meta meta)
+{
+	struct user_msghdr_64 message = {};
+	u64 size = sizeof(message);
+
+	if (meta.narrow) {
+		struct user_msghdr_32 narrow = {};
+
+		size = sizeof(narrow);
+		if (bpf_probe_read_user(&narrow, sizeof(narrow), (void *)pointer))
+			return false;
+		message.name = narrow.name;
+		message.name_length = narrow.name_length;
+		message.iov = narrow.iov;
+		message.iov_length = narrow.iov_length;
+		message.control = narrow.control;
+		message.control_length = narrow.control_length;
+	} else if (bpf_probe_read_user(&message, sizeof(message), (void *)pointer)) {
+		return false;
+	}
+	if (!fetch_bytes(sink, pointer, size, size, meta.arg, CHUNK_MSGHDR, 0))
+		return false;
+	/* name_length is an int with padding after it */
+	if (message.name && (u32)message.name_length &&
+	    !fetch_bytes(sink, message.name, (u32)message.name_length, SOCKADDR_BYTES, meta.arg,
+			 CHUNK_BYTES, 0))
+		append_fault(sink, meta.arg, CHUNK_BYTES, 0);
+	if (message.control && message.control_length &&
+	    !fetch_bytes(sink, message.control, message.control_length, CONTROL_BYTES, meta.arg,
+			 CHUNK_BYTES, 2))
+		append_fault(sink, meta.arg, CHUNK_BYTES, 2);
+	if (message.iov && message.iov_length &&
+	    !fetch_iovec(sink, message.iov, message.iov_length, left, meta, 1, 16))
+		append_fault(sink, meta.arg, CHUNK_IOVEC, 1);
+	return true;
+}
+
+/* One chunk with all strings. An element longer than a piece, or past the last that fits, is cut. */
+static __always_inline bool fetch_strings(struct sink *sink, u64 pointer, struct vector_meta meta)
+{
+	u8 *start = chunk_room(sink), flags = CHUNK_MORE;
+	u64 size = meta.narrow ? sizeof(u32) : sizeof(u64), element;
+	volatile u32 *used = sink->used;
+	u32 before = *used;
+
+	if (!start)
+		return true;
+	*used += sizeof(struct trace_chunk);
+	for (u32 i = 0; i < STRINGS_ELEMENTS; i++) {
+		u8 *room = chunk_room(sink);
+		long read;
+
+		element = 0;
+		if (meta.narrow ? bpf_probe_read_user(&element, sizeof(u32), (void *)pointer + i * size)
+				: bpf_probe_read_user(&element, sizeof(u64), (void *)pointer + i * size)) {
+			flags |= CHUNK_FAULT;
+			break;
+		}
+		if (!element) {
+			flags &= ~CHUNK_MORE;
+			break;
+		}
+		if (!room)
+			break;
+		read = bpf_probe_read_user_str(room, TRACE_PIECE_BYTES, (void *)element);
+		if (read <= 0) {
+			flags |= CHUNK_FAULT;
+			break;
+		}
+		*used += read;
+	}
+	u32 bytes = *used - before - sizeof(struct trace_chunk);
+
+	*used = before;
+	if (flags & CHUNK_FAULT && !bytes)
+		return false;
+	end_chunk(sink, start, meta.arg, CHUNK_STRINGS, flags, 0, bytes);
+	return true;
+}
+
+static __always_inline bool fetch(struct sink *sink, u64 pointer, u64 elements, u64 left,
+				  struct vector_meta meta)
+{
+	switch (meta.kind) {
+	case FETCH_STRING:
+		return fetch_string(sink, pointer, TRACE_PIECE_BYTES - 1, meta.arg);
+	case FETCH_TEXT:
+		return fetch_string(sink, pointer, configuration.text_bytes, meta.arg);
+	case FETCH_BYTES:
+	case FETCH_COUNTED:
+		return fetch_bytes(sink, pointer, elements, TRACE_PIECE_BYTES, meta.arg, CHUNK_BYTES, 0);
+	case FETCH_BUFFER:
+		return fetch_bytes(sink, pointer, elements, configuration.text_bytes, meta.arg,
+				   CHUNK_BYTES, 0);
+	case FETCH_IOVEC:
+		return fetch_iovec(sink, pointer, elements, left, meta, 0, 0);
+	case FETCH_MSGHDR:
+		return fetch_message(sink, pointer, left, meta);
+	case FETCH_STRINGS:
+		return fetch_strings(sink, pointer, meta);
+	}
+	return true;
+}
+
+/*
+ * One fetch of a rule. elements: of a vector, else bytes; left: bytes that the call moved.
+ * At the entry: the bytes of entry memory now used, or one of these.
+ */
+#define NOT_READABLE -1
+#define NO_ROOM -2
+
+__noinline int fetch_at_entry(u64 pointer, u64 elements, u64 left, u32 meta, u32 used)
+{
+	struct sink sink;
+
+	if (!open_entry_sink(&sink, used) || !chunk_room(&sink))
+		return NO_ROOM;
+	if (!fetch(&sink, pointer, elements, left, unpack_meta(meta)))
+		return NOT_READABLE;
+	return *sink.used;
+}
+
+__noinline int fetch_at_exit(u64 pointer, u64 elements, u64 left, u32 meta)
+{
+	struct work *work = current_work();
+	struct sink sink;
+
+	if (!work || !open_ring_sink(&sink, work))
+		return 0;
+	if (fetch(&sink, pointer, elements, left, unpack_meta(meta)))
+		return 0;
+	append_fault(&sink, (u8)meta, CHUNK_BYTES, 0);
+	work->unreadable++;
+	return NOT_READABLE;
+}
+
+#endif
