@@ -31,9 +31,12 @@ const char *bpf_map__name(const bpf_map *map);
 int bpf_map__fd(const bpf_map *map);
 unsigned int bpf_map__max_entries(const bpf_map *map);
 int bpf_map__set_max_entries(bpf_map *map, unsigned int max_entries);
+int bpf_map__set_autocreate(bpf_map *map, bool autocreate);
 int bpf_map__set_initial_value(bpf_map *map, const void *data, size_t size);
 
 bpf_link *bpf_program__attach(const bpf_program *program);
+bpf_link *bpf_program__attach_tracepoint(const bpf_program *program, const char *category,
+                                         const char *name);
 bpf_link *bpf_program__attach_cgroup(const bpf_program *program, int cgroup_fd);
 int bpf_link__fd(const bpf_link *link);
 int bpf_link__destroy(bpf_link *link);
@@ -43,6 +46,8 @@ int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t fla
 int bpf_map_lookup_elem(int fd, const void *key, void *value);
 int bpf_map_delete_elem(int fd, const void *key);
 int bpf_map_get_next_key(int fd, const void *key, void *next_key);
+int bpf_map_lookup_batch(int fd, void *in_batch, void *out_batch, void *keys, void *values,
+                         uint32_t *count, const void *options);
 int libbpf_num_possible_cpus(void);
 
 /* Ours: native.h */
