@@ -1,0 +1,176 @@
+"""The maps that calls are counted in, read whole: one row a thread and syscall."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from proctor.kernel.libbpf import ffi, lib
+from proctor.kernel.object import KernelError, KernelObject, Map
+from proctor.records._layout import lib as layout
+from proctor.records.trace_layout import dtype_of
+
+KEY: Final = dtype_of("trace_count_key")
+COUNTED: Final = dtype_of("trace_counted")
+ERROR_KEY: Final = dtype_of("trace_error_key")
+OTHER: Final = dtype_of("trace_other")
+LATENCY: Final = np.dtype([("counted", COUNTED), ("buckets", "u4", layout.TRACE_LATENCY_BUCKETS)])
+CALLS: Final = np.dtype("u8")
+BATCH: Final = 4096
+
+COUNT_PROGRAMS: Final = frozenset({"count_exit"})
+LATENCY_PROGRAMS: Final = frozenset({"latency_enter", "latency_exit"})
+
+Table = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
+"""Keys and values of a map, row by row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the maps held at one time; rows that change meanwhile are of either side of it."""
+
+    keys: np.ndarray[Any, Any]
+    """KEY."""
+    counted: np.ndarray[Any, Any]
+    """COUNTED, a row a key."""
+    buckets: np.ndarray[Any, Any] | None
+    """Of durations, TRACE_LATENCY_BUCKETS a key; None where no times are kept."""
+    error_keys: np.ndarray[Any, Any]
+    """ERROR_KEY."""
+    error_calls: np.ndarray[Any, Any]
+    others: np.ndarray[Any, Any]
+    """OTHER by [abi, number]: what the maps had no room for."""
+
+
+def prepare(kernel: KernelObject, *, latencies: bool) -> None:
+    """Leave out what this way of counting does not need (before `load`)."""
+    for name in COUNT_PROGRAMS if latencies else LATENCY_PROGRAMS:
+        kernel.skip(name)
+    kernel.resize("call_counts" if latencies else "call_latencies", 1)
+
+
+class CallCounts:
+    """Reads the counts of a loaded object."""
+
+    def __init__(self, kernel: KernelObject, *, latencies: bool) -> None:
+        self._latencies = latencies
+        name, value = ("call_latencies", LATENCY) if latencies else ("call_counts", COUNTED)
+        self._calls = _HashMap(kernel, name, KEY, value)
+        self._errors = _HashMap(kernel, "call_errors", ERROR_KEY, CALLS)
+        self._others = kernel.map_fd("call_others")
+
+    @property
+    def capacity(self) -> int:
+        return self._calls.max_entries
+
+    def read(self) -> Snapshot:
+        """All rows. Raises KernelError."""
+        return self._snapshot(self._calls.read(), self._errors.read(), self._read_others())
+
+    def take_ended(self) -> Snapshot:
+        """The rows of threads that are no more, which are then no longer in the maps.
+
+        A thread is looked for before its row is read, and an ended one writes no more,
+        so nothing it counted is missed.
+        """
+        calls = self._calls.take(*self._calls.read(), alive=_threads_alive())
+        errors = self._errors.take(*self._errors.read(), alive=_threads_alive())
+        none = np.zeros((layout.ABIS, layout.TRACE_SYSCALLS), OTHER)
+        return self._snapshot(calls, errors, none)
+
+    def _snapshot(self, calls: Table, errors: Table, others: np.ndarray[Any, Any]) -> Snapshot:
+        keys, values = calls
+        counted, buckets = values, None
+        if self._latencies:
+            counted, buckets = values["counted"], values["buckets"]
+        return Snapshot(keys, counted, buckets, *errors, others)
+
+    def _read_others(self) -> np.ndarray[Any, Any]:
+        cpus = int(lib.libbpf_num_possible_cpus())
+        size = layout.ABIS * layout.TRACE_SYSCALLS
+        values = np.zeros((size, cpus), OTHER)
+        index = ffi.new("uint32_t *")
+        row = ffi.from_buffer("char[]", values, require_writable=True)
+        for place in range(size):
+            index[0] = place
+            lib.bpf_map_lookup_elem(self._others, index, row + place * cpus * OTHER.itemsize)
+        added = np.zeros((layout.ABIS, layout.TRACE_SYSCALLS), OTHER)
+        for field in OTHER.names or ():
+            added[field] = values[field].sum(axis=1).reshape(added.shape)
+        return added
+
+
+class _HashMap:
+    """A hash map whose keys and values have dtypes."""
+
+    def __init__(
+        self, kernel: KernelObject, name: str, key: np.dtype[Any], value: np.dtype[Any]
+    ) -> None:
+        self._name = name
+        self._fd = kernel.map_fd(name)
+        self.max_entries = kernel.map_size(name)
+        self._key, self._value = key, value
+        self._single = Map(self._fd, key.itemsize, value.itemsize)
+
+    def read(self) -> Table:
+        """All entries, a few thousand a system call. Raises KernelError."""
+        keys, values = [], []
+        position = ffi.NULL
+        following = ffi.new("uint32_t *")
+        room = BATCH
+        while True:
+            key_part, value_part = np.zeros(room, self._key), np.zeros(room, self._value)
+            count = ffi.new("uint32_t *", room)
+            failed = lib.bpf_map_lookup_batch(
+                self._fd,
+                position,
+                following,
+                ffi.from_buffer("char[]", key_part, require_writable=True),
+                ffi.from_buffer("char[]", value_part, require_writable=True),
+                count,
+                ffi.NULL,
+            )
+            code = ffi.errno if failed else 0
+            if code == errno.ENOSPC:  # one bucket of the hash holds more than that
+                room *= 2
+                continue
+            if code not in (0, errno.ENOENT):
+                raise KernelError(f"map {self._name}: not read: {os.strerror(code).lower()}")
+            keys.append(key_part[: count[0]])
+            values.append(value_part[: count[0]])
+            if code == errno.ENOENT:
+                return np.concatenate(keys), np.concatenate(values)
+            position, following = following, ffi.new("uint32_t *")
+
+    def take(self, keys: Any, values: Any, *, alive: set[int]) -> Table:
+        """Those rows whose thread is not alive, read anew and deleted."""
+        ended = [row for row in range(len(keys)) if int(keys["tid"][row]) not in alive]
+        taken = []
+        for row in ended:
+            key = keys[row].tobytes()
+            value = self._single.get(key)
+            if value is not None and self._single.delete(key):
+                values[row] = np.frombuffer(value, self._value)[0]
+                taken.append(row)
+        return keys[taken], values[taken]
+
+
+def _threads_alive() -> set[int]:
+    return {tid for process in _numbers(Path("/proc")) for tid in _tasks(process)}
+
+
+def _tasks(process: int) -> Iterable[int]:
+    try:
+        return list(_numbers(Path(f"/proc/{process}/task")))
+    except OSError:  # it ended meanwhile
+        return ()
+
+
+def _numbers(folder: Path) -> Iterable[int]:
+    return (int(name) for name in os.listdir(folder) if name.isdigit())
