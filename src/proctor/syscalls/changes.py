@@ -1,0 +1,229 @@
+"""What each syscall does to the descriptors and working directory of its process."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from proctor.syscalls.descriptors import Process, kernel_file
+from proctor.syscalls.text.chunks import AT_EXIT, FAULT, KERNEL_FILE, OF_RESULT, STRING, parse
+
+Change = Callable[[Process, tuple[int, ...], int, bytes], None]
+"""Of a call that succeeded: process, arguments, result, memory."""
+
+O_CLOEXEC: Final = 0o2000000
+FD_CLOEXEC: Final = 1
+F_DUPFD, F_SETFD, F_DUPFD_CLOEXEC = 0, 2, 1030
+CLOSE_RANGE_CLOEXEC: Final = 4
+CLOSE_RANGE_UNSHARE: Final = 2
+CLONE_FS: Final = 0x200
+CLONE_FILES: Final = 0x400
+MFD_CLOEXEC: Final = 1
+AT_FDCWD: Final = -100
+MEMOISED: Final = 4096
+
+
+@lru_cache(MEMOISED)
+def files_of(memory: bytes) -> dict[tuple[int, int], str]:
+    """What the kernel found: by argument (OF_RESULT: the result) and part."""
+    found = {}
+    for chunk in parse(memory).chunks:
+        if chunk.kind == KERNEL_FILE and not chunk.flags & FAULT:
+            found[chunk.argument, chunk.part] = kernel_file(chunk.data, chunk.more)
+    return found
+
+
+def string_of(memory: bytes, argument: int) -> str:
+    for chunk in parse(memory).chunks:
+        if chunk.argument == argument and chunk.kind == STRING and not chunk.flags & FAULT:
+            return chunk.data.decode("utf-8", "backslashreplace")
+    return ""
+
+
+def signed(value: int) -> int:
+    """An argument as C's int."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value & 0x80000000 else value
+
+
+def makes(
+    name: str = "",
+    flags_at: int | None = None,
+    always_closing: bool = False,
+    closing_bit: int = O_CLOEXEC,
+) -> Change:
+    """The result is a new descriptor, called as the kernel says, else `name`.
+
+    flags_at: the argument with a CLOEXEC flag, which in nearly all has O_CLOEXEC's bit.
+    """
+
+    def change(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+        closing = always_closing or (flags_at is not None and bool(args[flags_at] & closing_bit))
+        text = files_of(memory).get((OF_RESULT, 0)) or name
+        if text:
+            process.files.set(result, text, closing)
+        else:
+            process.files.close(result)
+
+    return change
+
+
+def opens(directory_at: int | None, path_at: int, flags_at: int | None) -> Change:
+    """Likewise; where the kernel's path is missing the program's counts."""
+
+    def change(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+        text = files_of(memory).get((OF_RESULT, 0))
+        if text is None:
+            base = AT_FDCWD if directory_at is None else signed(args[directory_at])
+            text = absolute(process, base, string_of(memory, path_at))
+        closing = flags_at is not None and bool(args[flags_at] & O_CLOEXEC)
+        if text:
+            process.files.set(result, text, closing)
+        else:
+            process.files.close(result)
+
+    return change
+
+
+def absolute(process: Process, directory: int, path: str) -> str:
+    """The path from the root as far as known; else empty. Symbolic links stay as they are."""
+    if path.startswith("/"):
+        return posixpath.normpath(path)
+    here = directory == AT_FDCWD
+    base = process.place.path if here else process.files.path(directory)
+    return posixpath.normpath(posixpath.join(base, path)) if base and path else ""
+
+
+def opens_how(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    """openat2: its flags lie in memory."""
+    how = next((c for c in parse(memory).chunks if c.argument == 2 and len(c.data) >= 8), None)
+    flags = int.from_bytes(how.data[:8], "little") if how is not None else 0
+    opens(0, 1, 2)(process, (args[0], args[1], flags), result, memory)
+
+
+def makes_memory(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    """memfd_create: a file without a place, which /proc calls deleted."""
+    text = f"/memfd:{string_of(memory, 0)} (deleted)"
+    process.files.set(result, text, closing=bool(args[1] & MFD_CLOEXEC))
+
+
+def makes_pair(name: str, at: int, flags_at: int | None) -> Change:
+    """Two descriptors in memory: pipe, socketpair."""
+
+    def change(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+        closing = flags_at is not None and bool(args[flags_at] & O_CLOEXEC)
+        files = files_of(memory)
+        for chunk in parse(memory).chunks:
+            if chunk.argument == at and chunk.flags & AT_EXIT and chunk.kind != KERNEL_FILE:
+                for part in range(min(len(chunk.data) // 4, 2)):
+                    number = int.from_bytes(chunk.data[part * 4 : part * 4 + 4], "little")
+                    process.files.set(number, files.get((at, part)) or name, closing)
+
+    return change
+
+
+def copies(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    process.files.copy_of(signed(args[0]), result)
+
+
+def copies_with_flags(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    process.files.copy_of(signed(args[0]), result, bool(args[2] & O_CLOEXEC))
+
+
+def controls(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    """fcntl."""
+    number, command = signed(args[0]), args[1] & 0xFFFFFFFF
+    if command in (F_DUPFD, F_DUPFD_CLOEXEC):
+        process.files.copy_of(number, result, command == F_DUPFD_CLOEXEC)
+    elif command == F_SETFD:
+        (process.files.closing.add if args[2] & FD_CLOEXEC else process.files.closing.discard)(
+            number
+        )
+
+
+def closes(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    process.files.close(signed(args[0]))
+
+
+def closes_range(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    first, last, flags = (value & 0xFFFFFFFF for value in args[:3])
+    if flags & CLOSE_RANGE_UNSHARE:
+        process.files = process.files.duplicate()
+    if flags & CLOSE_RANGE_CLOEXEC:
+        process.files.closing.update(n for n in process.files.names if first <= n <= last)
+    else:
+        process.files.close_range(first, last)
+
+
+def moves(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    """chdir."""
+    found = files_of(memory).get((0, 0))
+    if found:
+        process.place.path = found
+    else:
+        process.place.change(string_of(memory, 0))
+
+
+def moves_to(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    """fchdir."""
+    process.place.path = process.files.path(signed(args[0]))
+
+
+def places(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    """getcwd says where we are."""
+    for chunk in parse(memory).chunks:
+        if chunk.argument == 0 and chunk.data.startswith(b"/") and not chunk.more:
+            text = chunk.data.partition(b"\0")[0]
+            process.place.path = text.decode("utf-8", "backslashreplace")
+
+
+def parts_with(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+    """unshare."""
+    process.part(files=bool(args[0] & CLONE_FILES), place=bool(args[0] & CLONE_FS))
+
+
+CHANGES: Final[dict[str, Change]] = {
+    "open": opens(None, 0, 1),
+    "openat": opens(0, 1, 2),
+    "openat2": opens_how,
+    "creat": opens(None, 0, None),
+    "open_by_handle_at": makes(flags_at=2),
+    "open_tree": opens(0, 1, 2),
+    "socket": makes("socket", 1),
+    "accept": makes("socket"),
+    "accept4": makes("socket", 3),
+    "pipe": makes_pair("pipe", 0, None),
+    "pipe2": makes_pair("pipe", 0, 1),
+    "socketpair": makes_pair("socket", 3, 1),
+    "dup": copies,
+    "dup2": copies,
+    "dup3": copies_with_flags,
+    "fcntl": controls,
+    "fcntl64": controls,
+    "close": closes,
+    "close_range": closes_range,
+    "chdir": moves,
+    "fchdir": moves_to,
+    "getcwd": places,
+    "unshare": parts_with,
+    "epoll_create": makes("anon_inode:[eventpoll]"),
+    "epoll_create1": makes("anon_inode:[eventpoll]", 0),
+    "eventfd": makes("anon_inode:[eventfd]"),
+    "eventfd2": makes("anon_inode:[eventfd]", 1),
+    "timerfd_create": makes("anon_inode:[timerfd]", 1),
+    "signalfd": makes("anon_inode:[signalfd]"),
+    "signalfd4": makes("anon_inode:[signalfd]", 3),
+    "inotify_init": makes("anon_inode:inotify"),
+    "inotify_init1": makes("anon_inode:inotify", 0),
+    "fanotify_init": makes("anon_inode:[fanotify]", 0, closing_bit=1),
+    "pidfd_open": makes("anon_inode:[pidfd]", always_closing=True),
+    "pidfd_getfd": makes(always_closing=True),
+    "perf_event_open": makes("anon_inode:[perf_event]"),
+    "bpf": makes(),
+    "io_uring_setup": makes("anon_inode:[io_uring]", always_closing=True),
+    "userfaultfd": makes("anon_inode:[userfaultfd]", 0),
+    "memfd_create": makes_memory,
+    "memfd_secret": makes("/secretmem (deleted)", 0),
+}

@@ -1,0 +1,189 @@
+"""What each process's descriptors and working directory are, from its records in order."""
+
+from __future__ import annotations
+
+import posixpath
+import struct
+from collections.abc import Iterable, Mapping
+from itertools import count
+from typing import Final
+
+S_IFMT: Final = 0o170000
+S_IFSOCK: Final = 0o140000
+S_IFIFO: Final = 0o010000
+S_IFDIR: Final = 0o040000
+_NAMELESS: Final = {S_IFSOCK: "socket", S_IFIFO: "pipe"}
+_FILE: Final = struct.Struct("=QII")
+DELETED: Final = " (deleted)"
+
+
+_versions: Final = count(1)
+
+
+class Files:
+    """A table of descriptors, which threads and CLONE_FILES share."""
+
+    __slots__ = ("closing", "names", "version")
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        """As printed: `3</etc/hosts>`. One that is not here is not known."""
+        self.closing: set[int] = set()
+        """Those that exec closes."""
+        self.version = next(_versions)
+        """Another after each change, and of each table: texts made with it can be kept."""
+
+    def set(self, number: int, text: str, closing: bool = False) -> None:
+        self.version = next(_versions)
+        self.names[number] = named(number, text)
+        (self.closing.add if closing else self.closing.discard)(number)
+
+    def path(self, number: int) -> str:
+        """Of a descriptor that has one; else empty."""
+        text = self.names.get(number, "").partition("<")[2]
+        return text[:-1] if text.startswith("/") and text.endswith(">") else ""
+
+    def copy_of(self, source: int, number: int, closing: bool = False) -> None:
+        """After dup: what is not known of the source is not known of the copy."""
+        text = self.names.get(source)
+        if text is None:
+            self.close(number)
+            return
+        self.version = next(_versions)
+        self.names[number] = str(number) + text[len(str(source)) :]
+        (self.closing.add if closing else self.closing.discard)(number)
+
+    def close(self, number: int) -> None:
+        self.closing.discard(number)
+        if self.names.pop(number, None) is not None:
+            self.version = next(_versions)
+
+    def close_range(self, first: int, last: int) -> None:
+        for number in [number for number in self.names if first <= number <= last]:
+            self.close(number)
+
+    def executed(self) -> None:
+        for number in list(self.closing):
+            self.close(number)
+
+    def forget(self) -> None:
+        self.names.clear()
+        self.closing.clear()
+        self.version = next(_versions)
+
+    def duplicate(self) -> Files:
+        copy = Files()
+        copy.names = dict(self.names)
+        copy.closing = set(self.closing)
+        return copy
+
+
+class Place:
+    """A working directory, which threads and CLONE_FS share."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str = "") -> None:
+        self.path = path
+        """Empty: not known."""
+
+    def change(self, path: str) -> None:
+        """To a path as chdir got it; relative ones count from a place that is known."""
+        if path.startswith("/"):
+            self.path = posixpath.normpath(path)
+        elif self.path:
+            self.path = posixpath.normpath(posixpath.join(self.path, path))
+
+
+class Process:
+    __slots__ = ("files", "place", "start_ns")
+
+    def __init__(self, files: Files, place: Place, start_ns: int = 0) -> None:
+        self.files = files
+        self.place = place
+        self.start_ns = start_ns
+
+    def part(self, files: bool, place: bool) -> None:
+        """Ends sharing them with others."""
+        if files:
+            self.files = self.files.duplicate()
+        if place:
+            self.place = Place(self.place.path)
+
+
+class Descriptors:
+    """All processes' tables. The pid names a process until its number is used anew."""
+
+    def __init__(
+        self,
+        files: Mapping[int, Mapping[int, str]] | None = None,
+        places: Mapping[int, str] | None = None,
+    ) -> None:
+        """files: {pid: {descriptor: its name as /proc/PID/fd has it}}; places: {pid: cwd}."""
+        self._processes: dict[int, Process] = {}
+        for pid, names in (files or {}).items():
+            process = self.of(pid)
+            for number, text in names.items():
+                process.files.set(number, text)
+        for pid, path in (places or {}).items():
+            self.of(pid).place.path = path
+
+    def of(self, pid: int, start_ns: int = 0) -> Process:
+        """start_ns: when the process began; 0 where that is not known."""
+        process = self._processes.get(pid)
+        if process is None:
+            process = self._processes[pid] = Process(Files(), Place(), start_ns)
+        elif start_ns and process.start_ns != start_ns:
+            if process.start_ns:
+                process = self._processes[pid] = Process(Files(), Place(), start_ns)
+            else:
+                process.start_ns = start_ns
+        return process
+
+    def fork(
+        self, parent: Process, pid: int, start_ns: int, shares_files: bool, shares_place: bool
+    ) -> None:
+        files = parent.files if shares_files else parent.files.duplicate()
+        place = parent.place if shares_place else Place(parent.place.path)
+        self._processes[pid] = Process(files, place, start_ns)
+
+    def executed(self, process: Process) -> None:
+        """exec stops sharing, then closes what was to be closed."""
+        process.files = process.files.duplicate()
+        process.files.executed()
+
+    def exited(self, pid: int) -> None:
+        self._processes.pop(pid, None)
+
+    def forget(self, pids: Iterable[int] | None = None) -> None:
+        """After a gap, in which anything may have happened to them. None: to all."""
+        for pid in list(self._processes) if pids is None else pids:
+            process = self._processes.get(pid)
+            if process is not None:
+                process.files.forget()
+                process.place.path = ""
+
+
+def named(number: int, text: str) -> str:
+    """`3</etc/hosts>`; the name of a deleted file as strace has it: `3</tmp/x>(deleted)`."""
+    if text.endswith(DELETED):
+        return f"{number}<{text[: -len(DELETED)]}>(deleted)"
+    return f"{number}<{text}>"
+
+
+def kernel_file(data: bytes, more: bool = False) -> str:
+    """What a KERNEL_FILE chunk describes, as /proc/PID/fd calls it; empty: it has no name.
+
+    more: the path goes on above the components that are here.
+    """
+    if len(data) < _FILE.size:
+        return ""
+    inode, _device, mode = _FILE.unpack_from(data)
+    words = [word.decode("utf-8", "backslashreplace") for word in data[_FILE.size :].split(b"\0")]
+    path = "/".join(reversed([word for word in words if word]))
+    if path or more:
+        return f".../{path}" if more else f"/{path}"
+    kind = mode & S_IFMT
+    if kind in _NAMELESS:
+        return f"{_NAMELESS[kind]}:[{inode}]"
+    return "/" if kind == S_IFDIR else ""

@@ -1,0 +1,1 @@
+"""From a record and its memory to text as strace prints it."""

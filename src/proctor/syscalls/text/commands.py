@@ -1,0 +1,175 @@
+"""Syscalls that are many in one, by their command: fcntl, futex, ioctl, prctl."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from proctor.syscalls.text.call import Call, pointer
+from proctor.syscalls.text.files import lock
+from proctor.syscalls.text.quoting import quote_cut, terminated
+from proctor.syscalls.text.symbols import flags, one_of, signal, value_hex
+from proctor.syscalls.text.times import at_timespec
+
+Texts = list[str]
+
+# fcntl
+
+F_DUPFD: Final = (0, 1030)
+F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK = 1, 2, 3, 4, 5
+LOCKS: Final = (5, 6, 7, 36, 37, 38)
+NO_ARGUMENT: Final = (1, 3, 9, 11, 1025, 1032, 1034)
+F_SETOWN, F_SETSIG, F_GETSIG, F_SETLEASE, F_GETLEASE, F_NOTIFY = 8, 10, 11, 1024, 1025, 1026
+F_SETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS = 1031, 1033, 1034
+
+
+def fcntl(call: Call, texts: Texts) -> Texts:
+    command = call.unsigned(1)
+    begin = [texts[0], one_of("fcntl", command, "F_???")]
+    if command in NO_ARGUMENT:
+        return begin
+    if command in LOCKS:
+        return [*begin, lock(call, 2, held_by=command in (F_GETLK, 36))]
+    if command == F_SETFD:
+        return [*begin, flags("fd_flags", call.unsigned(2), "FD_???")]
+    if command == F_SETFL:
+        return [*begin, flags("open", call.unsigned(2), "O_???")]
+    if command == F_ADD_SEALS:
+        return [*begin, flags("seals", call.unsigned(2), "F_SEAL_???")]
+    if command == F_SETLEASE:
+        return [*begin, one_of("flock_type", call.unsigned(2), "F_???")]
+    if command == F_SETSIG:
+        return [*begin, signal(call.int(2))]
+    if command in (*F_DUPFD, F_SETOWN, F_SETPIPE_SZ):
+        return [*begin, str(call.int(2))]
+    return [*begin, value_hex(call.unsigned_long(2))]
+
+
+def fcntl_result(call: Call) -> str:
+    """The result with what it means, of the commands that give flags."""
+    command, result = call.unsigned(1), call.result
+    if command in F_DUPFD:
+        return call.file(result)
+    meaning = {
+        F_GETFD: ("flags", "fd_flags"),
+        F_GETFL: ("flags", "open"),
+        F_GET_SEALS: ("seals", "seals"),
+    }.get(command)
+    if meaning is None:
+        return str(result)
+    word, group = meaning
+    if not result and command != F_GETFL:
+        return "0"
+    return f"{value_hex(result)} ({word} {flags(group, result)})"
+
+
+# futex
+
+FUTEX_PRIVATE: Final = 128
+FUTEX_CLOCK_REALTIME: Final = 256
+_FUTEX_WAITS: Final = (0, 9, 6, 11, 13)
+
+
+def futex(call: Call, texts: Texts) -> Texts:
+    said = call.unsigned(1)
+    operation = said & ~(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME)
+    address, value = call.pointer(0), str(call.unsigned(2))
+    begin = [address, _futex_operation(said, operation)]
+    bits = call.unsigned(5)
+    mask = "FUTEX_BITSET_MATCH_ANY" if bits == 0xFFFFFFFF else value_hex(bits)
+    if operation == 0:  # WAIT
+        return [*begin, value, at_timespec(call, 3)]
+    if operation == 9:  # WAIT_BITSET
+        return [*begin, value, at_timespec(call, 3), mask]
+    if operation == 1:  # WAKE
+        return [*begin, str(call.int(2))]
+    if operation == 10:  # WAKE_BITSET
+        return [*begin, str(call.int(2)), mask]
+    if operation == 3:  # REQUEUE
+        return [*begin, str(call.int(2)), str(call.int(3)), call.pointer(4)]
+    if operation in (4, 12):  # CMP_REQUEUE, CMP_REQUEUE_PI
+        return [*begin, str(call.int(2)), str(call.int(3)), call.pointer(4), str(bits)]
+    if operation in (6, 13):  # LOCK_PI, LOCK_PI2
+        return [*begin, at_timespec(call, 3)]
+    if operation in (7, 8):  # UNLOCK_PI, TRYLOCK_PI
+        return begin
+    return [*begin, value, value_hex(call.args[3]), call.pointer(4), value_hex(bits)]
+
+
+def _futex_operation(said: int, operation: int) -> str:
+    name = one_of("futex", operation, "FUTEX_???")
+    if said & FUTEX_PRIVATE and "/*" not in name:
+        name += "_PRIVATE"
+    return f"{name}|FUTEX_CLOCK_REALTIME" if said & FUTEX_CLOCK_REALTIME else name
+
+
+# ioctl
+
+_NUMBERS: Final = ("FIONREAD", "TIOCINQ", "FIONBIO", "TIOCGPGRP", "TIOCSPGRP", "TIOCGSID",
+    "TIOCGPTN", "TIOCSPTLCK", "TIOCOUTQ", "TIOCGPTLCK", "FIOASYNC")  # fmt: skip
+_TERMIOS: Final = ("TCGETS", "TCSETS", "TCSETSW", "TCSETSF")
+_DIRECTIONS: Final = ("_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE")
+
+
+def ioctl(call: Call, texts: Texts) -> Texts:
+    request = call.unsigned(1)
+    name = one_of("ioctl", request)
+    begin = [texts[0], _request(request) if "/*" in name else name]
+    chunk = call.memory(2)
+    data = chunk.data if chunk is not None and not call.failed else b""
+    if name in ("FIOCLEX", "FIONCLEX", "TIOCNOTTY", "TIOCEXCL"):
+        return begin
+    if name in ("TIOCGWINSZ", "TIOCSWINSZ") and len(data) >= 8:
+        rows, columns, x, y = struct.unpack_from("=4H", data)
+        return [*begin, f"{{ws_row={rows}, ws_col={columns}, ws_xpixel={x}, ws_ypixel={y}}}"]
+    if name in _NUMBERS and len(data) >= 4:
+        return [*begin, f"[{int.from_bytes(data[:4], 'little', signed=True)}]"]
+    if name in _TERMIOS and len(data) >= 17:
+        return [*begin, _termios(*struct.unpack_from("=4I", data))]
+    return [*begin, pointer(call.unsigned_long(2)) if call.args[2] else "0"]
+
+
+def _request(request: int) -> str:
+    direction, size = _DIRECTIONS[request >> 30], request >> 16 & 0x3FFF
+    kind, number = request >> 8 & 0xFF, request & 0xFF
+    return f"_IOC({direction}, {value_hex(kind)}, {value_hex(number)}, {value_hex(size)})"
+
+
+def _termios(input_: int, output: int, control: int, local: int) -> str:
+    return (
+        f"{{c_iflag={flags('termios_iflag', input_)}, c_oflag={flags('termios_oflag', output)}, "
+        f"c_cflag={flags('termios_cflag', control)}, c_lflag={flags('termios_lflag', local)}, ...}}"
+    )
+
+
+# prctl
+
+_PR_SIGNAL: Final = ("PR_SET_PDEATHSIG",)
+_PR_NAMED: Final = ("PR_SET_NAME",)
+_PR_NONE: Final = ("PR_GET_DUMPABLE", "PR_GET_KEEPCAPS", "PR_GET_SECCOMP", "PR_GET_TIMERSLACK",
+    "PR_GET_SECUREBITS", "PR_GET_TIMING", "PR_MCE_KILL_GET")  # fmt: skip
+_PR_CAPABILITY: Final = ("PR_CAPBSET_READ", "PR_CAPBSET_DROP")
+_PR_ONE: Final = ("PR_SET_DUMPABLE", "PR_SET_KEEPCAPS", "PR_SET_TIMERSLACK",
+    "PR_SET_CHILD_SUBREAPER")  # fmt: skip
+
+
+def prctl(call: Call, texts: Texts) -> Texts:
+    name = texts[0]
+    if name in _PR_NONE:
+        return texts[:1]
+    if name in _PR_CAPABILITY:
+        return [name, one_of("capability", call.unsigned(1), "CAP_???")]
+    if name in _PR_SIGNAL:
+        return [name, signal(call.int(1))]
+    if name in _PR_NAMED:
+        chunk = call.memory(1)
+        if chunk is None:
+            return [name, call.pointer(1)]
+        return [name, quote_cut(terminated(chunk.data)[:15], call.text_bytes)]
+    if name == "PR_SET_DUMPABLE":
+        return [name, one_of("dumpable", call.unsigned(1), "SUID_DUMP_???")]
+    if name in _PR_ONE:
+        return [name, str(call.unsigned_long(1))]
+    if name in ("PR_SET_NO_NEW_PRIVS", "PR_GET_NO_NEW_PRIVS"):
+        return [name, *(str(call.unsigned_long(n)) for n in range(1, 5))]
+    return [name, *(value_hex(call.unsigned_long(n)) for n in range(1, 5))]

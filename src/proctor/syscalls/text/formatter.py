@@ -1,0 +1,313 @@
+"""Batches to lines as strace prints them, and records to texts for JSON lines."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+from proctor.syscalls.descriptors import Descriptors, Process
+from proctor.syscalls.table import Table
+from proctor.syscalls.text.call import AT_FDCWD, DEFAULT_TEXT_BYTES, Call
+from proctor.syscalls.text.compiled import Compiled, Unknown
+from proctor.syscalls.text.happenings import exit_line, io_uring_line, signal_line
+from proctor.syscalls.text.stamps import Stamp, stamps
+
+# enum trace_kind
+SYSCALL, NO_RETURN, JOINED, UNDER_WAY, FORK, EXEC, EXIT, SIGNAL, IO_URING = range(9)
+RESTARTED: Final = 4
+ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # enum trace_abi
+NARROW: Final = ("i386", "arm", "x32")
+COLUMN: Final = 39
+"""Of the result's ` = `, the program's id included."""
+MEMOISED: Final = 8192
+"""Texts kept for each syscall."""
+
+_ARGUMENTS: Final = struct.Struct("=6Qq")
+ARGUMENTS_AT: Final = 16
+ARGUMENTS_END: Final = ARGUMENTS_AT + _ARGUMENTS.size
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    text_bytes: int = DEFAULT_TEXT_BYTES
+    """-s"""
+    clock: str | None = None
+    """`time`, `microseconds`, `epoch` or `relative`: what lines begin with."""
+    durations: bool = False
+    paths: bool = True
+    """-y: descriptors with what they stand for."""
+    pids: bool = True
+    utc: bool = False
+    """Wall-clock times in UTC instead of the machine's zone."""
+
+
+class Batch(Protocol):
+    """What is used of a batch: `proctor.trace.batch.Batch` is one."""
+
+    @property
+    def records(self) -> Any: ...
+    @property
+    def memory(self) -> Any: ...
+    @property
+    def memory_offset(self) -> Any: ...
+    @property
+    def wall_offset_ns(self) -> int: ...
+    @property
+    def gaps(self) -> Iterable[Any]: ...
+
+
+class Texts(NamedTuple):
+    """One call for JSON lines."""
+
+    name: str
+    arguments: list[str]
+    result: str
+
+
+class Formatter:
+    """Takes batches in order; what it learns of descriptors counts for all that follow."""
+
+    def __init__(
+        self,
+        tables: Mapping[str, Table],
+        options: Options | None = None,
+        descriptors: Descriptors | None = None,
+    ) -> None:
+        """tables: by ABI; an ABI without one shows numbers."""
+        self._tables = tables
+        self._options = options or Options()
+        self._descriptors = descriptors or Descriptors()
+        self._compiled: dict[tuple[int, int], Compiled] = {}
+        self._heads: dict[int, str] = {}
+        self._stamp: Stamp | None = stamps(self._options.clock, self._options.utc)
+
+    def lines(self, batch: Batch) -> list[str]:
+        """A line a call, signal or end, without line feeds; gaps at their place."""
+        records = batch.records
+        raw = records.tobytes()
+        stride = records.dtype.itemsize
+        memory = bytes(batch.memory)
+        columns = zip(
+            range(0, len(raw), stride),
+            records["kind"].tolist(),
+            records["abi"].tolist(),
+            records["number"].tolist(),
+            records["pid"].tolist(),
+            records["tid"].tolist(),
+            records["process_start_ns"].tolist(),
+            batch.memory_offset.tolist(),
+            records["memory_bytes"].tolist(),
+            strict=True,
+        )
+        times = self._times(records, batch.wall_offset_ns)
+        gaps = {gap.before: [] for gap in batch.gaps}
+        for gap in batch.gaps:
+            gaps[gap.before].append(gap)
+        lines: list[str] = []
+        for row, (at, kind, abi, number, pid, tid, started, offset, size) in enumerate(columns):
+            if row in gaps:
+                lines += self._gaps(gaps[row])
+            given = raw[at + ARGUMENTS_AT : at + ARGUMENTS_END]
+            chunks = memory[offset : offset + size] if size else b""
+            process = self._descriptors.of(pid, started)
+            head = self._heads.get(tid) or self._head(tid)
+            if times is not None:
+                head += times[row][0]
+            if kind > UNDER_WAY:
+                line = self._happened(kind, given, chunks, process, pid, tid)
+                if line:
+                    lines.append(head + line)
+                continue
+            call, result = self._call(abi, number, kind, given, chunks, process)
+            line = f"{head + call:<{COLUMN}} = {result}"
+            lines.append(line + times[row][1] if times is not None else line)
+        if len(records) in gaps:
+            lines += self._gaps(gaps[len(records)])
+        return lines
+
+    def texts(self, record: Any, memory: bytes) -> Texts:
+        """One call alone, in its order with the others. memory: its chunks."""
+        process = self._descriptors.of(int(record["pid"]), int(record["process_start_ns"]))
+        raw = record.tobytes()
+        compiled = self._of(int(record["abi"]), int(record["number"]))
+        given = raw[ARGUMENTS_AT:ARGUMENTS_END]
+        call = self._make(int(record["abi"]), given, memory, process)
+        arguments = compiled.arguments(call)
+        kind = int(record["kind"])
+        self._change(compiled, kind, given, memory, process)
+        call.files = process.files.names if self._options.paths else {}
+        return Texts(compiled.name, arguments, self._result(compiled, kind, call))
+
+    def arguments(self, record: Any, memory: bytes) -> list[str]:
+        return self.texts(record, memory).arguments
+
+    def feed(self, record: Any, memory: bytes) -> None:
+        """A record that is no call, where `texts` is used: forks, execs, ends."""
+        raw = record.tobytes()
+        process = self._descriptors.of(int(record["pid"]), int(record["process_start_ns"]))
+        given = raw[ARGUMENTS_AT:ARGUMENTS_END]
+        self._happened(
+            int(record["kind"]), given, memory, process, int(record["pid"]), int(record["tid"])
+        )
+
+    def _call(
+        self, abi: int, number: int, kind: int, given: bytes, chunks: bytes, process: Process
+    ) -> tuple[str, str]:
+        compiled = self._compiled.get((abi, number)) or self._of(abi, number)
+        files = process.files
+        key: object
+        if compiled.files_in_memory:
+            key = (given, chunks, kind, files.version)
+        elif not compiled.file_arguments:
+            key = (given, chunks, kind)
+        else:
+            names = files.names
+            key = (given, chunks, kind, *[
+                names.get(number) if (number := int.from_bytes(
+                    given[8 * n : 8 * n + 4], "little", signed=True)) != AT_FDCWD
+                else process.place.path
+                for n in compiled.file_arguments
+            ])  # fmt: skip
+        found = compiled.texts.get(key)
+        if found is not None and compiled.change is None:
+            return found
+        if found is None:
+            found = self._memoised(compiled, key, abi, kind, given, chunks, process)
+        if compiled.change is not None:
+            self._change(compiled, kind, given, chunks, process)
+            if compiled.returns_file:
+                result = self._file_result(compiled, abi, kind, given, chunks, process)
+                return found[0], result
+        return found
+
+    def _memoised(
+        self,
+        compiled: Compiled,
+        key: object,
+        abi: int,
+        kind: int,
+        given: bytes,
+        chunks: bytes,
+        process: Process,
+    ) -> tuple[str, str]:
+        call = self._make(abi, given, chunks, process)
+        shown = f"{compiled.name}({', '.join(compiled.arguments(call))})"
+        if compiled.files_in_memory and compiled.change is not None:
+            # What the call made stands in its memory, so it has to count first.
+            self._change(compiled, kind, given, chunks, process)
+            shown = f"{compiled.name}({', '.join(compiled.arguments(call))})"
+        found = (shown, self._result(compiled, kind, call))
+        if len(compiled.texts) >= MEMOISED:
+            compiled.texts.clear()
+        compiled.texts[key] = found
+        return found
+
+    def _make(self, abi: int, given: bytes, chunks: bytes, process: Process) -> Call:
+        *args, result = _ARGUMENTS.unpack(given)
+        named = self._options.paths
+        return Call(
+            args,
+            result,
+            chunks,
+            process.files.names if named else {},
+            process.place.path if named else "",
+            4 if ABIS[abi % len(ABIS)] in NARROW else 8,
+            self._options.text_bytes,
+        )
+
+    def _result(self, compiled: Compiled, kind: int, call: Call) -> str:
+        if kind == NO_RETURN:
+            return "?"
+        if kind == UNDER_WAY:
+            return "? <under way>"
+        shown = compiled.result(call)
+        return f"{shown} <joined late>" if kind == JOINED else shown
+
+    def _file_result(
+        self,
+        compiled: Compiled,
+        abi: int,
+        kind: int,
+        given: bytes,
+        chunks: bytes,
+        process: Process,
+    ) -> str:
+        result = int.from_bytes(given[48:56], "little", signed=True)
+        if kind == SYSCALL and result >= 0 and compiled.name not in ("fcntl", "fcntl64"):
+            named = process.files.names.get(result) if self._options.paths else None
+            return named or str(result)
+        return self._result(compiled, kind, self._make(abi, given, chunks, process))
+
+    def _change(
+        self, compiled: Compiled, kind: int, given: bytes, chunks: bytes, process: Process
+    ) -> None:
+        if compiled.change is None or kind not in (SYSCALL, JOINED):
+            return
+        *args, result = _ARGUMENTS.unpack(given)
+        if result >= 0:
+            compiled.change(process, tuple(args), result, chunks)
+
+    def _of(self, abi: int, number: int) -> Compiled:
+        machine = ABIS[abi] if abi < len(ABIS) else ""
+        table = self._tables.get(machine)
+        syscall = table.by_number.get(number) if table is not None else None
+        made = Compiled(syscall, machine) if syscall is not None else Unknown(number)
+        self._compiled[abi, number] = made
+        return made
+
+    def _head(self, tid: int) -> str:
+        if not self._options.pids:
+            return ""
+        if len(self._heads) >= MEMOISED:
+            self._heads.clear()
+        return self._heads.setdefault(tid, f"{tid:<5} ")
+
+    def _happened(
+        self, kind: int, given: bytes, chunks: bytes, process: Process, pid: int, tid: int
+    ) -> str:
+        """The line of what is no call; empty where strace prints none."""
+        *args, _ = _ARGUMENTS.unpack(given)
+        if kind == SIGNAL:
+            return signal_line(args)
+        if kind == EXIT:
+            if args[2]:
+                self._descriptors.exited(pid)
+            return exit_line(args)
+        if kind == FORK:
+            child, _, started, shares_files, shares_place = args[:5]
+            if child != pid:
+                self._descriptors.fork(
+                    process, child, started, bool(shares_files), bool(shares_place)
+                )
+            return ""
+        if kind == EXEC:
+            self._descriptors.executed(process)
+            former = args[0]
+            return f"+++ superseded by execve in pid {former} +++" if former not in (0, tid) else ""
+        return io_uring_line(args, chunks) if kind == IO_URING else ""
+
+    def _gaps(self, gaps: Iterable[Any]) -> list[str]:
+        lines = []
+        for gap in gaps:
+            if gap.of == "task":
+                self._descriptors.forget()
+            what = f"cpu {gap.number}" if gap.of == "cpu" else f"thread {gap.number}"
+            calls = "call" if gap.count == 1 else "calls"
+            lines.append(f"*** {gap.count} {calls} of {what} lost here ***")
+        return lines
+
+    def _times(self, records: Any, wall_offset_ns: int) -> list[tuple[str, str]] | None:
+        stamp, durations = self._stamp, self._options.durations
+        if stamp is None and not durations:
+            return None
+        return [
+            (
+                stamp(start + wall_offset_ns) if stamp is not None else "",
+                f" <{duration // 10**9}.{duration % 10**9 // 1000:06d}>" if durations else "",
+            )
+            for start, duration in zip(
+                records["start_ns"].tolist(), records["duration_ns"].tolist(), strict=True
+            )
+        ]

@@ -1,0 +1,261 @@
+"""What calls about processes, signals and the system point to."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from proctor.syscalls.text.call import Call, Printer, pointer, structured
+from proctor.syscalls.text.chunks import Chunk
+from proctor.syscalls.text.quoting import quote, terminated
+from proctor.syscalls.text.scalars import listed
+from proctor.syscalls.text.symbols import flags, one_of, signal, signal_set, value_hex
+
+STATUS_STOPPED: Final = 0x7F
+STATUS_CONTINUED: Final = 0xFFFF
+
+
+def status_text(status: int) -> str:
+    """`{WIFEXITED(s) && WEXITSTATUS(s) == 0}`."""
+    low = status & 0x7F
+    if not low:
+        inner = f"WIFEXITED(s) && WEXITSTATUS(s) == {status >> 8 & 0xFF}"
+    elif status & 0xFFFF == STATUS_CONTINUED:
+        inner = "WIFCONTINUED(s)"
+    elif low == STATUS_STOPPED:
+        inner = f"WIFSTOPPED(s) && WSTOPSIG(s) == {signal(status >> 8 & 0xFF)}"
+    else:
+        dumped = " && WCOREDUMP(s)" if status & 0x80 else ""
+        inner = f"WIFSIGNALED(s) && WTERMSIG(s) == {signal(low)}{dumped}"
+    return "{" + inner + "}"
+
+
+def wait_status(call: Call, n: int) -> str:
+    chunk = call.exit(n)
+    if chunk is None or len(chunk.data) < 4 or call.result <= 0:
+        return call.pointer(n)
+    return f"[{status_text(int.from_bytes(chunk.data[:4], 'little'))}]"
+
+
+SI_GROUPS: Final = {
+    4: "si_code_ill",
+    5: "si_code_trap",
+    7: "si_code_bus",
+    8: "si_code_fpe",
+    11: "si_code_segv",
+    17: "si_code_cld",
+    29: "si_code_poll",
+    31: "si_code_sys",
+}
+SIGCHLD: Final = 17
+SI_KERNEL: Final = 128
+SI_TIMER: Final = -2
+FAULTS: Final = (4, 5, 7, 8, 11)
+CLD_EXITED: Final = 1
+
+
+def signal_code(number: int, code: int) -> str:
+    if 0 < code < SI_KERNEL and number in SI_GROUPS:
+        return one_of(SI_GROUPS[number], code, "SI_???")
+    # The kernel's negative codes are ints.
+    return one_of("si_code", code)
+
+
+def signal_information(number: int, code: int, first: int, uid: int, status: int) -> str:
+    """`{si_signo=SIGCHLD, …}` of the five fields that tell most. first: si_pid or si_addr."""
+    words = [f"si_signo={signal(number)}", f"si_code={signal_code(number, code)}"]
+    if 0 < code < SI_KERNEL and number == SIGCHLD:
+        shown = str(status) if code == CLD_EXITED else signal(status)
+        words += [f"si_pid={first}", f"si_uid={uid}", f"si_status={shown}"]
+    elif 0 < code < SI_KERNEL and number in FAULTS:
+        words.append(f"si_addr={pointer(first)}")
+    elif code <= 0 and code != SI_TIMER:
+        words += [f"si_pid={first}", f"si_uid={uid}"]
+    return "{" + ", ".join(words) + "}"
+
+
+_SIGINFO: Final = struct.Struct("=iii")
+
+
+def siginfo(call: Call, n: int) -> str:
+    chunk = call.memory(n)
+    if chunk is None or len(chunk.data) < 48:
+        return call.pointer(n)
+    data = chunk.data
+    number, _, code = _SIGINFO.unpack_from(data)
+    if not number and not code:
+        return "{}"
+    if number in FAULTS and code > 0:
+        return signal_information(number, code, int.from_bytes(data[16:24], "little"), 0, 0)
+    pid, uid, status = struct.unpack_from("=iIi", data, 16)
+    shown = signal_information(number, code, pid, uid, status)
+    if number == SIGCHLD and 0 < code < SI_KERNEL:
+        user, system = struct.unpack_from("=qq", data, 32)
+        shown = f"{shown[:-1]}, si_utime={user}, si_stime={system}}}"
+    return shown
+
+
+_HANDLERS: Final = {0: "SIG_DFL", 1: "SIG_IGN"}
+SA_RESTORER: Final = 0x04000000
+
+
+def sigaction(call: Call, n: int) -> str:
+    """The kernel's struct: handler, flags, restorer (x86, arm64), mask."""
+    chunk = call.memory(n)
+    if chunk is None or len(chunk.data) < 32 or call.long_bytes == 4:
+        return call.pointer(n)
+    handler, said, restorer = struct.unpack_from("=QQQ", chunk.data)
+    shown = _HANDLERS.get(handler) or hex(handler)
+    words = [
+        f"sa_handler={shown}",
+        f"sa_mask={signal_set(chunk.data[24:32])}",
+        f"sa_flags={flags('sigaction', said, 'SA_???')}",
+    ]
+    if said & SA_RESTORER:
+        words.append(f"sa_restorer={pointer(restorer)}")
+    return "{" + ", ".join(words) + "}"
+
+
+def _alternate_stack(address: int, said: int, size: int) -> str:
+    shown = flags("sigaltstack", said, "SS_???")
+    return f"{{ss_sp={pointer(address)}, ss_flags={shown}, ss_size={size}}}"
+
+
+INFINITY: Final = (1 << 64) - 1
+KIB: Final = 1024
+
+
+def limit(value: int, infinity: str) -> str:
+    if value == INFINITY:
+        return infinity
+    # As strace: multiples of a KiB that are more than one.
+    return f"{value // KIB}*{KIB}" if value > KIB and value % KIB == 0 else str(value)
+
+
+def _limits(infinity: str) -> Printer:
+    def shown(current: int, maximum: int) -> str:
+        return f"{{rlim_cur={limit(current, infinity)}, rlim_max={limit(maximum, infinity)}}}"
+
+    return structured("=QQ", shown)
+
+
+def _uname(system: bytes, node: bytes) -> str:
+    begin = f"{{sysname={quote(terminated(system))}, nodename={quote(terminated(node))}"
+    return begin + ", ...}"
+
+
+def _sysinfo(*values: int) -> str:
+    up, one, five, fifteen, *memory, processes, high, high_free, unit = values
+    names = ("totalram", "freeram", "sharedram", "bufferram", "totalswap", "freeswap")
+    middle = ", ".join(f"{name}={value}" for name, value in zip(names, memory, strict=True))
+    return (
+        f"{{uptime={up}, loads=[{one}, {five}, {fifteen}], {middle}, procs={processes}, "
+        f"totalhigh={high}, freehigh={high_free}, mem_unit={unit}}}"
+    )
+
+
+def cpu_mask(call: Call, n: int) -> str:
+    """`[0 1]`."""
+    chunk = call.memory(n)
+    if chunk is None:
+        return call.pointer(n)
+    bits = int.from_bytes(chunk.data, "little")
+    numbers = (str(number) for number in range(len(chunk.data) * 8) if bits >> number & 1)
+    return "[" + " ".join(numbers) + "]"
+
+
+def _capability_version(version: int, pid: int) -> str:
+    return f"{{version={one_of('cap_version', version, '_LINUX_CAPABILITY_???')}, pid={pid}}}"
+
+
+def capability_data(call: Call, n: int) -> str:
+    """Both halves of each set, as strace: `1<<CAP_KILL`, the upper ones as of 32 bits."""
+    chunk = call.memory(n)
+    if chunk is None or len(chunk.data) < 24:
+        return call.pointer(n)
+    values = struct.unpack_from("=6I", chunk.data)
+    names = ("effective", "permitted", "inheritable")
+    words = [
+        f"{name}={_capabilities(low | high << 32)}"
+        for name, low, high in zip(names, values[:3], values[3:], strict=True)
+    ]
+    return "{" + ", ".join(words) + "}"
+
+
+def _capabilities(bits: int) -> str:
+    names = [
+        "1<<" + one_of("capability", number, "CAP_???")
+        for number in range(64)
+        if bits >> number & 1
+    ]
+    return "|".join(names) or "0"
+
+
+_CLONE: Final = struct.Struct("=8Q")
+
+
+def clone_arguments(call: Call, n: int) -> str:
+    """struct clone_args; what the kernel wrote back behind `=>`."""
+    chunk = call.entry(n)
+    if chunk is None or len(chunk.data) < _CLONE.size:
+        return call.pointer(n)
+    said, pidfd, child, parent, exit_signal, stack, size, tls = _CLONE.unpack_from(chunk.data)
+    words = [f"flags={flags('clone', said, 'CLONE_???')}"]
+    words += [f"pidfd={pointer(pidfd)}"] if said & CLONE_PIDFD else []
+    words += [f"child_tid={pointer(child)}"] if said & (CLONE_SETTID | CLONE_CLEARTID) else []
+    words += [f"parent_tid={pointer(parent)}"] if said & CLONE_PARENT_SETTID else []
+    words += [f"exit_signal={signal(exit_signal)}", f"stack={pointer(stack)}"]
+    words.append(f"stack_size={value_hex(size)}")
+    words += [f"tls={pointer(tls)}"] if said & CLONE_SETTLS else []
+    shown = "{" + ", ".join(words) + "}"
+    if said & CLONE_PARENT_SETTID and call.result > 0:
+        shown += f" => {{parent_tid=[{call.result}]}}"
+    return shown
+
+
+CLONE_PIDFD: Final = 0x1000
+CLONE_SETTLS: Final = 0x80000
+CLONE_PARENT_SETTID: Final = 0x100000
+CLONE_CLEARTID: Final = 0x200000
+CLONE_SETTID: Final = 0x1000000
+CSIGNAL: Final = 0xFF
+
+
+def _event(value: int, number: int, how: int) -> str:
+    shown = one_of("sigev_notify", how, "SIGEV_???")
+    first = f"sigev_value={{sival_int={value & 0xFFFFFFFF}, sival_ptr={pointer(value)}}}, "
+    return f"{{{first if value else ''}sigev_signo={signal(number)}, sigev_notify={shown}}}"
+
+
+def _scheduling(priority: int) -> str:
+    return f"[{priority}]"
+
+
+def ids(form_bytes: int = 4) -> Printer:
+    def printed(call: Call, n: int) -> str:
+        chunk: Chunk | None = call.memory(n)
+        if chunk is None:
+            return "[]" if not call.failed and call.args[n] and not call.result else call.pointer(n)
+        return listed(chunk, form_bytes, signed=False)
+
+    return printed
+
+
+WORDS: Final[dict[str, Printer]] = {
+    "wait_status": wait_status,
+    "wait_pid": lambda call, n: str(call.int(n)),
+    "siginfo": siginfo,
+    "sigaction": sigaction,
+    "struct:stack_t": structured("=Qi4xQ", _alternate_stack),
+    "rlimit": _limits("RLIM_INFINITY"),
+    "rlimit64": _limits("RLIM64_INFINITY"),
+    "utsname": structured("=65s65s", _uname),
+    "sysinfo": structured("=q3Q6QH6xQQI", _sysinfo),
+    "cpu_mask": cpu_mask,
+    "cap_header": structured("=Ii", _capability_version),
+    "cap_data": capability_data,
+    "clone_args": clone_arguments,
+    "sigevent": structured("=Qii", _event),
+    "sched_param": structured("=i", _scheduling),
+    "array:gid": ids(),
+}

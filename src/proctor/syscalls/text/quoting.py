@@ -1,0 +1,51 @@
+"""Strings as strace prints them: C escapes, the shortest octal, `...` where cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+_PLAIN: Final = re.compile(rb"[ !#-\[\]-~]*").fullmatch
+_SPECIAL: Final = re.compile(rb'([\x00-\x1f"\\\x7f-\xff])(?=([0-7])?)')
+_LETTERS: Final = {
+    ord('"'): b'\\"',
+    ord("\\"): b"\\\\",
+    ord("\t"): b"\\t",
+    ord("\n"): b"\\n",
+    ord("\v"): b"\\v",
+    ord("\f"): b"\\f",
+    ord("\r"): b"\\r",
+}
+_SHORT: Final = {bytes((n,)): _LETTERS.get(n, b"\\%o" % n) for n in range(256)}
+# Before a digit an octal escape needs all three of its own.
+_LONG: Final = {bytes((n,)): _LETTERS.get(n, b"\\%03o" % n) for n in range(256)}
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    return (_LONG if found[2] else _SHORT)[found[1]]
+
+
+def quote(data: bytes, more: bool = False) -> str:
+    """`"text\\n"`, with `...` behind it where there was more."""
+    if not _PLAIN(data):
+        data = _SPECIAL.sub(_escape, data)
+    return f'"{data.decode("ascii")}"...' if more else f'"{data.decode("ascii")}"'
+
+
+def quote_cut(data: bytes, limit: int, more: bool = False) -> str:
+    """Likewise, at most `limit` bytes of it."""
+    return quote(data[:limit], True) if len(data) > limit else quote(data, more)
+
+
+def quote_hex(data: bytes, more: bool = False) -> str:
+    """`"\\x29\\xea"`: what strace does with random bytes."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in data) + ('"...' if more else '"')
+
+
+def terminated(data: bytes) -> bytes:
+    """Up to the NUL that ends a C string, or all."""
+    return data.partition(b"\0")[0]
+
+
+Quote = Callable[[bytes, bool], str]

@@ -1,0 +1,245 @@
+"""Syscalls whose arguments depend on one another, or that strace orders in its own way."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from proctor.syscalls.text.call import Call
+from proctor.syscalls.text.commands import fcntl, futex, ioctl, prctl
+from proctor.syscalls.text.polling import polled, selected
+from proctor.syscalls.text.processes import (
+    CLONE_CLEARTID,
+    CLONE_PARENT_SETTID,
+    CLONE_SETTID,
+    CLONE_SETTLS,
+    CSIGNAL,
+)
+from proctor.syscalls.text.quoting import quote_cut
+from proctor.syscalls.text.scalars import descriptor, numbers_at
+from proctor.syscalls.text.symbols import flags, octal, one_of, signal, value_hex
+from proctor.syscalls.text.times import at_old_utimes, at_utimes, date
+
+Texts = list[str]
+Rewrite = Callable[[Call, Texts], Texts]
+"""Makes a call's argument texts anew from those that its words gave."""
+
+O_CREAT: Final = 0o100
+O_TMPFILE: Final = 0o20000000
+
+
+def opened(flags_at: int) -> Rewrite:
+    """The mode is none where nothing is made."""
+
+    def rewrite(call: Call, texts: Texts) -> Texts:
+        makes = call.unsigned(flags_at) & (O_CREAT | O_TMPFILE)
+        return texts if makes else texts[: flags_at + 1]
+
+    return rewrite
+
+
+def mknod(mode_at: int) -> Rewrite:
+    def rewrite(call: Call, texts: Texts) -> Texts:
+        kind = call.unsigned(mode_at) & 0o170000
+        return texts if kind in (0o020000, 0o060000) else texts[: mode_at + 1]
+
+    return rewrite
+
+
+def mapped(call: Call, texts: Texts) -> Texts:
+    texts[4] = descriptor(call, 4)
+    texts[5] = value_hex(call.unsigned_long(5))
+    return texts
+
+
+def remapped(call: Call, texts: Texts) -> Texts:
+    """The new address counts with MREMAP_FIXED and MREMAP_DONTUNMAP only."""
+    return texts if call.unsigned(3) & 6 else texts[:4]
+
+
+# clone
+
+
+def clone(tid_at: int, tls_at: int) -> Rewrite:
+    """Arguments by name, in strace's order. tid_at, tls_at: machines differ in these."""
+
+    def rewrite(call: Call, texts: Texts) -> Texts:
+        said = call.args[0]
+        shown = flags("clone", said & ~CSIGNAL, "CLONE_???") if said & ~CSIGNAL else ""
+        number = said & CSIGNAL
+        both = "|".join(word for word in (shown, signal(number) if number else "") if word)
+        words = [f"child_stack={call.pointer(1)}", f"flags={both or '0'}"]
+        if said & CLONE_PARENT_SETTID:
+            words.append(f"parent_tid={numbers_at(4)(call, 2)}")
+        if said & CLONE_SETTLS:
+            words.append(f"tls={call.pointer(tls_at)}")
+        if said & (CLONE_SETTID | CLONE_CLEARTID):
+            words.append(f"child_tidptr={call.pointer(tid_at)}")
+        return words
+
+    return rewrite
+
+
+# others
+
+
+def socket(call: Call, texts: Texts) -> Texts:
+    family = call.int(0)
+    said = call.unsigned(1)
+    kind = one_of("socket_type", said & 0xF, "SOCK_???")
+    more = flags("socket_flags", said & ~0xF, "SOCK_???") if said & ~0xF else ""
+    texts[1] = f"{kind}|{more}" if more else kind
+    if family in (2, 10):
+        texts[2] = one_of("ipproto", call.unsigned(2), "IPPROTO_???")
+    elif family == 16:
+        texts[2] = one_of("netlink", call.unsigned(2), "NETLINK_???")
+    else:
+        texts[2] = value_hex(call.unsigned(2))
+    return texts
+
+
+_OPTION_GROUPS: Final = {
+    1: ("so_option", "SO_???"),
+    0: ("ip_option", "IP_???"),
+    6: ("tcp_option", "TCP_???"),
+    17: ("udp_option", "UDP_???"),
+    41: ("ipv6_option", "IPV6_???"),
+    263: ("packet_option", "PACKET_???"),
+    270: ("netlink_option", "NETLINK_???"),
+}
+SO_LINGER: Final = 13
+SO_PEERCRED: Final = 17
+
+
+def socket_option(call: Call, texts: Texts) -> Texts:
+    level, option = call.unsigned(1), call.unsigned(2)
+    group, unknown = _OPTION_GROUPS.get(level, ("", ""))
+    texts[2] = one_of(group, option, unknown) if group else value_hex(option)
+    chunk = call.memory(3)
+    if chunk is None or (call.failed and len(texts[4]) > 1 and texts[4][0] == "["):
+        texts[3] = call.pointer(3)
+    elif level == 1 and option == SO_LINGER and len(chunk.data) >= 8:
+        on, time = struct.unpack_from("=ii", chunk.data)
+        texts[3] = f"{{l_onoff={on}, l_linger={time}}}"
+    elif level == 1 and option == SO_PEERCRED and len(chunk.data) >= 12:
+        pid, uid, gid = struct.unpack_from("=iII", chunk.data)
+        texts[3] = f"{{pid={pid}, uid={uid}, gid={gid}}}"
+    elif len(chunk.data) == 4:
+        texts[3] = f"[{int.from_bytes(chunk.data, 'little', signed=True)}]"
+    else:
+        texts[3] = quote_cut(chunk.data, call.text_bytes, chunk.more)
+    return texts
+
+
+def waited(call: Call, texts: Texts) -> Texts:
+    if call.result <= 0:
+        texts[3] = call.pointer(3)
+    return texts
+
+
+def utimensat(call: Call, texts: Texts) -> Texts:
+    texts[2] = at_utimes(call, 2)
+    return texts
+
+
+def utimes(index: int) -> Rewrite:
+    def rewrite(call: Call, texts: Texts) -> Texts:
+        texts[index] = at_old_utimes(call, index)
+        return texts
+
+    return rewrite
+
+
+def unmapped_control(call: Call, texts: Texts) -> Texts:
+    """membarrier's cpu counts for one flag only."""
+    return texts[:2]
+
+
+def arch(call: Call, texts: Texts) -> Texts:
+    texts[1] = value_hex(call.unsigned_long(1))
+    return texts
+
+
+def priority(call: Call, texts: Texts) -> Texts:
+    texts[1:] = [str(call.int(n)) for n in range(1, len(texts))]
+    return texts
+
+
+def personality(call: Call, texts: Texts) -> Texts:
+    value = call.unsigned(0)
+    texts[0] = "0xffffffff" if value == 0xFFFFFFFF else one_of("personality", value, "PER_???")
+    return texts
+
+
+def resident(call: Call, texts: Texts) -> Texts:
+    """mincore: a byte a page."""
+    chunk = call.exit(2)
+    if chunk is not None:
+        texts[2] = "[" + ", ".join(str(byte & 1) for byte in chunk.data) + "]"
+    return texts
+
+
+def signalled(call: Call, texts: Texts) -> Texts:
+    """rt_sigreturn's mask lies on the stack, where we do not look."""
+    return []
+
+
+REWRITES: Final[dict[str, Rewrite]] = {
+    "open": opened(1),
+    "openat": opened(2),
+    "mq_open": opened(1),
+    "mknod": mknod(1),
+    "mknodat": mknod(2),
+    "mmap": mapped,
+    "mremap": remapped,
+    "fcntl": fcntl,
+    "fcntl64": fcntl,
+    "futex": futex,
+    "ioctl": ioctl,
+    "prctl": prctl,
+    "socket": socket,
+    "socketpair": socket,
+    "setsockopt": socket_option,
+    "getsockopt": socket_option,
+    "wait4": waited,
+    "utimensat": utimensat,
+    "utimes": utimes(1),
+    "futimesat": utimes(2),
+    "membarrier": unmapped_control,
+    "arch_prctl": arch,
+    "getpriority": priority,
+    "setpriority": priority,
+    "personality": personality,
+    "mincore": resident,
+    "rt_sigreturn": signalled,
+    "umask": lambda call, texts: [octal(call.unsigned(0)) if call.args[0] else "000"],
+    "rseq": lambda call, texts: [
+        call.pointer(0), value_hex(call.unsigned(1)),
+        flags("rseq", call.unsigned(2)), value_hex(call.unsigned(3)),
+    ],
+}  # fmt: skip
+
+
+def when(call: Call) -> str:
+    return date(call.result) if call.result > 0 else ""
+
+
+def dumpable(call: Call) -> str:
+    return one_of("dumpable", call.result, "SUID_DUMP_???") if call.int(0) == 3 else ""
+
+
+def barriers(call: Call) -> str:
+    return flags("membarrier", call.result) if call.int(0) == 0 and call.result > 0 else ""
+
+
+ANNOTATIONS: Final[dict[str, Callable[[Call], str]]] = {
+    "poll": polled,
+    "ppoll": lambda call: polled(call, 2),
+    "select": lambda call: selected(call, "timeval"),
+    "pselect6": lambda call: selected(call, "timespec"),
+    "time": when,
+    "prctl": dumpable,
+    "membarrier": barriers,
+}
+"""What stands in parentheses behind the result of a call that succeeded; empty: nothing."""

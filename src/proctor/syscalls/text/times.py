@@ -1,0 +1,157 @@
+"""Times, timers and what a process used of them."""
+
+from __future__ import annotations
+
+import struct
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from proctor.syscalls.text.call import Call, Printer, structured
+
+UTIME_NOW: Final = (1 << 30) - 1
+UTIME_OMIT: Final = (1 << 30) - 2
+NS_PER_S: Final = 1_000_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def timespec(seconds: int, nanoseconds: int) -> str:
+    return f"{{tv_sec={seconds}, tv_nsec={nanoseconds}}}"
+
+
+def timeval(seconds: int, microseconds: int) -> str:
+    return f"{{tv_sec={seconds}, tv_usec={microseconds}}}"
+
+
+def by_long(wide: str, narrow: str) -> tuple[struct.Struct, struct.Struct]:
+    return struct.Struct(wide), struct.Struct(narrow)
+
+
+TWO: Final = by_long("=qq", "=ii")
+FOUR: Final = by_long("=qqqq", "=iiii")
+
+
+def numbers(call: Call, n: int, forms: tuple[struct.Struct, struct.Struct]) -> tuple[int, ...]:
+    """The C longs that argument n points to, in the program's width; none if too short."""
+    chunk = call.memory(n)
+    form = forms[call.long_bytes == 4]
+    if chunk is None or len(chunk.data) < form.size:
+        return ()
+    return form.unpack_from(chunk.data)
+
+
+def at_timespec(call: Call, n: int) -> str:
+    found = numbers(call, n, TWO)
+    return timespec(*found) if found else call.pointer(n)
+
+
+def at_timeval(call: Call, n: int) -> str:
+    found = numbers(call, n, TWO)
+    return timeval(*found) if found else call.pointer(n)
+
+
+def entry_timespec(call: Call, n: int) -> str:
+    """As given, where the kernel writes what is left into the same memory."""
+    return _given(call, n, timespec)
+
+
+def entry_timeval(call: Call, n: int) -> str:
+    return _given(call, n, timeval)
+
+
+def _given(call: Call, n: int, show: Printer) -> str:
+    chunk = call.entry(n)
+    form = TWO[call.long_bytes == 4]
+    if chunk is None or len(chunk.data) < form.size:
+        return call.pointer(n)
+    return show(*form.unpack_from(chunk.data))
+
+
+def at_itimerspec(call: Call, n: int) -> str:
+    found = numbers(call, n, FOUR)
+    if not found:
+        return call.pointer(n)
+    return f"{{it_interval={timespec(*found[:2])}, it_value={timespec(*found[2:])}}}"
+
+
+def at_itimerval(call: Call, n: int) -> str:
+    found = numbers(call, n, FOUR)
+    if not found:
+        return call.pointer(n)
+    return f"{{it_interval={timeval(*found[:2])}, it_value={timeval(*found[2:])}}}"
+
+
+def date(seconds: int, fraction: str = "") -> str:
+    """`2001-09-09T01:46:40+0000`; empty for what no calendar has."""
+    try:
+        moment = _EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        return ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}+0000"
+
+
+def _dated(text: str, seconds: int, fraction: str) -> str:
+    moment = date(seconds, fraction)
+    return f"{text} /* {moment} */" if moment else text
+
+
+def utime(seconds: int, nanoseconds: int) -> str:
+    if nanoseconds == UTIME_NOW:
+        return "UTIME_NOW"
+    if nanoseconds == UTIME_OMIT:
+        return "UTIME_OMIT"
+    fraction = f".{nanoseconds:09d}" if 0 < nanoseconds < NS_PER_S else ""
+    return _dated(timespec(seconds, nanoseconds), seconds, fraction)
+
+
+def at_utimes(call: Call, n: int) -> str:
+    """Of utimensat: access and change."""
+    found = numbers(call, n, FOUR)
+    return f"[{utime(*found[:2])}, {utime(*found[2:])}]" if found else call.pointer(n)
+
+
+def at_old_utimes(call: Call, n: int) -> str:
+    """Of utimes: likewise, in microseconds."""
+    found = numbers(call, n, FOUR)
+    if not found:
+        return call.pointer(n)
+    words = [
+        _dated(timeval(seconds, us), seconds, f".{us:06d}" if 0 < us < 1_000_000 else "")
+        for seconds, us in (found[:2], found[2:])
+    ]
+    return f"[{', '.join(words)}]"
+
+
+def rusage(user_s: int, user_us: int, system_s: int, system_us: int) -> str:
+    return f"{{ru_utime={timeval(user_s, user_us)}, ru_stime={timeval(system_s, system_us)}, ...}}"
+
+
+def at_rusage(call: Call, n: int) -> str:
+    found = numbers(call, n, FOUR)
+    return rusage(*found) if found else call.pointer(n)
+
+
+def at_tms(call: Call, n: int) -> str:
+    found = numbers(call, n, FOUR)
+    if not found:
+        return call.pointer(n)
+    names = ("tms_utime", "tms_stime", "tms_cutime", "tms_cstime")
+    words = [f"{name}={value}" for name, value in zip(names, found, strict=True)]
+    return "{" + ", ".join(words) + "}"
+
+
+def _timex(modes: int, offset: int, frequency: int, maximum: int, estimated: int) -> str:
+    return (
+        f"{{modes={modes}, offset={offset}, freq={frequency}, "
+        f"maxerror={maximum}, esterror={estimated}, ...}}"
+    )
+
+
+WORDS: Final[dict[str, Printer]] = {
+    "timespec": at_timespec,
+    "timeval": at_timeval,
+    "itimerspec": at_itimerspec,
+    "itimerval": at_itimerval,
+    "rusage": at_rusage,
+    "tms": at_tms,
+    "timex": structured("=I4xqqqq", _timex),
+}

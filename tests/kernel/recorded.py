@@ -1,0 +1,123 @@
+"""A command traced by the kernel programs, with its records as batches: no session around it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from proctor.kernel.trace_object import TraceObject, TraceOptions, rule
+from proctor.records.trace_layout import ABIS, RECORD
+from proctor.syscalls.descriptors import Descriptors
+from proctor.syscalls.table import Syscall, table_of
+from proctor.trace.batch import Batch
+from proctor.trace.merge import Merger
+from proctor.trace.rings import RingFiles, Rings
+from proctor.trace.spool import Frame, Part, RawPart
+
+# Waits until it may go on, so that the command is traced from its execve on.
+GATE = 'read -r _; exec "$@"'
+FROM_EXEC = 4  # enum trace_scope
+SETTLE_S = 0.2
+LIMIT_S = 60.0
+NO_LIMIT = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    batch: Batch
+    descriptors: Descriptors
+    """As they were when the command began."""
+    lost: int
+    """Records and chunks that had no room."""
+
+
+def record(command: Sequence[str], folder: Path, abis: Sequence[str] = ("x86_64",)) -> Recorded:
+    """The command, run in `folder` without input, and all of its tree."""
+    options = TraceOptions(record_capacity=1 << 16, memory_blocks=32)
+    with TraceObject(options) as traced:
+        traced.put_rules(
+            {
+                (ABIS[abi.upper()], syscall.number): rule_of(syscall)
+                for abi in abis
+                for syscall in table_of(abi).by_number.values()
+            }
+        )
+        traced.put_rule_of_unknown(rule())
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", GATE, "gate", *command],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdin is not None
+        traced.put_processes({process.pid: FROM_EXEC})
+        traced.mark()
+        traced.attach()
+        descriptors = snapshot(process.pid)
+        traced.start()
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        process.wait(LIMIT_S)
+        time.sleep(SETTLE_S)
+        traced.detach()
+        counts = traced.counts()
+        return Recorded(drained(traced), descriptors, sum(row[2] + row[3] for row in counts))
+
+
+def rule_of(syscall: Syscall) -> bytes:
+    words = [argument.format for argument in syscall.arguments[:6]]
+    return rule(
+        syscall.fetches,
+        returns_file=syscall.returns == "fd",
+        fd_arguments=sum(1 << n for n, word in enumerate(words) if word in ("fd", "dirfd")),
+        path_arguments=sum(1 << n for n, word in enumerate(words) if word == "path"),
+    )
+
+
+def snapshot(pid: int) -> Descriptors:
+    folder = Path(f"/proc/{pid}/fd")
+    files = {int(entry.name): str(entry.readlink()) for entry in folder.iterdir()}
+    return Descriptors({pid: files}, {pid: str(Path(f"/proc/{pid}/cwd").readlink())})
+
+
+def drained(traced: TraceObject) -> Batch:
+    """All that is in the rings."""
+    cut = traced.rings()
+    files = RingFiles(
+        records=cut.records.fd,
+        memory=cut.memory.fd,
+        heads=cut.heads.fd,
+        tails=cut.tails.fd,
+        cpus=cut.cpus,
+        record_capacity=cut.record_capacity,
+        memory_blocks=cut.memory_blocks,
+    )
+    merger = Merger()
+    with Rings(files, ordered=True) as rings:
+        parts = [copied(rings, cpu) for cpu in range(rings.cpus)]
+    wall_ns = time.time_ns() - time.monotonic_ns()
+    merger.feed(Frame(tuple(part for part in parts if part is not None), NO_LIMIT, wall_ns))
+    return merger.close()
+
+
+def copied(rings: Rings, cpu: int) -> Part | None:
+    new = rings.new(cpu)
+    return None if new is None else part_of(new.part)
+
+
+def part_of(raw: RawPart) -> Part:
+    """A copy, so that the rings can go."""
+    memory = b"".join(bytes(piece) for _, piece in raw.memory)
+    return Part(
+        raw.cpu,
+        np.frombuffer(bytearray(b"".join(bytes(span) for span in raw.records)), RECORD),
+        np.frombuffer(bytearray(memory), np.uint8),
+        np.array([position for position, _ in raw.memory], np.uint64),
+        np.array([len(piece) for _, piece in raw.memory], np.uint64),
+    )

@@ -1,0 +1,69 @@
+"""Lines of strace and of ours made comparable: what differs from run to run taken out."""
+
+from __future__ import annotations
+
+import re
+
+HALVES = re.compile(r"^(\d+) <\.\.\. (\w+) resumed>(.*)$")
+LINE = re.compile(r"^(\d+) +(.*)$")
+NAMED = re.compile(r"^\w+\(")
+
+# What a run draws anew. The calls in front only where the text is of these calls.
+DRAWN = (
+    (re.compile(r"0x[0-9a-f]{6,16}\b"), "ADDRESS"),
+    (re.compile(r"((?:pipe|socket):\[)\d+"), r"\1INODE"),
+    (re.compile(r"/#\d+"), "/#INODE"),
+    (re.compile(r"htons\(\d{4,5}\)"), "htons(PORT)"),
+    (re.compile(r"left \{tv_sec=\d+, tv_[nu]sec=\d+\}"), "left TIME"),
+    (re.compile(r"/\* \d+ vars \*/"), "/* VARS */"),
+    (re.compile(r" +="), " ="),
+)
+TIMED = re.compile(r"^(clock_gettime|gettimeofday|getrusage|getitimer|timerfd_gettime|time)\(")
+VARYING = re.compile(r"^(sysinfo|times|fstatfs|statfs|getrandom|getcpu|set_tid_address|brk)\(")
+NUMBER = re.compile(r"\b\d+\b|\\x[0-9a-f]{2}")
+TIME = re.compile(r"(tv_[a-z]+=|= )\d+( \(\d.*\))?")
+
+
+def joined(text: str) -> list[tuple[str, str]]:
+    """(pid, line) in order of the calls' ends, what strace printed in halves put together."""
+    begun: dict[tuple[str, str], str] = {}
+    lines = []
+    for line in text.splitlines():
+        if found := HALVES.match(line):
+            pid, name, rest = found.groups()
+            begin = begun.pop((pid, name))
+            # strace leaves the blank behind a comma to whoever goes on.
+            lines.append((pid, begin.rstrip() + _blank(begin, rest) + rest.lstrip()))
+        elif found := LINE.match(line):
+            pid, rest = found.groups()
+            if rest.endswith("<unfinished ...>"):
+                begin = rest.removesuffix("<unfinished ...>")
+                name = rest.partition("(")[0]
+                begun[pid, name] = begin
+            else:
+                lines.append((pid, rest))
+    return lines
+
+
+def _blank(begin: str, rest: str) -> str:
+    return " " if begin.rstrip().endswith(",") and rest and rest[0] not in " )" else ""
+
+
+def normalised(lines: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """Lines by process, which are called P1, P2, … in the order in which they were made."""
+    pids = sorted({pid for pid, _ in lines}, key=int)
+    names = {pid: f"P{n}" for n, pid in enumerate(pids, 1)}
+    found: dict[str, list[str]] = {name: [] for name in names.values()}
+    for pid, line in lines:
+        found[names[pid]].append(normal(line, names))
+    return found
+
+
+def normal(line: str, names: dict[str, str]) -> str:
+    if VARYING.match(line):
+        line = NUMBER.sub("N", DRAWN[0][0].sub("ADDRESS", line))
+    elif TIMED.match(line):
+        line = TIME.sub(r"\1N", line)
+    for pattern, text in DRAWN:
+        line = pattern.sub(text, line)
+    return re.sub(r"\b\d+\b", lambda found: names.get(found[0], found[0]), line)
