@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.clients import run as clients
 from tests.conftest import ServerOf
 
 Line = dict[str, Any]
+Run = Callable[[list[str]], clients.Ran]
 TEXT = "arrived ✓."
 
 
@@ -41,6 +43,14 @@ class Truth:
             time.sleep(0.01)
 
 
+@pytest.fixture(scope="module")
+def run(server: Serving) -> Iterator[Run]:
+    """Runs a client at the server."""
+    modules = ("openai", "anthropic", "requests", "httpx", "aiohttp", "uvloop")
+    with clients.warm(server, *modules) as run_one:
+        yield run_one
+
+
 @pytest.fixture
 def truth(server: Serving) -> Truth:
     return Truth(server)
@@ -65,9 +75,9 @@ def _loose(body: str) -> str:
     return json.dumps(json.loads(body))
 
 
-def one_call(command: list[str], server: Serving, truth: Truth) -> tuple[Line, Line]:
+def one_call(command: list[str], run: Run, truth: Truth) -> tuple[Line, Line]:
     """A client that makes one call: its report of it, and the server's."""
-    ran = clients.run(command, server)
+    ran = run(command)
     exchanges = truth.exchanges()
     return calls_of(ran, exchanges)[0], exchanges[0]
 
@@ -76,8 +86,8 @@ def one_call(command: list[str], server: Serving, truth: Truth) -> tuple[Line, L
     "scenario",
     ["chat", "stream", "stream-without-usage", "gzip", "br", "responses", "responses-stream"],
 )
-def test_openai_answer(scenario: str, server: Serving, truth: Truth) -> None:
-    call, line = one_call(clients.python("openai_client.py", scenario), server, truth)
+def test_openai_answer(scenario: str, run: Run, truth: Truth) -> None:
+    call, line = one_call(clients.python("openai_client.py", scenario), run, truth)
     assert call["text"].endswith(TEXT)
     assert line["complete"]
     assert line["streamed"] == call["streamed"]
@@ -85,26 +95,26 @@ def test_openai_answer(scenario: str, server: Serving, truth: Truth) -> None:
     assert line["encoding"] == (scenario if scenario in ("gzip", "br") else "identity")
 
 
-def test_openai_cached_tokens(server: Serving, truth: Truth) -> None:
-    call, _ = one_call(clients.python("openai_client.py", "cached"), server, truth)
+def test_openai_cached_tokens(run: Run, truth: Truth) -> None:
+    call, _ = one_call(clients.python("openai_client.py", "cached"), run, truth)
     assert call["usage"]["prompt_tokens_details"]["cached_tokens"] == 1000
     assert call["usage"]["prompt_tokens"] > 1000
 
 
-def test_openai_refusal(server: Serving, truth: Truth) -> None:
-    call, _ = one_call(clients.python("openai_client.py", "refusal"), server, truth)
+def test_openai_refusal(run: Run, truth: Truth) -> None:
+    call, _ = one_call(clients.python("openai_client.py", "refusal"), run, truth)
     assert call["refusal"]
     assert call["text"] is None
 
 
-def test_openai_embeddings(server: Serving, truth: Truth) -> None:
-    call, _ = one_call(clients.python("openai_client.py", "embeddings"), server, truth)
+def test_openai_embeddings(run: Run, truth: Truth) -> None:
+    call, _ = one_call(clients.python("openai_client.py", "embeddings"), run, truth)
     assert call["numbers"] == 8
 
 
 @pytest.mark.parametrize("scenario", ["tools", "tools-stream"])
-def test_openai_tools(scenario: str, server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.python("openai_client.py", scenario), server)
+def test_openai_tools(scenario: str, run: Run, truth: Truth) -> None:
+    ran = run(clients.python("openai_client.py", scenario))
     first, second = calls_of(ran, truth.exchanges(2))
     assert [one["arguments"] for one in first["tool_calls"]] == [
         {"city": "city 0", "days": 0},
@@ -124,37 +134,37 @@ def test_openai_tools(scenario: str, server: Serving, truth: Truth) -> None:
     ],
 )
 def test_openai_failure(
-    scenario: str, error: str | None, status: int, complete: bool, server: Serving, truth: Truth
+    scenario: str, error: str | None, status: int, complete: bool, run: Run, truth: Truth
 ) -> None:
-    call, line = one_call(clients.python("openai_client.py", scenario), server, truth)
+    call, line = one_call(clients.python("openai_client.py", scenario), run, truth)
     assert call["error"] == error if error else call["error"]
     assert (line["status"], line["complete"]) == (status, complete)
 
 
-def test_openai_retry(server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.python("openai_client.py", "retried"), server)
+def test_openai_retry(run: Run, truth: Truth) -> None:
+    ran = run(clients.python("openai_client.py", "retried"))
     assert [line["status"] for line in truth.exchanges(2)] == [429, 200]
     assert ran.report["calls"][0]["text"].endswith(TEXT)
 
 
-def test_openai_keep_alive(server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.python("openai_client.py", "keep-alive"), server)
+def test_openai_keep_alive(run: Run, truth: Truth) -> None:
+    ran = run(clients.python("openai_client.py", "keep-alive"))
     calls_of(ran, truth.exchanges(3))
     (connection,) = truth.connections()
     assert connection["exchanges"] == 3
 
 
 @pytest.mark.parametrize("client", ["openai_client.py", "anthropic_client.py"])
-def test_200_calls_at_once(client: str, server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.python(client, "parallel", "200"), server)
+def test_200_calls_at_once(client: str, run: Run, truth: Truth) -> None:
+    ran = run(clients.python(client, "parallel", "200"))
     calls = calls_of(ran, truth.exchanges(200))
     assert sorted(len(call["text"]) for call in calls) == list(range(100, 300))
     assert len(truth.connections(200)) == 200
 
 
 @pytest.mark.parametrize("scenario", ["message", "stream", "gzip", "cached", "thinking", "refusal"])
-def test_anthropic_answer(scenario: str, server: Serving, truth: Truth) -> None:
-    call, line = one_call(clients.python("anthropic_client.py", scenario), server, truth)
+def test_anthropic_answer(scenario: str, run: Run, truth: Truth) -> None:
+    call, line = one_call(clients.python("anthropic_client.py", scenario), run, truth)
     assert call["text"]
     assert line["complete"]
     assert call["stop_reason"] == ("refusal" if scenario == "refusal" else "end_turn")
@@ -163,16 +173,16 @@ def test_anthropic_answer(scenario: str, server: Serving, truth: Truth) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["tools", "tools-stream"])
-def test_anthropic_tools(scenario: str, server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.python("anthropic_client.py", scenario), server)
+def test_anthropic_tools(scenario: str, run: Run, truth: Truth) -> None:
+    ran = run(clients.python("anthropic_client.py", scenario))
     first, second = calls_of(ran, truth.exchanges(2))
     assert [one["arguments"]["city"] for one in first["tool_calls"]] == ["city 0", "city 1"]
     assert first["stop_reason"] == "tool_use"
     assert "2 tool results" in second["text"]
 
 
-def test_anthropic_count_tokens(server: Serving, truth: Truth) -> None:
-    call, line = one_call(clients.python("anthropic_client.py", "count-tokens"), server, truth)
+def test_anthropic_count_tokens(run: Run, truth: Truth) -> None:
+    call, line = one_call(clients.python("anthropic_client.py", "count-tokens"), run, truth)
     assert json.loads(line["response_body"]) == call["usage"]
 
 
@@ -186,9 +196,9 @@ def test_anthropic_count_tokens(server: Serving, truth: Truth) -> None:
     ],
 )
 def test_anthropic_failure(
-    scenario: str, error: str | None, complete: bool, server: Serving, truth: Truth
+    scenario: str, error: str | None, complete: bool, run: Run, truth: Truth
 ) -> None:
-    call, line = one_call(clients.python("anthropic_client.py", scenario), server, truth)
+    call, line = one_call(clients.python("anthropic_client.py", scenario), run, truth)
     assert call["error"] == error if error else call["error"]
     assert line["complete"] == complete
 
@@ -197,9 +207,9 @@ def test_anthropic_failure(
     "library", ["requests", "httpx", "httpx-async", "aiohttp", "aiohttp-uvloop", "urllib"]
 )
 @pytest.mark.parametrize("scenario", ["chat", "stream", "gzip-request", "keep-alive"])
-def test_http_library(library: str, scenario: str, server: Serving, truth: Truth) -> None:
+def test_http_library(library: str, scenario: str, run: Run, truth: Truth) -> None:
     count = 3 if scenario == "keep-alive" else 1
-    ran = clients.run(clients.python("http_libraries.py", library, scenario), server)
+    ran = run(clients.python("http_libraries.py", library, scenario))
     exchanges = truth.exchanges(count)
     for call, line in zip(calls_of(ran, exchanges), exchanges, strict=True):
         assert call["request_body"] == line["request_body"]
@@ -210,8 +220,8 @@ def test_http_library(library: str, scenario: str, server: Serving, truth: Truth
 
 
 @pytest.mark.parametrize("scenario", ["chat", "stream", "compressed", "continue", "anthropic"])
-def test_curl(scenario: str, server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.curl(scenario), server)
+def test_curl(scenario: str, run: Run, truth: Truth) -> None:
+    ran = run(clients.curl(scenario))
     (line,) = truth.exchanges()
     assert ran.status == 0, ran.stderr
     assert ran.stdout == line["response_body"]
@@ -220,8 +230,8 @@ def test_curl(scenario: str, server: Serving, truth: Truth) -> None:
 
 @pytest.mark.parametrize("client", ["openai.cjs", "anthropic.cjs"])
 @pytest.mark.parametrize("scenario", ["stream", "gzip", "tools", "tools-stream"])
-def test_node_sdk(client: str, scenario: str, server: Serving, truth: Truth) -> None:
-    call, line = one_call(clients.node(client, scenario), server, truth)
+def test_node_sdk(client: str, scenario: str, run: Run, truth: Truth) -> None:
+    call, line = one_call(clients.node(client, scenario), run, truth)
     assert line["complete"]
     if scenario.startswith("tools"):
         assert [one["arguments"] for one in call["tool_calls"]] == [
@@ -232,14 +242,14 @@ def test_node_sdk(client: str, scenario: str, server: Serving, truth: Truth) -> 
         assert call["text"].endswith(TEXT)
 
 
-def test_node_200_calls_at_once(server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.node("openai.cjs", "parallel", "200"), server)
+def test_node_200_calls_at_once(run: Run, truth: Truth) -> None:
+    ran = run(clients.node("openai.cjs", "parallel", "200"))
     calls = calls_of(ran, truth.exchanges(200))
     assert sorted(len(call["text"]) for call in calls) == list(range(100, 300))
 
 
-def test_node_fetch_keeps_its_connection(server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.node("fetch.cjs", "stream", "6"), server)
+def test_node_fetch_keeps_its_connection(run: Run, truth: Truth) -> None:
+    ran = run(clients.node("fetch.cjs", "stream", "6"))
     exchanges = truth.exchanges(6)
     for call, line in zip(calls_of(ran, exchanges), exchanges, strict=True):
         assert call["response_body"] == line["response_body"]
@@ -247,8 +257,8 @@ def test_node_fetch_keeps_its_connection(server: Serving, truth: Truth) -> None:
     assert len({line["connection"] for line in exchanges}) <= 2
 
 
-def test_prompt_of_8_mb(server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.python("raw_tls.py", "big-prompt"), server)
+def test_prompt_of_8_mb(run: Run, truth: Truth) -> None:
+    ran = run(clients.python("raw_tls.py", "big-prompt"))
     (line,) = truth.exchanges()
     (call,) = ran.report["calls"]
     assert call["request_body_bytes"] == line["request_body_bytes"] > 8_000_000
@@ -256,8 +266,8 @@ def test_prompt_of_8_mb(server: Serving, truth: Truth) -> None:
 
 
 @pytest.mark.parametrize(("scenario", "status"), [("dies-mid-stream", -9), ("exits-mid-stream", 3)])
-def test_death_in_mid_stream(scenario: str, status: int, server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.python("raw_tls.py", scenario), server)
+def test_death_in_mid_stream(scenario: str, status: int, run: Run, truth: Truth) -> None:
+    ran = run(clients.python("raw_tls.py", scenario))
     (line,) = truth.exchanges()
     assert ran.status == status
     assert ran.report["calls"][0]["events"] == 10
@@ -265,8 +275,8 @@ def test_death_in_mid_stream(scenario: str, status: int, server: Serving, truth:
     assert not line["complete"]
 
 
-def test_write_given_up(server: Serving, truth: Truth) -> None:
-    ran = clients.run(clients.python("raw_tls.py", "gives-up-write"), server)
+def test_write_given_up(run: Run, truth: Truth) -> None:
+    ran = run(clients.python("raw_tls.py", "gives-up-write"))
     (connection,) = truth.connections()
     report = ran.report
     assert (report["failures"], report["accepted_bytes"]) == (2, 0)

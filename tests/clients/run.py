@@ -11,7 +11,8 @@ import fcntl
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -132,3 +133,22 @@ def run(command: list[str], serving: Serving, *, timeout_s: float = 60) -> Ran:
         process.communicate()
         raise
     return Ran(process.pid, process.returncode, stdout, stderr)
+
+
+@contextmanager
+def warm(serving: Serving, *modules: str) -> Iterator[Callable[[list[str]], Ran]]:
+    """What runs clients in forks of one process that has imported these modules, once for all."""
+    imports = [word for module in modules for word in ("-i", module)]
+    process = start(python("several.py", *imports), serving)
+    assert process.stdin
+    assert process.stdout
+    commands, answers = process.stdin, process.stdout
+
+    def run_one(command: list[str]) -> Ran:
+        print(json.dumps(command), file=commands, flush=True)
+        return Ran(**json.loads(answers.readline()))
+
+    try:
+        yield run_one
+    finally:
+        process.communicate()

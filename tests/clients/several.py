@@ -1,8 +1,8 @@
-"""Several clients under one parent: several.py [-i MODULE]... COMMAND...
+"""Several clients under one parent: several.py [-i MODULE]... [COMMAND...]
 
-Each COMMAND is a JSON list. One of a Python client here runs in a forked child, so that what
-`-i` imports is imported once for all; any other is executed. One after the other; each gives a
-JSON line `{"pid", "status", "stdout", "stderr"}`.
+Each COMMAND is a JSON list; without any they are the lines of standard input. One of a Python
+client here runs in a forked child, so that what `-i` imports is imported once for all; any other
+is executed. One after the other; each gives a JSON line `{"pid", "status", "stdout", "stderr"}`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def run(command: list[str]) -> dict[str, object]:
         if pid == 0:
             status = 1
             try:
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.dup2(out.fileno(), 1)
                 os.dup2(complaints.fileno(), 2)
                 become(command)
@@ -57,10 +58,10 @@ def run(command: list[str]) -> dict[str, object]:
 
 def main() -> None:
     arguments = sys.argv[1:]
-    while arguments[0] == "-i":
+    while arguments[:1] == ["-i"]:
         importlib.import_module(arguments[1])
         arguments = arguments[2:]
-    for text in arguments:
+    for text in arguments or sys.stdin:
         print(json.dumps(run(json.loads(text))), flush=True)
 
 
