@@ -139,11 +139,10 @@ class Processes:
         return key in self._exited
 
     def still_running(self) -> list[Json]:
-        """Those that began while we watched and did not end: pid, comm, argv."""
+        """Those whose end was not seen, first those that began in view: pid, comm, argv."""
         return [
             {"pid": entry.process.pid, "comm": entry.process.comm, "argv": entry.process.argv}
-            for entry in self._alive.values()
-            if entry.began_in_view
+            for entry in sorted(self._alive.values(), key=lambda entry: not entry.began_in_view)
         ]
 
     def _entry(self, key: ProcessKey) -> _Entry | None:

@@ -74,12 +74,17 @@ def test_lineage_goes_up_as_far_as_it_is_known_and_ends_in_a_circle() -> None:
     assert len(list(processes.lineage((101, 6)))) < 100
 
 
-def test_still_running_are_those_that_began_in_view() -> None:
+def test_still_running_are_first_those_that_began_in_view_then_those_found() -> None:
     processes, shell, child = make()
-    older = Program(7, 1)
-    feed(processes.feed, older.exec("/sbin/init", "init", type_name="RECORD_PROCESS"))
+    found = [Program(7, 1), Program(8, 1)]
+    for program in found:
+        feed(processes.feed, program.exec("/sbin/init", "init", type_name="RECORD_PROCESS"))
     feed(processes.feed, shell.exec("/bin/sh", "sh"), child.fork(shell), shell.exit())
-    assert processes.still_running() == [{"pid": 101, "comm": "sh", "argv": ["sh"]}]
+    feed(processes.feed, found[0].exit())
+    assert processes.still_running() == [
+        {"pid": 101, "comm": "sh", "argv": ["sh"]},
+        {"pid": 8, "comm": "init", "argv": ["init"]},
+    ]
 
 
 def test_found_running_is_no_event() -> None:
