@@ -8,6 +8,7 @@ tracer and formatter let go should it end. Never used on what we did not start.
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import time
@@ -18,6 +19,8 @@ from typing import Final
 
 from proctor.errors import ProctorError
 from proctor.kernel.process_table import cgroup_path, cgroup_root
+from proctor.records.trace_layout import BLOCK_BYTES, HEAD, TAIL
+from proctor.trace.rings import RingFiles
 
 HOLD_ABOVE: Final = 0.5
 LET_GO_BELOW: Final = 0.25
@@ -27,7 +30,33 @@ LOOK_SECONDS: Final = 0.001
 GIVE_UP_SECONDS: Final = 10.0
 """Held for that long without any progress (a full disk): losing is better than standing still."""
 
+_WORDS: Final = HEAD.itemsize // 8
+assert HEAD.itemsize == TAIL.itemsize
 _NAME: Final = "proctor-trace-{pid}"
+
+
+class Fill:
+    """How full the fullest of the kernel's rings is."""
+
+    def __init__(self, files: RingFiles) -> None:
+        self._cpus = range(files.cpus)
+        self._records = files.record_capacity
+        self._memory_bytes = files.memory_blocks * BLOCK_BYTES
+        self._heads, self._tails = (
+            memoryview(mmap.mmap(each, files.cpus * HEAD.itemsize, prot=mmap.PROT_READ)).cast("Q")
+            for each in (files.heads, files.tails)
+        )
+
+    def __call__(self) -> float:
+        """The share in use, of records or of memory."""
+        heads, tails = self._heads, self._tails
+        return max(
+            max(
+                (heads[at] - tails[at]) / self._records,
+                (heads[at + 1] - tails[at + 1]) / self._memory_bytes,
+            )
+            for at in (cpu * _WORDS for cpu in self._cpus)
+        )
 
 
 class Brake:
@@ -38,14 +67,15 @@ class Brake:
         self._freeze = freeze
         self._fill = fill
         self._since = 0.0
+        self._progress = 0.0
         self._best = 1.0
         self.held = 0
         """How often."""
         self.held_seconds = 0.0
         self.given_up = False
 
-    def look(self) -> None:
-        """To be called every LOOK_SECONDS or so, and after each sweep."""
+    def look(self) -> bool:
+        """To be called every LOOK_SECONDS or so. Whether the rings should be emptied at once."""
         fill, now = self._fill(), time.monotonic()
         if not self._since:
             if fill > HOLD_ABOVE and not self.given_up:
@@ -57,6 +87,7 @@ class Brake:
         elif now - self._progress > GIVE_UP_SECONDS:
             self.given_up = True
             self.let_go()
+        return fill > HOLD_ABOVE
 
     def _hold(self, fill: float, now: float) -> None:
         self._since = self._progress = now

@@ -23,8 +23,8 @@ _SUFFIXES: Final = {
 }
 _TIME_UNITS: Final = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
 _SIZE_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_LOWEST: Final = -(1 << 63)
-_HIGHEST: Final = (1 << 63) - 1
+LOWEST: Final = -(1 << 63)
+HIGHEST: Final = (1 << 63) - 1
 _RESULT: Final = re.compile(r"(==|=|!=|!|<=|<|>=|>)?\s*(-?\d+|0[xX][0-9a-fA-F]+|E[A-Z0-9]+)")
 _RESULT_RANGE: Final = re.compile(r"(-?\d+)\.\.(-?\d+)")
 
@@ -69,8 +69,8 @@ class TraceOptions:
 class ResultRange:
     """Calls whose result lies in low..high; `inverted`: outside of it."""
 
-    low: int = _LOWEST
-    high: int = _HIGHEST
+    low: int = LOWEST
+    high: int = HIGHEST
     inverted: bool = False
 
 
@@ -103,7 +103,7 @@ def _number(word: str, text: str) -> int:
             raise _no_result(text, f"{word} is no error that this system knows")
         return -code
     number = int(word, 16 if word[:2].lower() == "0x" else 10)
-    if not _LOWEST < number < _HIGHEST:
+    if not LOWEST < number < HIGHEST:
         raise _no_result(text, "is beyond 64 bits")
     return number
 

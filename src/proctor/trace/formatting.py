@@ -1,0 +1,116 @@
+"""The formatter's work: spool in, lines or tables out, totals at the end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow.compute  # noqa: F401 - pyarrow imports it, and others, when first needed
+
+from proctor.trace.merge import Merger
+from proctor.trace.options import output_format
+from proctor.trace.progress import Progress
+from proctor.trace.spool import SpoolReader
+from proctor.trace.totals import Totals
+
+if TYPE_CHECKING:
+    from proctor.trace.batch import Batch
+    from proctor.trace.roles import Ending, FormatterTask, Orders
+
+
+class Sink(Protocol):
+    """Where batches go."""
+
+    @property
+    def closed(self) -> bool:
+        """Nobody reads it any more: nothing more is written."""
+
+    @property
+    def written_bytes(self) -> int: ...
+
+    def feed(self, batch: Batch) -> None: ...
+
+    def close(self, totals: Totals) -> str | None:
+        """Writes the end. What could not be written and why; None: nothing."""
+
+
+class Formatting:
+    """Made with root's rights, which import; run without."""
+
+    def __init__(self, task: FormatterTask) -> None:
+        self._task = task
+        self._sink = make_sink(task)
+        self._totals = Totals()
+        self._merger = Merger()
+
+    def run(self, orders: Orders) -> int:
+        """Until the spool has ended. 1 where something could not be written."""
+        reader = SpoolReader(self._task.spool)
+        progress = Progress(sys.stderr, wanted=self._shows_progress())
+        while not reader.ended:
+            frame = reader.next()
+            if frame is None:
+                if not orders.wait():
+                    reader.end_here()
+                continue
+            self._merger.feed(frame)
+            self._feed(self._merger.take())
+            progress.show(self._totals, self._sink.written_bytes)
+            orders.poll()
+            if orders.shortened or self._sink.closed:
+                break
+        if self._sink.closed:
+            return 1
+        ending = orders.await_ending()
+        self._feed(self._merger.close(ending.made if ending and not orders.shortened else None))
+        self._count_losses(ending, shortened=orders.shortened, cut=reader.cut is not None)
+        progress.clear()
+        return self._end()
+
+    def _feed(self, batch: Batch) -> None:
+        if len(batch) or batch.trailing_gaps:
+            self._totals.feed(batch)
+            self._sink.feed(batch)
+
+    def _count_losses(self, ending: Ending | None, *, shortened: bool, cut: bool) -> None:
+        totals = self._totals
+        if ending is None:  # the tracer was killed: what the kernel counted is gone with it
+            return
+        counts = ending.counts
+        totals.kernel_counted = counts["MADE"]
+        totals.lose("ring_full", counts["LOST_RECORDS"])
+        totals.lose("arguments_full", counts["LOST_MEMORY"])
+        totals.lose("map_full", counts["LOST_TASK"])
+        drained = ending.drained
+        if drained is None:
+            totals.lose("spool_damaged", counts["WRITTEN"] - totals.calls - totals.others)
+            return
+        totals.lose("disk_full", drained["left_records"])
+        if shortened or cut:
+            missing = drained["records"] - totals.calls - totals.others
+            totals.lose("interrupted" if shortened else "spool_damaged", missing)
+
+    def _end(self) -> int:
+        problem = self._sink.close(self._totals)
+        if problem:
+            print(f"proctor: {problem}", file=sys.stderr)
+        if not self._task.options.quiet and self._task.options.output is not None:
+            print(f"proctor: {self._totals.line()}", file=sys.stderr)
+        return 1 if problem else 0
+
+    def _shows_progress(self) -> bool:
+        options = self._task.options
+        return options.output not in (None, "-") and not options.quiet and sys.stderr.isatty()
+
+
+def make_sink(task: FormatterTask) -> Sink:
+    """The sink of the format that is asked for; takes the task's output over."""
+    options = task.options
+    form = output_format(options)
+    if form == "jsonl":
+        from proctor.trace.jsonl_sink import JsonLinesSink
+
+        return JsonLinesSink(task)
+    from proctor.trace.text_sink import TextSink
+
+    return TextSink(task)

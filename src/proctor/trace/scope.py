@@ -1,0 +1,80 @@
+"""Who is traced: COMMAND, named processes with their descendants, cgroups, or the host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proctor.kernel.process_table import has_ended
+from proctor.kernel.trace_object import TraceObject
+from proctor.records._layout import lib
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    command: int | None
+    """Its process, at the gate."""
+    pids: tuple[int, ...]
+    cgroups: tuple[str, ...]
+    """Directories."""
+    host: bool
+
+    def alive(self) -> bool:
+        """Whether anything can come. Cgroups and the host never end."""
+        if self.cgroups or self.host:
+            return True
+        return any(not has_ended(pid) for pid in self.pids)
+
+    def open_files(self) -> dict[int, dict[int, str]]:
+        """What descriptors are, by process, as /proc has them, where tracing begins."""
+        pids = [self.command] if self.command is not None else []
+        pids += self.trees() if self.pids else []
+        return {pid: files for pid in pids if (files := _descriptors(pid))}
+
+    def trees(self) -> list[int]:
+        """The named processes with all their descendants."""
+        children: dict[int, list[int]] = {}
+        for pid, parent in _parents():
+            children.setdefault(parent, []).append(pid)
+        found = list(self.pids)
+        for pid in found:
+            found += (child for child in children.get(pid, ()) if child not in found)
+        return found
+
+
+def put_scope(kernel: TraceObject, targets: Targets, ours: set[int]) -> None:
+    """Tell the kernel who is traced and who is not; may be called again for who has come."""
+    scope = dict.fromkeys(targets.trees() if targets.pids else (), lib.SCOPE_TRACED)
+    if targets.command is not None:
+        scope[targets.command] = lib.SCOPE_FROM_EXEC
+    scope |= dict.fromkeys(ours, lib.SCOPE_EXCLUDED)
+    kernel.put_processes(scope)
+    kernel.put_cgroups(targets.cgroups)
+    kernel.mark()
+
+
+def _parents() -> Iterable[tuple[int, int]]:
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_bytes()
+            except OSError:
+                continue
+            yield int(folder.name), int(stat.rpartition(b") ")[2].split()[1])
+
+
+def _descriptors(pid: int) -> dict[int, str]:
+    found: dict[int, str] = {}
+    folder = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - two names, no paths
+    except OSError:
+        return found
+    for name in names:
+        try:
+            found[int(name)] = os.readlink(f"{folder}/{name}")  # noqa: PTH115
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,72 @@
+"""Batches as lines like strace's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proctor.records.trace_layout import ABIS
+from proctor.syscalls.descriptors import Descriptors
+from proctor.syscalls.table import Table, table_of
+from proctor.syscalls.text.formatter import Formatter, Options
+from proctor.trace.lines import LineWriter
+
+if TYPE_CHECKING:
+    from proctor.trace.batch import Batch
+    from proctor.trace.roles import FormatterTask
+    from proctor.trace.totals import Totals
+
+
+class TextSink:
+    """Takes the task's output over."""
+
+    def __init__(self, task: FormatterTask) -> None:
+        self._writer = LineWriter(task.output, task.output_name)
+        self._says_totals = not task.options.quiet
+        self._formatter = formatter_of(task)
+
+    @property
+    def closed(self) -> bool:
+        return self._writer.closed
+
+    @property
+    def written_bytes(self) -> int:
+        return self._writer.written_bytes
+
+    def feed(self, batch: Batch) -> None:
+        self._write(self._formatter.lines(batch))
+
+    def close(self, totals: Totals) -> str | None:
+        if self._writer.full:
+            totals.lose("disk_full", self._writer.lost_lines)
+            totals.calls -= self._writer.lost_lines
+        if self._says_totals:
+            self._write([f"*** {totals.line()} ***"])
+        self._writer.close()
+        return self._writer.problem
+
+    def _write(self, lines: list[str]) -> None:
+        self._writer.write("".join([f"{line}\n" for line in lines]).encode(errors="replace"))
+
+
+def formatter_of(task: FormatterTask) -> Formatter:
+    """The text of calls as the options want it.
+
+    What descriptors are is told only where all calls are seen: among a selection of them a
+    descriptor may have become another file unseen.
+    """
+    options = task.options
+    return Formatter(
+        tables(),
+        Options(
+            text_bytes=options.string_bytes,
+            clock=options.clock,
+            durations=options.durations,
+            paths=task.everything,
+        ),
+        Descriptors(task.files if task.everything else {}),
+    )
+
+
+def tables() -> dict[str, Table]:
+    """All ABIs' by name, loaded now: later the files may not be readable."""
+    return {name.lower(): table_of(name.lower()) for name in ABIS}
