@@ -125,6 +125,7 @@ def test_a_signal_ends_it_and_harms_nobody(name: str, tmp_path: Path) -> None:
             assert watcher.wait(TIMEOUT_S) == 0
         assert sleeper.poll() is None
         sleeper.terminate()
+    assert [one["pid"] for one in summary(tmp_path)["still_running"]] == [sleeper.pid]
     assert summary(tmp_path)["lost"] == {}
 
 
@@ -189,6 +190,22 @@ def test_cgroup(how: str, cgroup: Path, tmp_path: Path) -> None:
         assert watcher.wait(TIMEOUT_S) == 0
     below.rmdir()
     assert ["/bin/true", "outside"] not in programs(tmp_path)
+
+
+def test_who_enters_a_cgroup_after_its_exec_has_a_name(cgroup: Path, tmp_path: Path) -> None:
+    script = f"read line; echo $$ >{cgroup}/cgroup.procs; /bin/true; read line; exit 3"
+    joining = subprocess.Popen(["sh", "-c", script], env=environment(), stdin=subprocess.PIPE)
+    with watch(tmp_path, "--cgroup", str(cgroup)) as watcher:
+        assert joining.stdin
+        joining.stdin.write(b"join\n")
+        joining.stdin.flush()
+        wait_until(lambda: ["/bin/true"] in programs(tmp_path), "its child was told")
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.wait(TIMEOUT_S) == 0
+    joining.communicate(b"\n")
+    assert joining.returncode == 3
+    (one,) = summary(tmp_path)["still_running"]
+    assert one == {"pid": joining.pid, "comm": "sh", "argv": ["sh", "-c", script]}
 
 
 def test_executable_on_an_overlay(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from proctor.kernel.counters import Counters
 from proctor.kernel.holding import let_all_go, let_go
 from proctor.kernel.libraries import Libraries, Library
 from proctor.kernel.loading import refused_features
+from proctor.kernel.newcomers import Newcomers
 from proctor.kernel.object import KernelObject
 from proctor.kernel.process_table import Row, cgroup_names, json_record, process_record
 from proctor.kernel.rings import Ring, hand_over
@@ -79,12 +80,14 @@ class Recorder:
         self._cgroups: set[int] = set()
         self._unnamed_cgroups: set[int] = set()
         self._exited: set[int] = set()
+        self._newcomers = Newcomers()
         self._half_verdict = b""
         self._finishing = False
 
     def begin(self, running: list[Row]) -> None:
         """Say what runs already, and probe what it has mapped."""
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self._newcomers.know(running)
         for row in running:
             self._own_records.append(process_record(row, now_ns))
         self._drain()  # before anything else that is said of them
@@ -96,8 +99,12 @@ class Recorder:
                 advice=f"the kernel must have {feature.needs}",
             )
         for row in running:
-            for library in self._libraries.examine_process(row.pid):
-                self._say_library(row.pid, row.start_ns, library)
+            self._examine(row)
+
+    def _examine(self, row: Row) -> None:
+        """Probe what a process has mapped before it was watched."""
+        for library in self._libraries.examine_process(row.pid):
+            self._say_library(row.pid, row.start_ns, library)
 
     def run(self) -> bool:
         """Drain until told to finish. False where nobody listened any more."""
@@ -165,6 +172,9 @@ class Recorder:
         until = self._lifecycle.produced()
         payload_until = self._payload.produced()
         records = [self._take_mappings(part) for part in self._read(until)]
+        for row, met_ns in self._newcomers.take(self._kernel):
+            self._own_records.append(process_record(row, met_ns - 1))  # before what it did
+            self._examine(row)
         self._queue([*records, *(memoryview(own) for own in self._own_records)], payload_until)
         self._own_records.clear()
 
@@ -190,6 +200,7 @@ class Recorder:
                 mappings.append(record)
                 continue
             passed.append(record)
+            self._newcomers.see(head, record)
             if head[1] == lib.RECORD_EXIT:
                 self._exited.add(head[5])
             elif head[1] == lib.RECORD_EXEC and head[7] not in self._cgroups:
