@@ -2,8 +2,10 @@
 
 Two sender processes push 1 GB in total of chat-completions requests over TLS as
 fast as they can, each on one connection that stays open; a server process for
-each reads, checks the length and answers. The servers run outside of what
-COMMAND watches. One line of JSON on standard output:
+each reads, checks the length and answers. The servers stand for other hosts: they
+run outside of what COMMAND watches, and with a copy of the TLS library of their own,
+since probes belong to a file and a server on this host would pay for them, too
+(`--shared-library`: with the same one). One line of JSON on standard output:
 
     mb_per_s          10^6 bytes of requests a second, starts excluded
     wall_s            from the first byte sent to the last answer got
@@ -17,13 +19,15 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
@@ -67,6 +71,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--under", default="", help="a command that runs the senders")
     parser.add_argument("--bytes", type=int, default=TOTAL_BYTES, help="of all senders together")
     parser.add_argument("--request-bytes", type=int, default=REQUEST_BYTES, help="of one body")
+    parser.add_argument("--shared-library", action="store_true", help="servers pay for probes, too")
     parser.add_argument("--senders-only", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--ports", type=int, nargs="*", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -82,8 +87,9 @@ def measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         )
         for number, one in enumerate(listening)
     ]
-    for server in servers:
-        server.start()
+    with nullcontext() if options.shared_library else library_of_its_own(directory):
+        for server in servers:
+            server.start()
     ports = [str(one.getsockname()[1]) for one in listening]
     command = [*shlex.split(options.under), sys.executable, *sys.argv]
     began = time.monotonic()
@@ -109,6 +115,22 @@ def measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         "process_wall_s": round(process_wall_s, 4),
         "mb_per_s": round(size_bytes / wall_s / 1e6, 1),
     }
+
+
+@contextmanager
+def library_of_its_own(directory: Path) -> Iterator[None]:
+    """Processes that start meanwhile load copies of the TLS libraries that this one maps."""
+    mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    libraries = [path for path in mapped if Path(path).name.startswith(("libssl", "libcrypto"))]
+    if not libraries:
+        sys.exit("load: no libssl is mapped (static?); --shared-library goes without a copy")
+    for path in libraries:
+        shutil.copy(path, directory)
+    os.environ["LD_LIBRARY_PATH"] = str(directory)
+    try:
+        yield
+    finally:
+        del os.environ["LD_LIBRARY_PATH"]
 
 
 def said_in(directory: Path, who: str) -> list[list[Any]]:

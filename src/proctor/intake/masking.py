@@ -75,6 +75,7 @@ _URL_AFTER_COLON: Final = LineState(Mode.URL, b":")
 _STARS: Final = bytes(byte if byte in b" \t\r\n" else ord("*") for byte in range(256))
 _NAME_MAX_BYTES: Final = 128
 _NAME: Final = rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,%d}+" % _NAME_MAX_BYTES
+_NAME_BYTES: Final = frozenset(byte for byte in range(256) if re.match(_NAME, bytes([byte])))
 _METHOD: Final = re.compile(rb"[A-Z]{2,20}|patch")
 _LINE_HEAD: Final = re.compile(rb"(%s)([ \t]*+)([^\r\n]?)" % _NAME)
 # A line that _LINE_HEAD may say something of. The fields of server-sent events, the most
@@ -110,6 +111,11 @@ _URL_PARTS: Final = re.compile(rb"[^?&;#:/= \t\r]+|[?&;#:/= \t\r]")
 _BEGINS_NAME: Final = frozenset((b"?", b"&", b";", b"#"))
 _ENDS_VALUE: Final = frozenset((b"&", b"#", b" ", b"\t", b"\r"))
 _ENDS_AUTHORITY: Final = frozenset((b"/", b"?", b"#", b" ", b"\t", b"\r"))
+# A whole line that holds a credential and is not continued: what follows the scheme is it.
+_CREDENTIAL_LINE: Final = re.compile(
+    rb"(?i:(?:proxy-)?authorization[ \t]*:[ \t]*(?:%s)"
+    rb"|(?:x-api-key|api-key|(?:set-)?cookie)[ \t]*:)([^\n]*)\n(?=[^ \t])" % b"|".join(_SCHEMES)
+)
 
 
 def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState:
@@ -123,8 +129,8 @@ def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState
             start = 1 + (head.start() if head else last_line_end)
             state = BEGINNING
             continue
-        if state is BEGINNING and (lines := _ORDINARY_LINES.match(buffer, start, end)):
-            start = lines.end()
+        if state is BEGINNING and (after := _whole_lines(buffer, start, end)) > start:
+            start = after
             continue
         line_end = buffer.find(b"\n", start, end)
         stop = end if line_end < 0 else line_end
@@ -132,6 +138,18 @@ def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState
         if start == line_end:
             start, state = start + 1, _after_line(state)
     return state
+
+
+def _whole_lines(buffer: bytearray, start: int, end: int) -> int:
+    """Masks the frequent lines of a head that are here whole; where the others begin."""
+    while True:
+        if lines := _ORDINARY_LINES.match(buffer, start, end):
+            start = lines.end()
+        line = _CREDENTIAL_LINE.match(buffer, start, end)
+        if line is None:
+            return start
+        _secret(buffer, *line.span(1), _SECRET)
+        start = line.end()
 
 
 def _after_line(state: LineState) -> LineState:
@@ -152,6 +170,8 @@ _Step = Callable[[bytearray, int, int, LineState], tuple[int, LineState]]
 
 
 def _name(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
+    if not state.text and start < stop and buffer[start] not in _NAME_BYTES:
+        return start, PLAIN
     end = min(stop, start + 2 * _NAME_MAX_BYTES)
     text = state.text + buffer[start:end]
     head = _LINE_HEAD.match(text)
