@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 PATHS: Final = frozenset(
-    "filename pathname path oldname newname specialfile special new_root put_old".split()
+    ("filename", "pathname", "path", "oldname", "newname", "specialfile", "special", "new_root")
+    + ("put_old",)
 )
 DESCRIPTORS: Final = re.compile(
     r"(u|ep|mq|pid|in_|out_|fs_|ruleset_)?fd(_in|_out)?|fildes|oldfd|newfd"
@@ -69,7 +70,7 @@ def default_format(c_type: str, name: str) -> str:
         return "dirfd"
     if plain in OF_INTEGER:
         return OF_INTEGER[plain]
-    if plain.startswith("u") or plain.startswith("__u"):
+    if plain.startswith(("u", "__u")):
         return "hex" if name.endswith("flags") else "unsigned"
     return "int"
 

@@ -38,7 +38,7 @@ KIND_OF_WORD: Final = {
 # Never read: an address is all that is shown.
 OPAQUE: Final = frozenset(("pointer", "address"))
 BYTE_ELEMENTS: Final = frozenset(
-    "sockaddr path_out dirents dirents64 clone_args bpf_attr cpu_mask".split()
+    ["sockaddr", "path_out", "dirents", "dirents64", "clone_args", "bpf_attr", "cpu_mask"]
 )
 RESULT: Final = 6  # count_from
 

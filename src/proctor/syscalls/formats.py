@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import resources
 from typing import Final, NamedTuple
+
+from proctor.syscalls.data import read
 
 
 class Format(NamedTuple):
@@ -27,9 +28,8 @@ CELL: Final = re.compile(r"(<>|>!|<|>|)(\.|\w+(?::\w+)?)(?:\[(\d|r|@@?\d|[=*]\d+
 @cache
 def formats() -> dict[str, Row]:
     """Rows by syscall name. ValueError names a line that is not understood."""
-    text = resources.files("proctor.syscalls").joinpath("data", "formats.txt").read_text("utf-8")
     rows: dict[str, Row] = {}
-    for line in text.splitlines():
+    for line in read("formats.txt").splitlines():
         if line and not line.startswith("#"):
             names, _, cells = line.partition(":")
             row = parse_row(cells)

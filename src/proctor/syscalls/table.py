@@ -6,20 +6,41 @@ hand (data/formats.txt) or follows from the type (`defaults.py`).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from proctor.syscalls.classes import classes_of
+from proctor.syscalls.constants import (
+    FlagGroup,
+    errno_name,
+    errno_text,
+    flag_group,
+    ioctl_names,
+    signal_name,
+)
+from proctor.syscalls.data import load
 from proctor.syscalls.defaults import default_format
 from proctor.syscalls.fetches import Fetch, fetch_of
 from proctor.syscalls.formats import Format, Row, formats
 
+__all__ = [
+    "ABIS",
+    "Argument",
+    "Fetch",
+    "FlagGroup",
+    "Syscall",
+    "Table",
+    "errno_name",
+    "errno_text",
+    "flag_group",
+    "ioctl_names",
+    "signal_name",
+    "table_of",
+]
+
 ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # in the order of enum trace_abi
 MOST_FETCHES: Final = 6  # TRACE_FETCHES
-POINTER_BYTES: Final = {"x86_64": 8, "arm64": 8}  # 4 for the others
 
 
 class Argument(NamedTuple):
@@ -55,11 +76,11 @@ def table_of(abi: str) -> Table:
     """The table of one of `ABIS`; KeyError for any other word."""
     if abi not in ABIS:
         raise KeyError(f"{abi}: no ABI; one of {', '.join(ABIS)}")
-    sizes = {name: of[abi] for name, of in data("sizes")["sizes"].items() if abi in of}
+    sizes = {name: of[abi] for name, of in load("sizes")["sizes"].items() if abi in of}
     known = formats()
     syscalls = [
         build(name, entry[0], entry[1:], known.get(name), sizes)
-        for name, entry in data(abi)["syscalls"].items()
+        for name, entry in load(abi)["syscalls"].items()
     ]
     return Table(
         abi,
@@ -99,10 +120,3 @@ def split(declaration: str) -> tuple[str, str]:
     """`const char *filename` -> (`const char *`, `filename`)."""
     start = max(declaration.rfind(" "), declaration.rfind("*")) + 1
     return declaration[:start].strip(), declaration[start:]
-
-
-def data(name: str) -> dict[str, Any]:
-    """A generated file."""
-    text = resources.files("proctor.syscalls").joinpath("data", f"{name}.json").read_text("utf-8")
-    content: dict[str, Any] = json.loads(text)
-    return content

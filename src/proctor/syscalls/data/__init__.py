@@ -1,0 +1,17 @@
+"""What is known of syscalls, as files. formats.txt is written by hand; the rest is generated."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+
+def load(name: str) -> dict[str, Any]:
+    """A generated file: `load("flags")`."""
+    content: dict[str, Any] = json.loads(read(f"{name}.json"))
+    return content
+
+
+def read(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text("utf-8")

@@ -1,0 +1,1 @@
+/* Which functions libc lacks: nothing that constants depend on. */
