@@ -19,6 +19,8 @@ from proctor.records._layout import ffi
 
 _PID: Final = struct.Struct("=I")
 _HOLD: Final = struct.Struct("=QII")
+STOPPING_NS: Final = 20_000_000
+"""What lies between a note and its stop takes a microsecond, unless the machine is taken away."""
 assert _HOLD.size == ffi.sizeof("struct hold")
 
 
@@ -44,14 +46,25 @@ def let_go(held: HoldMap, pid: int) -> None:
 
 
 def let_all_go(held: HoldMap, for_seconds: float = 0.0) -> None:
-    """Let everything go; again and again where programs may still be on their way out."""
+    """Let everything go; again and again where programs may still be on their way out.
+
+    A note is made a moment before its stop, and a SIGCONT in between would leave a stop that
+    nobody knows of: a note is acted upon when that moment is over.
+    """
     until = time.monotonic() + for_seconds
     while True:
-        for key in held.all_keys():
-            let_go(held, _PID.unpack(key)[0])
-        if time.monotonic() >= until:
+        noted = held.all_keys()
+        for key in noted:
+            if _has_stopped(held.get(key)):
+                let_go(held, _PID.unpack(key)[0])
+        if time.monotonic() >= until and not (noted and held.all_keys()):
             return
-        time.sleep(0.02)
+        time.sleep(0.005)
+
+
+def _has_stopped(value: bytes | None) -> bool:
+    settled_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - STOPPING_NS
+    return value is not None and int(_HOLD.unpack(value)[0]) < settled_ns
 
 
 def let_forgotten_go(held: HoldMap, older_than_seconds: float) -> None:

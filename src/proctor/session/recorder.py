@@ -136,7 +136,6 @@ class Recorder:
         except (BrokenPipeError, ConnectionResetError):
             return False  # the keeper is gone: the launcher says so
         finally:
-            let_all_go(self._held)
             poll.close()
         return True
 

@@ -6,8 +6,10 @@ import os
 import signal
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +73,26 @@ def test_a_stop_of_somebody_else_stays(stopped: int) -> None:
     let_all_go(held)
     assert not runs_again(stopped)
     assert held.values == {}
+
+
+def test_a_note_whose_stop_has_not_come_yet_waits_for_it() -> None:
+    """As a kernel program does it: first the note, then the stop."""
+    process = subprocess.Popen(["sleep", "60"])
+    held = Held()
+    held.hold(process.pid)
+    letting = threading.Thread(target=let_all_go, args=(held,))
+    letting.start()
+    time.sleep(0.005)
+    os.kill(process.pid, signal.SIGSTOP)
+    letting.join()
+    time.sleep(0.1)  # for a stop to show
+    try:
+        assert held.values == {}
+        status = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2]
+        assert status[0] != "T"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_the_guard_waits_for_what_is_being_attached(stopped: int) -> None:
