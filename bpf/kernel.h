@@ -31,6 +31,11 @@ typedef __s64 s64;
 #define PROT_EXEC 4
 #define MAP_ANONYMOUS 0x20
 #define EEXIST 17
+#define SIGILL 4
+#define SIGTRAP 5
+#define SIGBUS 7
+#define SIGFPE 8
+#define SIGSEGV 11
 #define SIGCONT 18
 #define SIGSTOP 19
 #define SIGTSTP 20
@@ -72,7 +77,7 @@ struct inode {
 };
 struct inode___6_6 { struct timespec64 __i_ctime; };
 struct inode___5_10 { struct timespec64 i_ctime; };
-struct dentry { struct dentry *d_parent; struct qstr d_name; };
+struct dentry { struct dentry *d_parent; struct qstr d_name; struct inode *d_inode; };
 struct vfsmount { struct dentry *mnt_root; };
 struct mount { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct vfsmount mnt; };
 struct path { struct vfsmount *mnt; struct dentry *dentry; };
@@ -130,6 +135,18 @@ struct socket { struct sock *sk; };
 struct trace_entry { int pid; };
 struct trace_event_raw_sys_enter { long id; unsigned long args[6]; };
 struct trace_event_raw_sys_exit { long id; long ret; };
+
+struct kernel_siginfo { int si_signo, si_errno, si_code; int _sifields; /* a union, as user space has it */ };
+
+struct kiocb { s64 ki_pos; };
+struct io_cqe { u64 user_data; s32 res; s32 fd; };
+struct io_cmd_data { struct file *file; };
+struct io_kiocb { struct io_cmd_data cmd; u8 opcode; u32 flags; struct io_cqe cqe; };
+struct filename { const char *name; };
+/* What a request is, in place of io_kiocb's cmd. */
+struct io_rw { struct kiocb kiocb; u32 len; };
+struct io_open { int dfd; struct filename *filename; };
+struct io_unlink { int dfd; struct filename *filename; };
 
 struct seq_file;
 struct bpf_iter_meta { struct seq_file *seq; u64 session_id; u64 seq_num; };

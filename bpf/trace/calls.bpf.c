@@ -2,7 +2,10 @@
 /*
  * System calls: noted at the entry, one record at the exit.
  */
-#include "file.h"
+#include "filter.h"
+#include "place.h"
+#include "special.h"
+#include "stack.h"
 #include "vector.h"
 
 #define RETURNED 6 /* the argument of chunks about what the call returned */
@@ -105,7 +108,29 @@ static __always_inline void fetch_all(struct thread *thread, struct trace_rule *
 	}
 }
 
-static __always_inline void call_entered(struct pt_regs *regs, long id)
+/* Which calls on other files or descriptors are left out. Asked at the entry: close forgets its own. */
+static __always_inline bool place_wanted(struct thread *thread, struct trace_rule *rule)
+{
+	thread->elsewhere = 0;
+	if (!fd_wanted(thread, rule))
+		return false;
+	if (!configuration.paths_set || path_wanted(thread, rule))
+		return true;
+	thread->elsewhere = 1;
+	return rule->returns_file;
+}
+
+static __always_inline void note_stacks(void *ctx, struct thread *thread)
+{
+	struct sink sink;
+
+	if (open_entry_sink(&sink, thread->entry_bytes)) {
+		append_stacks(&sink, ctx);
+		thread->entry_bytes = *sink.used;
+	}
+}
+
+static __always_inline void call_entered(void *ctx, struct pt_regs *regs, long id)
 {
 	struct thread *thread = traced_thread();
 	struct trace_rule *rule;
@@ -130,8 +155,15 @@ static __always_inline void call_entered(struct pt_regs *regs, long id)
 	thread->again = 0;
 	thread->flags = 0;
 	copy_args(thread->args, regs, abi);
+	if (!place_wanted(thread, rule)) {
+		thread->call = CALL_UNSELECTED;
+		count(TRACE_FILTERED);
+		return;
+	}
 	if (rule->at_entry)
 		fetch_all(thread, rule, rule->at_entry, 0, false);
+	if (stacks_wanted() && (is_last(abi, thread->number) || is_exec(abi, thread->number)))
+		note_stacks(ctx, thread);
 	thread->entered_ns = bpf_ktime_get_ns();
 }
 
@@ -153,10 +185,10 @@ static __always_inline void append_entry(struct work *work, struct thread *threa
 }
 
 static __always_inline void fill_call(struct trace_record *record, struct thread *thread, s64 result,
-				      u64 now_ns)
+				      u64 duration_ns)
 {
 	record->start_ns = thread->entered_ns;
-	record->duration_ns = now_ns - thread->entered_ns;
+	record->duration_ns = duration_ns;
 	for (int i = 0; i < 6; i++)
 		record->args[i] = thread->args[i];
 	record->result = result;
@@ -171,69 +203,128 @@ static __always_inline void note_joined(struct thread *thread, struct pt_regs *r
 	long id = number_in(regs);
 
 	thread->abi = current_abi(id);
-	thread->number = plain_number(id, thread->abi);
+	thread->number = id == -1 ? sigreturn(thread->abi) : plain_number(id, thread->abi);
 	thread->entered_ns = 0;
 	thread->entry_bytes = 0;
 	thread->flags = 0;
 	copy_args(thread->args, regs, thread->abi);
 }
 
-static __always_inline void call_left(struct pt_regs *regs, s64 result)
+static __always_inline bool outcome_wanted(struct thread *thread, struct file *returned, s64 result,
+					   u64 duration_ns)
+{
+	if (!result_wanted(result) || !duration_wanted(duration_ns))
+		return false;
+	return !configuration.paths_set || !thread->elsewhere || file_in_place(returned);
+}
+
+/* What is only known at the exit, after the chunks from the entry. */
+static __always_inline void append_outcome(void *ctx, struct ring *ring, struct thread *thread,
+					   struct trace_rule *rule, u8 mask, struct file *returned,
+					   s64 result)
+{
+	struct sink sink;
+
+	if (mask)
+		fetch_all(thread, rule, mask, result, true);
+	if (returned)
+		append_kernel_file((u64)returned, RETURNED);
+	if (stacks_wanted() && !is_exec(thread->abi, thread->number) &&
+	    open_ring_sink(&sink, ring->work))
+		append_stacks(&sink, ctx);
+}
+
+static __always_inline void emit_call(void *ctx, struct thread *thread, struct trace_rule *rule,
+				      s64 result, bool joined)
+{
+	u64 now_ns = bpf_ktime_get_ns(), duration_ns = joined ? 0 : now_ns - thread->entered_ns;
+	u8 mask = joined ? rule->at_entry : thread->again;
+	struct file *returned = NULL;
+	struct trace_record *record;
+	struct ring ring;
+
+	mask |= is_error(result) ? rule->at_exit : rule->at_exit | rule->at_success;
+	if (rule->returns_file && !is_error(result))
+		returned = current_file(result);
+	if (!open_ring(&ring))
+		return;
+	if (!outcome_wanted(thread, returned, result, duration_ns)) {
+		ring.counts[TRACE_FILTERED]++;
+		return;
+	}
+	record = begin_record(&ring, thread, joined ? TRACE_JOINED : TRACE_SYSCALL);
+	if (!record)
+		return;
+	fill_call(record, thread, result, duration_ns);
+	if (result <= -512 && result >= -516)
+		record->flags |= TRACE_RESTARTED;
+	append_entry(ring.work, thread);
+	append_outcome(ctx, &ring, thread, rule, mask, returned, result);
+	finish_record(&ring, record);
+}
+
+static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 result)
 {
 	struct thread *thread = traced_thread();
-	struct trace_record *record;
 	struct trace_rule *rule;
-	struct ring ring;
-	u8 before, mask;
-	u64 now_ns;
+	u8 before;
 
 	if (!thread || !tracing())
 		return;
 	before = thread->call;
 	thread->call = CALL_NONE;
+	/* None: a child's return from the call that made it. */
 	if (before == CALL_NONE || before == CALL_UNSELECTED || thread->scope & SCOPE_FROM_EXEC)
 		return;
-	now_ns = bpf_ktime_get_ns();
 	if (before == CALL_UNKNOWN)
 		note_joined(thread, regs);
 	rule = rule_of(thread->abi, thread->number);
 	if (!rule || !rule->selected)
 		return;
-	mask = before == CALL_UNKNOWN ? rule->at_entry : thread->again;
-	mask |= result >= 0 ? rule->at_exit | rule->at_success : rule->at_exit;
-
-	if (!open_ring(&ring))
+	if (before == CALL_UNKNOWN && !place_wanted(thread, rule)) {
+		count(TRACE_FILTERED);
 		return;
-	record = begin_record(&ring, thread, before == CALL_UNKNOWN ? TRACE_JOINED : TRACE_SYSCALL);
-	if (!record)
-		return;
-	fill_call(record, thread, result, now_ns);
-	if (before == CALL_UNKNOWN)
-		record->duration_ns = 0;
-	if (result <= -512 && result >= -516)
-		record->flags |= TRACE_RESTARTED;
-	append_entry(ring.work, thread);
-	if (mask)
-		fetch_all(thread, rule, mask, result, true);
-	if (rule->returns_file && result >= 0) {
-		struct file *file = current_file(result);
-
-		if (file)
-			append_kernel_file((u64)file, RETURNED);
 	}
-	finish_record(&ring, record);
+	emit_call(ctx, thread, rule, result, before == CALL_UNKNOWN);
 }
 
 SEC("tp_btf/sys_enter")
 int BPF_PROG(enter_call, struct pt_regs *regs, long id)
 {
-	call_entered(regs, id);
+	call_entered(ctx, regs, id);
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(leave_call, struct pt_regs *regs, long result)
 {
-	call_left(regs, result);
+	call_left(ctx, regs, result);
+	return 0;
+}
+
+/*
+ * The same at the tracepoints of single syscalls, so that no other syscall costs anything. What
+ * those pass has as many arguments as the syscall; the registers have all of them.
+ */
+static __always_inline struct pt_regs *current_registers(void)
+{
+	return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+}
+
+SEC("tracepoint")
+int enter_own_tracepoint(void *ctx)
+{
+	struct pt_regs *regs = current_registers();
+
+	call_entered(ctx, regs, number_in(regs));
+	return 0;
+}
+
+SEC("tracepoint")
+int leave_own_tracepoint(void *ctx)
+{
+	struct pt_regs *regs = current_registers();
+
+	call_left(ctx, regs, result_in(regs));
 	return 0;
 }

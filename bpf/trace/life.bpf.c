@@ -153,7 +153,7 @@ static __always_inline void end_call(struct thread *thread)
 	record = begin_record(&ring, thread, TRACE_NO_RETURN);
 	if (!record)
 		return;
-	fill_call(record, thread, 0, bpf_ktime_get_ns());
+	fill_call(record, thread, 0, bpf_ktime_get_ns() - thread->entered_ns);
 	append_entry(ring.work, thread);
 	finish_record(&ring, record);
 }
@@ -183,7 +183,7 @@ int BPF_PROG(thread_exited, struct task_struct *task)
 
 	if (!thread)
 		return 0;
-	if (thread->scope & SCOPE_TRACED && tracing()) {
+	if (thread->scope & SCOPE_TRACED && tracing() && !configuration.counting) {
 		end_call(thread);
 		if (configuration.processes)
 			emit_exit(task, thread);

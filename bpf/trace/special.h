@@ -58,4 +58,18 @@ static __always_inline u16 sigreturn(u8 abi)
 	}
 }
 
+/* exit, exit_group: what is to be known of them is known at the entry. */
+static __always_inline bool is_last(u8 abi, u16 number)
+{
+	switch (abi) {
+	case ABI_X86_64:
+	case ABI_X32:
+		return number == 60 || number == 231;
+	case ABI_ARM64:
+		return number == 93 || number == 94;
+	default:
+		return number == 1 || number == (abi == ABI_I386 ? 252 : 248);
+	}
+}
+
 #endif

@@ -45,7 +45,7 @@ struct thread {
 	u8 call;             /* enum call_state */
 	u8 again;            /* bit n: fetch n could not be read at the entry and is tried at the exit */
 	u8 flags;            /* enum trace_flag, from the entry */
-	u8 reserved;
+	u8 elsewhere;        /* the path filter matches no argument: what the call returns decides */
 };
 
 struct {

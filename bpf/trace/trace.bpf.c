@@ -4,6 +4,9 @@
  */
 #include "calls.bpf.c"
 #include "life.bpf.c"
+#include "signals.bpf.c"
+#include "io_uring.bpf.c"
 #include "threads.bpf.c"
+#include "count.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

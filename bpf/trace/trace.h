@@ -172,6 +172,23 @@ enum trace_count {
 	TRACE_COUNTS = 8,
 };
 
+/* A directory or file of the path filter: key of the map filter_places. */
+struct trace_place {
+	__u64 inode;
+	__u32 device;            /* the kernel's dev_t */
+	__u32 zero;
+};
+
+/*
+ * Key of the map filter_paths, a trie: "/a", NUL and "/a/" stand for the path /a, itself and what is
+ * below. TRACE_PREFIX_BYTES is what such a trie can compare.
+ */
+enum trace_prefix { TRACE_PREFIX_BYTES = 256 };
+struct trace_path_key {
+	__u32 prefix_bits;
+	__u8 bytes[256];
+};
+
 /* What each thread or process in the map scope_tgids is; the value of that map. */
 enum trace_scope {
 	SCOPE_TRACED = 1,
@@ -197,7 +214,7 @@ struct trace_configuration {
 	__u8 scope_host;         /* everyone but who is excluded */
 	__u8 scope_cgroups_set;  /* who is in a cgroup of the map scope_cgroups, or below one */
 	__u8 fds_set;            /* only calls with a descriptor of the map filter_fds as an argument */
-	__u8 paths_set;          /* only calls on a path of filter_paths or below filter_directories */
+	__u8 paths_set;          /* only calls on what filter_paths or filter_places name, or below it */
 	__u8 result_filter;      /* enum trace_result_filter */
 	__u8 user_stacks;
 	__u8 kernel_stacks;

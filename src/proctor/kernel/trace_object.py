@@ -5,89 +5,57 @@ The rings are read by another process, which gets their descriptors: see `rings`
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
+from proctor.kernel import call_counts
 from proctor.kernel.libbpf import lib as libbpf
+from proctor.kernel.libraries import mounted_device
 from proctor.kernel.object import KernelError, KernelObject
+from proctor.kernel.trace_options import Fetch, TraceOptions, rule
 from proctor.records._layout import ffi, lib
 
+__all__ = [
+    "Fetch",
+    "Ring",
+    "Rings",
+    "TraceObject",
+    "TraceOptions",
+    "kernel_version",
+    "own_tracepoints",
+    "rule",
+]
+
 OBJECT: Final = "trace.bpf.o"
+EVENTS: Final = Path("/sys/kernel/tracing/events")
+OWN_TRACEPOINTS_MOST: Final = 8
+"""Of so many syscalls; from there on one program at all calls is cheaper to have."""
 TASK_STORAGE_SINCE: Final = (5, 12)
 OWN_TRACEPOINTS_SINCE: Final = (5, 15)
 """Their programs find the registers by a helper of that kernel."""
-OPTIONAL: Final = frozenset({"signal_delivered", "io_uring_submitted", "io_uring_submitted_old"})
+IO_URING_SINCE: Final = {"io_uring_submitted": (6, 3), "io_uring_submitted_old": (6, 0)}
+"""Tracepoints that pass the request; the older one gave way to the newer."""
+OPTIONAL: Final = frozenset({"signal_delivered", *IO_URING_SINCE})
 """Programs that a trace can do without."""
-_OWN_TRACEPOINT: Final = {"enter_own_tracepoint": "sys_enter_", "leave_own_tracepoint": "sys_exit_"}
+
+_EVENT_NAMES: Final = {
+    "stat": "newstat",
+    "fstat": "newfstat",
+    "lstat": "newlstat",
+    "uname": "newuname",
+    "sendfile": "sendfile64",
+}
+"""Where x86-64's tracepoint is called by the kernel's function and not by the syscall."""
+_OWN_TRACEPOINT: Final = {"leave_own_tracepoint": "sys_exit_", "enter_own_tracepoint": "sys_enter_"}
 _DISPATCHER: Final = ("leave_call", "enter_call")
 _LIFE: Final = ("thread_forked", "thread_executed", "thread_exited")
 _ITERATORS: Final = ("mark_threads", "calls_under_way")
-
-
-class Fetch(Protocol):
-    """`struct trace_fetch`: a piece of memory to read for a call."""
-
-    arg: int
-    kind: int
-    when: int
-    count_from: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceOptions:
-    """`struct trace_configuration`: fixed once loaded. What is off costs nothing."""
-
-    record_capacity: int = 1 << 16
-    """Records a CPU has room for, a power of two; 128 bytes each."""
-    memory_blocks: int = 16
-    """Of 1.125 MiB a CPU, a power of two: what arguments point to."""
-    text_bytes: int = 32
-    """Of each buffer and text: at most TRACE_TEXT_BYTES - 2."""
-    host: bool = False
-    cgroups: bool = False
-    """Who is in a cgroup that `put_cgroup` names, or below it."""
-    fds: bool = False
-    paths: bool = False
-    result_filter: int = 0
-    result_value: int = 0
-    minimum_duration_ns: int = 0
-    user_stacks: bool = False
-    kernel_stacks: bool = False
-    processes: bool = True
-    """Records of forks, execs and exits."""
-    signals: bool = True
-    counting: bool = False
-
-    def pack(self, *, task_storage: bool) -> bytes:
-        """The struct's bytes."""
-        for name in ("record_capacity", "memory_blocks"):
-            value = getattr(self, name)
-            if value <= 0 or value & (value - 1):
-                raise ValueError(f"{name} {value}: not a power of two")
-        struct = ffi.new("struct trace_configuration *")
-        struct.record_capacity = self.record_capacity
-        struct.memory_blocks = self.memory_blocks
-        struct.text_bytes = min(self.text_bytes, lib.TRACE_TEXT_BYTES - 2)
-        struct.task_storage = task_storage
-        struct.scope_host = self.host
-        struct.scope_cgroups_set = self.cgroups
-        struct.fds_set = self.fds
-        struct.paths_set = self.paths
-        struct.result_filter = self.result_filter
-        struct.result_value = self.result_value
-        struct.minimum_duration_ns = self.minimum_duration_ns
-        struct.user_stacks = self.user_stacks
-        struct.kernel_stacks = self.kernel_stacks
-        struct.processes = self.processes
-        struct.signals = self.signals
-        struct.counting = self.counting
-        return bytes(ffi.buffer(struct))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,33 +79,6 @@ class Rings:
     tails: Ring
     """The only one that the reader writes."""
     counts: Ring
-
-
-def rule(
-    fetches: Sequence[Fetch] = (),
-    *,
-    selected: bool = True,
-    returns_file: bool = False,
-    fd_arguments: int = 0,
-    path_arguments: int = 0,
-) -> bytes:
-    """`struct trace_rule`. ValueError where there are more fetches than a rule has room for."""
-    if len(fetches) > lib.TRACE_FETCHES:
-        raise ValueError(f"rule: {len(fetches)} fetches, at most {lib.TRACE_FETCHES}")
-    struct = ffi.new("struct trace_rule *")
-    struct.fetches = len(fetches)
-    struct.selected = selected
-    struct.returns_file = returns_file
-    struct.fd_arguments = fd_arguments
-    struct.path_arguments = path_arguments
-    for bit, fetch in enumerate(fetches):
-        slot = struct.fetch[bit]
-        slot.arg, slot.kind, slot.when = fetch.arg, fetch.kind, fetch.when
-        slot.count_from, slot.size = fetch.count_from, fetch.size
-        struct.at_entry |= (fetch.when in (1, 3)) << bit
-        struct.at_success |= (fetch.when in (2, 3)) << bit
-        struct.at_exit |= (fetch.when == 4) << bit
-    return bytes(ffi.buffer(struct))
 
 
 class TraceObject:
@@ -193,26 +134,35 @@ class TraceObject:
                 return kernel
 
     def _prepare(self, kernel: KernelObject) -> None:
-        kernel.configure(self.options.pack(task_storage=self._task_storage))
-        for name in kernel.refused:
-            kernel.skip(name)
-        for name in sorted(set(kernel.programs) & self._unused()):
+        options = self.options
+        kernel.configure(options.pack(task_storage=self._task_storage))
+        for name in kernel.refused.keys() | self._unused():
             kernel.skip(name)
         for name in ("heads", "tails", "counts"):
             kernel.resize(name, self.cpus)
-        kernel.resize("records", self.cpus * self.options.record_capacity)
-        kernel.resize("memory", self.cpus * self.options.memory_blocks)
+        kernel.resize("records", self.cpus * options.record_capacity)
+        kernel.resize("memory", self.cpus * options.memory_blocks)
         stored, by_tid = ("threads", "entries"), ("threads_by_tid", "entries_by_tid", "empty_entry")
         for name in by_tid if self._task_storage else stored:
             kernel.leave_out(name)
+        for name in call_counts.unused_maps(options.counting, options.latencies):
+            kernel.leave_out(name)
 
     def _unused(self) -> set[str]:
-        unused = set()
-        if kernel_version() < OWN_TRACEPOINTS_SINCE:
+        """Programs that this kernel or these options have no use for."""
+        version, options = kernel_version(), self.options
+        newer, older = IO_URING_SINCE
+        unused = {older if version >= IO_URING_SINCE[newer] else newer}
+        if version < IO_URING_SINCE[older]:
+            unused.add(older)
+        if version < OWN_TRACEPOINTS_SINCE or options.counting:
             unused |= set(_OWN_TRACEPOINT)
-        if not self.options.signals:
+        if not options.signals or options.counting:
             unused.add("signal_delivered")
-        return unused
+        if options.counting:
+            unused |= {*_DISPATCHER, *IO_URING_SINCE}
+        counting = call_counts.programs(options.counting, options.latencies)
+        return unused | (call_counts.PROGRAMS - counting)
 
     def put_rules(self, rules: Mapping[tuple[int, int], bytes]) -> None:
         """Rules by (enum trace_abi, number), made by `rule`; without one a call is not selected."""
@@ -237,28 +187,54 @@ class TraceObject:
         for path in paths:
             cgroups.put(Path(path).stat().st_ino.to_bytes(8, "little"), b"\1")
 
+    def put_fds(self, fds: Iterable[int]) -> None:
+        """For the filter `fds`."""
+        wanted = self._kernel.map("filter_fds", "__u32", "__u8")
+        for fd in fds:
+            wanted.put(_u32(fd), b"\1")
+
+    def put_paths(self, paths: Iterable[str]) -> None:
+        """For the filter `paths`: absolute paths of files, or directories with what is below.
+
+        What does not exist (yet) is recognised by its name alone. ValueError where one is
+        longer than the kernel can compare.
+        """
+        names = self._kernel.map("filter_paths", "struct trace_path_key", "__u8")
+        places = self._kernel.map("filter_places", "struct trace_place", "__u8")
+        for path in paths:
+            text = os.fsencode(path).rstrip(b"/")
+            if len(text) >= lib.TRACE_PREFIX_BYTES:
+                raise ValueError(f"path {path!r}: longer than {lib.TRACE_PREFIX_BYTES - 1} bytes")
+            for end in (b"\0", b"/"):
+                key = ffi.new("struct trace_path_key *", {"prefix_bits": 8 * len(text + end)})
+                ffi.memmove(key.bytes, text + end, len(text + end))
+                names.put(bytes(ffi.buffer(key)), b"\1")
+            place = _place(path)
+            if place is not None:
+                places.put(place, b"\1")
+
     def mark(self) -> None:
         """Take the running threads of `put_processes` into scope; what they fork follows."""
         self._read("mark_threads")
 
-    def attach(self, own_tracepoints: Sequence[str] | None = None) -> None:
+    def attach(self, syscalls: Sequence[str] | None = None) -> None:
         """Attach everything; nothing is recorded until `start`.
 
-        own_tracepoints: the only syscalls wanted, by name, at their own tracepoints, so that no
-        other costs anything; 32-bit calls have none. None: the tracepoints of all.
-        KernelError where something is refused that a trace can't do without.
+        syscalls: tracepoints that `own_tracepoints` found, to be used instead of those of all
+        syscalls. KernelError where something is refused that a trace can't do without.
         """
+        unused = self._unused() | set(_ITERATORS) | set(_OWN_TRACEPOINT)
+        if syscalls is not None:
+            unused |= set(_DISPATCHER)
         for name in self._kernel.programs:
-            if name in _LIFE or name in OPTIONAL:
-                self._attach(name)
-        if own_tracepoints is None:
-            for name in _DISPATCHER:
-                self._attach(name)
-            return
-        for call in own_tracepoints:
+            if name not in unused and name not in self.refused:
+                self._kernel.attach(name)
+        for call in syscalls or ():
             for name, prefix in _OWN_TRACEPOINT.items():
                 self._kernel.attach_tracepoint(name, "syscalls", prefix + call)
-        self._raise_refused()
+        for name, reason in self.refused.items():
+            if name not in OPTIONAL:
+                raise KernelError(f"kernel program {name}: {reason}", self._kernel.log, name)
 
     def start(self) -> None:
         self._kernel.map("control", "__u32", "__u32").put(_u32(0), _u32(1))
@@ -309,19 +285,23 @@ class TraceObject:
             counts=ring("counts", cell),
         )
 
-    def _attach(self, name: str) -> None:
-        if name not in self.refused and not self._kernel.attach(name):
-            self._raise_refused()
-
-    def _raise_refused(self) -> None:
-        for name, reason in self.refused.items():
-            if name not in OPTIONAL:
-                raise KernelError(f"kernel program {name}: {reason}", self._kernel.log, name)
-
     def _read(self, name: str) -> bytes:
         if name not in self._kernel.links and not self._kernel.attach(name):
             raise KernelError(f"threads: {self.refused[name]}")
         return self._kernel.read_iterator(name)
+
+
+def own_tracepoints(syscalls: Iterable[str]) -> list[str] | None:
+    """The tracepoints to trace these syscalls at, without cost for any other.
+
+    None where that can't be or does not pay: too many, one without a tracepoint of its own, or
+    too old a kernel. 32-bit calls have no such tracepoints: they would be missed.
+    """
+    names = [_EVENT_NAMES.get(name, name) for name in syscalls]
+    if len(names) > OWN_TRACEPOINTS_MOST or kernel_version() < OWN_TRACEPOINTS_SINCE:
+        return None
+    there = all((EVENTS / "syscalls" / f"sys_enter_{name}").is_dir() for name in names)
+    return names if there and names else None
 
 
 def kernel_version() -> tuple[int, int]:
@@ -332,3 +312,16 @@ def kernel_version() -> tuple[int, int]:
 
 def _u32(number: int) -> bytes:
     return number.to_bytes(4, "little")
+
+
+def _place(path: str) -> bytes | None:
+    """`struct trace_place` of what a path names; None where nothing does."""
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        place = {"inode": os.fstat(fd).st_ino, "device": mounted_device(fd)}
+        return bytes(ffi.buffer(ffi.new("struct trace_place *", place)))
+    finally:
+        os.close(fd)

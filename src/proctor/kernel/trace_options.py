@@ -1,0 +1,103 @@
+"""What the tracer is told before and after it is loaded, as the kernel's structs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from proctor.records._layout import ffi, lib
+
+
+class Fetch(Protocol):
+    """`struct trace_fetch`: a piece of memory to read for a call."""
+
+    arg: int
+    kind: int
+    when: int
+    count_from: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOptions:
+    """`struct trace_configuration`: fixed once loaded. What is off costs nothing."""
+
+    record_capacity: int = 1 << 16
+    """Records a CPU has room for, a power of two; 128 bytes each."""
+    memory_blocks: int = 16
+    """Of 1.125 MiB a CPU, a power of two: what arguments point to."""
+    text_bytes: int = 32
+    """Of each buffer and text: at most TRACE_TEXT_BYTES - 2."""
+    host: bool = False
+    cgroups: bool = False
+    """Who is in a cgroup that `put_cgroup` names, or below it."""
+    fds: bool = False
+    """Only calls with a descriptor that `put_fds` names as an argument."""
+    paths: bool = False
+    """Only calls on what `put_paths` names, or below it."""
+    result_filter: int = 0
+    """enum trace_result_filter"""
+    result_value: int = 0
+    minimum_duration_ns: int = 0
+    user_stacks: bool = False
+    kernel_stacks: bool = False
+    processes: bool = True
+    """Records of forks, execs and exits."""
+    signals: bool = True
+    counting: bool = False
+    """Calls and errors only (see `call_counts`), and no record of anything."""
+    latencies: bool = False
+    """Counting, with times."""
+
+    def pack(self, *, task_storage: bool) -> bytes:
+        """The struct's bytes."""
+        for name in ("record_capacity", "memory_blocks"):
+            value = getattr(self, name)
+            if value <= 0 or value & (value - 1):
+                raise ValueError(f"{name} {value}: not a power of two")
+        struct = ffi.new("struct trace_configuration *")
+        struct.record_capacity = self.record_capacity
+        struct.memory_blocks = self.memory_blocks
+        struct.text_bytes = min(self.text_bytes, lib.TRACE_TEXT_BYTES - 2)
+        struct.task_storage = task_storage
+        struct.scope_host = self.host
+        struct.scope_cgroups_set = self.cgroups
+        struct.fds_set = self.fds
+        struct.paths_set = self.paths
+        struct.result_filter = self.result_filter
+        struct.result_value = self.result_value
+        struct.minimum_duration_ns = self.minimum_duration_ns
+        struct.user_stacks = self.user_stacks
+        struct.kernel_stacks = self.kernel_stacks
+        struct.processes = self.processes
+        struct.signals = self.signals
+        struct.counting = self.counting
+        return bytes(ffi.buffer(struct))
+
+
+def rule(
+    fetches: Sequence[Fetch] = (),
+    *,
+    selected: bool = True,
+    returns_file: bool = False,
+    fd_arguments: int = 0,
+    path_arguments: int = 0,
+) -> bytes:
+    """`struct trace_rule`. ValueError where there are more fetches than a rule has room for."""
+    if len(fetches) > lib.TRACE_FETCHES:
+        raise ValueError(f"rule: {len(fetches)} fetches, at most {lib.TRACE_FETCHES}")
+    struct = ffi.new("struct trace_rule *")
+    struct.fetches = len(fetches)
+    struct.selected = selected
+    struct.returns_file = returns_file
+    struct.fd_arguments = fd_arguments
+    struct.path_arguments = path_arguments
+    for bit, fetch in enumerate(fetches):
+        slot = struct.fetch[bit]
+        slot.arg, slot.kind, slot.when = fetch.arg, fetch.kind, fetch.when
+        slot.count_from, slot.size = fetch.count_from, fetch.size
+        struct.at_entry |= (fetch.when in (1, 3)) << bit
+        struct.at_success |= (fetch.when in (2, 3)) << bit
+        struct.at_exit |= (fetch.when == 4) << bit
+    return bytes(ffi.buffer(struct))
