@@ -191,6 +191,16 @@ class _TraceGroup(click.Group):
 @click.option("-k", "--stacks", is_flag=True, help="With the stack of every call.")
 @click.option("--folded", is_flag=True, help="Stacks, counted: for flame graphs.")
 @click.option("-c", "--count", is_flag=True, help="Count in the kernel; a table at the end.")
+@click.option("--no-times", is_flag=True, help="-c: calls and errors only, at half the cost.")
+@click.option(
+    "-S",
+    "sort",
+    type=click.Choice(["time", "calls", "errors", "p50", "p99", "max", "name"]),
+    default="time",
+    help="-c: the column to sort by.",
+)
+@click.option("--by", type=click.Choice(["process"]), help="-c: a table a process.")
+@click.option("--errors", is_flag=True, help="-c: each error by its name.")
 @click.option("--hist", "histogram", metavar="SYSCALL", help="Draw the latency of SYSCALL.")
 @click.option("-t", "clock", flag_value="time", help="Time of day; -tt: with microseconds;")
 @click.option("-tt", "clock", flag_value="microseconds", hidden=True)

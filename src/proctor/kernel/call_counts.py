@@ -24,8 +24,10 @@ LATENCY: Final = np.dtype([("counted", COUNTED), ("buckets", "u4", layout.TRACE_
 CALLS: Final = np.dtype("u8")
 BATCH: Final = 4096
 
-COUNT_PROGRAMS: Final = frozenset({"count_exit"})
-LATENCY_PROGRAMS: Final = frozenset({"latency_enter", "latency_exit"})
+_COUNTING: Final = frozenset({"count_exit"})
+_LATENCIES: Final = frozenset({"latency_enter", "latency_exit"})
+PROGRAMS: Final = _COUNTING | _LATENCIES
+_MAPS: Final = frozenset({"call_counts", "call_latencies", "call_errors", "call_others"})
 
 Table = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
 """Keys and values of a map, row by row."""
@@ -48,11 +50,18 @@ class Snapshot:
     """OTHER by [abi, number]: what the maps had no room for."""
 
 
-def prepare(kernel: KernelObject, *, latencies: bool) -> None:
-    """Leave out what this way of counting does not need (before `load`)."""
-    for name in COUNT_PROGRAMS if latencies else LATENCY_PROGRAMS:
-        kernel.skip(name)
-    kernel.resize("call_counts" if latencies else "call_latencies", 1)
+def programs(counting: bool, latencies: bool) -> frozenset[str]:
+    """Those that this way of counting needs."""
+    if not counting:
+        return frozenset()
+    return _LATENCIES if latencies else _COUNTING
+
+
+def unused_maps(counting: bool, latencies: bool) -> frozenset[str]:
+    """Those that it does not need."""
+    if not counting:
+        return _MAPS | {"fresh_latency"}
+    return frozenset({"call_counts" if latencies else "call_latencies"})
 
 
 class CallCounts:
@@ -73,16 +82,21 @@ class CallCounts:
         """All rows. Raises KernelError."""
         return self._snapshot(self._calls.read(), self._errors.read(), self._read_others())
 
-    def take_ended(self) -> Snapshot:
+    def take_ended(self, least: int) -> Snapshot | None:
         """The rows of threads that are no more, which are then no longer in the maps.
 
-        A thread is looked for before its row is read, and an ended one writes no more,
-        so nothing it counted is missed.
+        None, and nothing taken, where there are fewer than `least` rows at all. A thread is
+        looked for before its row is read, and an ended one writes no more, so nothing that
+        it counted is missed.
         """
-        calls = self._calls.take(*self._calls.read(), alive=_threads_alive())
-        errors = self._errors.take(*self._errors.read(), alive=_threads_alive())
+        calls, errors = self._calls.read(), self._errors.read()
+        if max(len(calls[0]), len(errors[0])) < least:
+            return None
+        alive = _threads_alive()
         none = np.zeros((layout.ABIS, layout.TRACE_SYSCALLS), OTHER)
-        return self._snapshot(calls, errors, none)
+        return self._snapshot(
+            self._calls.take(*calls, alive=alive), self._errors.take(*errors, alive=alive), none
+        )
 
     def _snapshot(self, calls: Table, errors: Table, others: np.ndarray[Any, Any]) -> Snapshot:
         keys, values = calls
@@ -173,4 +187,4 @@ def _tasks(process: int) -> Iterable[int]:
 
 
 def _numbers(folder: Path) -> Iterable[int]:
-    return (int(name) for name in os.listdir(folder) if name.isdigit())
+    return (int(each.name) for each in folder.iterdir() if each.name.isdigit())

@@ -50,6 +50,14 @@ class TraceOptions:
     stacks: bool = False
     folded: bool = False
     count: bool = False
+    no_times: bool = False
+    """Count calls and errors only."""
+    sort: str = "time"
+    """The column that a count is sorted by."""
+    by: str | None = None
+    """`process`: a table a process."""
+    errors: bool = False
+    """With each errno of a count."""
     histogram: str | None = None
     """A syscall, whose latency is drawn."""
     clock: str | None = None
@@ -169,8 +177,28 @@ def check_together(options: TraceOptions) -> None:
             "-k and --folded: are of single calls, which -c and --hist do not keep; leave one out",
         ),
         (
-            aggregated and form in ("parquet", "arrow"),
-            f"--format {form}: is of single calls, which -c and --hist do not keep; leave one out",
+            form == "arrow" and aggregated,
+            "--format arrow: is of single calls, which -c and --hist do not keep; leave one out",
+        ),
+        (
+            options.histogram is not None and form != "text",
+            f"--hist: is a picture, not {form}; -c with --format {form} has its figures",
+        ),
+        (
+            options.no_times and not options.count,
+            "--no-times: is of -c; give it, too",
+        ),
+        (
+            options.no_times and options.min_duration is not None,
+            "--no-times: leaves nothing for --min-duration to look at; leave one out",
+        ),
+        (
+            aggregated and bool(options.paths or options.fds),
+            "-P and --fd: are not looked at by -c and --hist; leave them out",
+        ),
+        (
+            aggregated and options.no_loss,
+            "--no-loss: nothing gets lost in a count; leave it out",
         ),
         (
             options.folded and options.format not in (None, "text"),

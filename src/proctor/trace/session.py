@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from proctor.launch.role import fork_role, run_as_others
 from proctor.launch.targets import scope_of
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records.trace_layout import COUNTS
+from proctor.trace import count_run
 from proctor.trace.brake import TreeCgroup, let_go
 from proctor.trace.lines import open_output
 from proctor.trace.options import TraceOptions, check_together
@@ -81,6 +83,8 @@ def trace(options: TraceOptions) -> int:
         targets = Targets(
             launched.pid if launched else None, named.pids, named.cgroups, options.host
         )
+        if options.count or options.histogram is not None:
+            return count_run.run(options, plan, targets, output, launched)
         tracing = Tracing(options, plan, targets, output, tree.freeze if tree else None)
         stack.callback(tracing.close)
         if launched is None:
@@ -277,6 +281,7 @@ class Tracing:
         ending: dict[str, Any] = {
             "counts": counted(counts, COUNTS),
             "made": {str(cpu): cell[COUNTS["MADE"]] for cpu, cell in enumerate(counts)},
+            "wall_offset_ns": time.time_ns() - time.monotonic_ns(),
             "drained": self._finish_drainer(),
         }
         run_as_others(self._formatter)  # now somebody waits for it
