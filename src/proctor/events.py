@@ -262,7 +262,9 @@ class Summary(Event):
     still_running: list[Json] = field(default_factory=list)
     lost: dict[str, int] = field(default_factory=dict)
     kernel_counted: int | None = None
-    """Of a trace: records that the kernel made. Those of `counts` and of `lost` together."""
+    """Of a trace: records that the kernel made."""
+    records: int | None = None
+    """Of a trace: those of them that are here; with those in `lost` they are all."""
 
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {

@@ -73,8 +73,11 @@ def held_by_processes() -> set[int]:
 
 
 def our_names() -> set[str]:
-    with KernelObject() as kernel:
-        return {name[:NAME_BYTES] for name in kernel.programs}
+    names = set()
+    for file in ("proctor.bpf.o", "trace.bpf.o"):
+        with KernelObject(file) as kernel:
+            names |= {name[:NAME_BYTES] for name in kernel.programs}
+    return names
 
 
 class Leftovers:

@@ -12,6 +12,7 @@ from proctor.trace.options import output_format
 from proctor.trace.progress import Progress
 from proctor.trace.spool import SpoolReader
 from proctor.trace.totals import Totals
+from proctor.trace.under_way import under_way_batch
 
 if TYPE_CHECKING:
     from proctor.trace.batch import Batch
@@ -63,6 +64,8 @@ class Formatting:
             return 1
         ending = orders.await_ending()
         self._feed(self._merger.close(ending.made if ending and not orders.shortened else None))
+        if ending is not None:
+            self._feed(under_way_batch(self._task.under_way, ending.wall_offset_ns))
         self._count_losses(ending, shortened=orders.shortened, cut=reader.cut is not None)
         progress.clear()
         return self._end()
@@ -83,11 +86,11 @@ class Formatting:
         totals.lose("map_full", counts["LOST_TASK"])
         drained = ending.drained
         if drained is None:
-            totals.lose("spool_damaged", counts["WRITTEN"] - totals.calls - totals.others)
+            totals.lose("spool_damaged", counts["WRITTEN"] - totals.records)
             return
         totals.lose("disk_full", drained["left_records"])
         if shortened or cut:
-            missing = drained["records"] - totals.calls - totals.others
+            missing = drained["records"] - totals.records
             totals.lose("interrupted" if shortened else "spool_damaged", missing)
 
     def _end(self) -> int:

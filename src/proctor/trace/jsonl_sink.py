@@ -69,6 +69,7 @@ class JsonLinesSink:
             counts=self._counts,
             lost=totals.lost,
             kernel_counted=totals.kernel_counted,
+            records=totals.records,
         )
         self._writer.write(encode_line(event))
         self._writer.close()

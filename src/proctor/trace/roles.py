@@ -141,6 +141,8 @@ class Ending:
     """The kernel's, by the names of `enum trace_count`."""
     made: dict[int, int] = field(default_factory=dict)
     """By CPU: records that the kernel wanted to make."""
+    wall_offset_ns: int = 0
+    """Add to CLOCK_MONOTONIC for wall-clock time."""
     drained: dict[str, Any] | None = None
     """The drainer's report; None: it broke off."""
 

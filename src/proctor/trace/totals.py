@@ -9,9 +9,8 @@ import numpy as np
 from proctor.records.trace_layout import KINDS
 from proctor.trace.batch import Batch
 
-CALL_KINDS = frozenset(
-    KINDS[name] for name in ("SYSCALL", "NO_RETURN", "JOINED", "UNDER_WAY", "IO_URING")
-)
+CALL_KINDS = frozenset(KINDS[name] for name in ("SYSCALL", "NO_RETURN", "JOINED", "IO_URING"))
+UNDER_WAY = KINDS["UNDER_WAY"]
 
 
 @dataclass(slots=True)
@@ -21,6 +20,8 @@ class Totals:
     calls: int = 0
     others: int = 0
     """Forks, execs, exits and signals."""
+    under_way: int = 0
+    """Calls that had not returned when tracing ended: found then, and in no count."""
     lost: dict[str, int] = field(default_factory=dict)
     """By reason (`reasons.py`), those above 0; of records, save `arguments_full`."""
     kernel_counted: int | None = None
@@ -29,13 +30,18 @@ class Totals:
     def feed(self, batch: Batch) -> None:
         if len(batch):
             kinds = np.bincount(batch.records["kind"], minlength=max(CALL_KINDS) + 1)
-            calls = int(kinds[list(CALL_KINDS)].sum())
+            calls, under_way = int(kinds[list(CALL_KINDS)].sum()), int(kinds[UNDER_WAY])
             self.calls += calls
-            self.others += len(batch) - calls
+            self.under_way += under_way
+            self.others += len(batch) - calls - under_way
 
     def lose(self, reason: str, count: int) -> None:
         if count > 0:
             self.lost[reason] = self.lost.get(reason, 0) + count
+
+    @property
+    def records(self) -> int:
+        return self.calls + self.others
 
     @property
     def lost_records(self) -> int:
@@ -44,13 +50,15 @@ class Totals:
     @property
     def reconciled(self) -> bool:
         """What is here and what is lost make up what the kernel counted."""
-        return self.kernel_counted == self.calls + self.others + self.lost_records
+        return self.kernel_counted == self.records + self.lost_records
 
     def line(self) -> str:
         """`1,024,125 calls, 3 other records, 0 lost; kernel counted 1,024,128`."""
         parts = [_counted(self.calls, "call")]
         if self.others:
             parts.append(_counted(self.others, "other record"))
+        if self.under_way:
+            parts.append(f"{self.under_way:,} under way at the end")
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.lost.items()))
         parts.append(f"{self.lost_records:,} lost" + (f" ({reasons})" if reasons else ""))
         return f"{', '.join(parts)}; {self._verdict()}"
@@ -59,7 +67,7 @@ class Totals:
         if self.kernel_counted is None:
             return "the kernel's count is not known"
         said = f"kernel counted {self.kernel_counted:,}"
-        missing = self.kernel_counted - self.calls - self.others - self.lost_records
+        missing = self.kernel_counted - self.records - self.lost_records
         return said if missing == 0 else f"{said}: {missing:+,} unaccounted for"
 
 
