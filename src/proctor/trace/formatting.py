@@ -43,6 +43,7 @@ class Formatting:
         self._sink = make_sink(task)
         self._totals = Totals()
         self._merger = Merger()
+        self._problems: list[str] = []
 
     def run(self, orders: Orders) -> int:
         """Until the spool has ended. 1 where something could not be written."""
@@ -89,17 +90,23 @@ class Formatting:
             totals.lose("spool_damaged", counts["WRITTEN"] - totals.records)
             return
         totals.lose("disk_full", drained["left_records"])
+        if drained["refused"] and (counts["LOST_RECORDS"] or drained["left_records"]):
+            self._problems.append(
+                f"the spool, beside the output: {drained['refusal']}: "
+                "not all could be kept; free some space"
+            )
         if shortened or cut:
             missing = drained["records"] - totals.records
             totals.lose("interrupted" if shortened else "spool_damaged", missing)
 
     def _end(self) -> int:
-        problem = self._sink.close(self._totals)
-        if problem:
-            print(f"proctor: {problem}", file=sys.stderr)
+        if problem := self._sink.close(self._totals):
+            self._problems.append(problem)
+        for each in self._problems:
+            print(f"proctor: {each}", file=sys.stderr)
         if not self._task.options.quiet and self._task.options.output is not None:
             print(f"proctor: {self._totals.line()}", file=sys.stderr)
-        return 1 if problem else 0
+        return 1 if self._problems else 0
 
     def _shows_progress(self) -> bool:
         options = self._task.options
@@ -114,6 +121,10 @@ def make_sink(task: FormatterTask) -> Sink:
         from proctor.trace.jsonl_sink import JsonLinesSink
 
         return JsonLinesSink(task)
+    if form == "arrow":
+        from proctor.trace.arrow_sink import ArrowSink
+
+        return ArrowSink(task)
     from proctor.trace.text_sink import TextSink
 
     return TextSink(task)

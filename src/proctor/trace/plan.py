@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from proctor.errors import ProctorError
 from proctor.kernel.trace_object import TraceOptions as KernelOptions
-from proctor.kernel.trace_object import kernel_version, rule
+from proctor.kernel.trace_object import own_tracepoints, rule
 from proctor.records.trace_layout import ABIS as ABI_NUMBERS
+from proctor.syscalls.select import select
 from proctor.syscalls.table import Syscall, table_of
 from proctor.trace.options import (
     HIGHEST,
@@ -24,9 +24,6 @@ from proctor.trace.options import (
 )
 
 ABIS_OF_MACHINE: Final = {"x86_64": ("x86_64", "i386", "x32"), "aarch64": ("arm64", "arm")}
-OWN_TRACEPOINTS_MOST: Final = 8
-OWN_TRACEPOINTS_SINCE: Final = (5, 15)
-_EVENTS: Final = Path("/sys/kernel/tracing/events/syscalls")
 _ANY, _FAILED, _SUCCEEDED, _EQUAL, _BELOW, _ABOVE = range(6)  # enum trace_result_filter
 
 
@@ -38,29 +35,24 @@ class Plan:
     """By (ABI, number): of the selected syscalls."""
     everything: bool
     """No call is left out."""
-    own_tracepoints: tuple[str, ...] | None
+    own_tracepoints: list[str] | None
     """The only syscalls wanted, where they are few; None: the tracepoints of all."""
     filters: KernelOptions
 
 
 def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
     """ProctorError, exit status 2, where a word of the options is not understood."""
-    abis = ABIS_OF_MACHINE[platform.machine()]
     expressions = options.syscalls or ((options.histogram,) if options.histogram else ())
-    rules: dict[tuple[int, int], bytes] = {}
-    names: set[str] = set()
-    for abi in abis:
-        table = table_of(abi)
-        chosen = select(expressions, abi) if expressions else table.by_name.keys()
-        names |= set(chosen)
-        for name in chosen:
-            syscall = table.by_name[name]
-            rules[ABI_NUMBERS[abi.upper()], syscall.number] = rule_of(syscall)
+    chosen = selected(expressions)
     filter_, value = result_filter(options)
     return Plan(
-        rules=rules,
+        rules={
+            (ABI_NUMBERS[abi.upper()], number): rule_of(table_of(abi).by_number[number])
+            for abi, numbers in chosen.items()
+            for number in numbers
+        },
         everything=not expressions and not filtered(options),
-        own_tracepoints=own_tracepoints(names) if expressions else None,
+        own_tracepoints=own_tracepoints(names_of(chosen)) if expressions else None,
         filters=KernelOptions(
             text_bytes=options.string_bytes,
             host=options.host,
@@ -79,13 +71,28 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
     )
 
 
-def select(expressions: tuple[str, ...], abi: str) -> set[str]:
-    words = {word for each in expressions for word in each.removeprefix("trace=").split(",")}
-    return {
-        syscall.name
-        for syscall in table_of(abi).by_name.values()
-        if syscall.name in words or {f"%{name}" for name in syscall.classes} & words
-    }
+def selected(expressions: tuple[str, ...]) -> dict[str, frozenset[int]]:
+    """Numbers by ABI: what any expression selects; those that begin with `!` leave out of it."""
+    abis = ABIS_OF_MACHINE[platform.machine()]
+    wanted = [each for each in expressions if not _is_negative(each)]
+    found = select(",".join(wanted) if wanted else "all", abis)
+    for each in expressions:
+        if _is_negative(each):
+            left = select(each, abis)
+            found = {abi: found[abi] & left[abi] for abi in abis}
+    return found
+
+
+def _is_negative(expression: str) -> bool:
+    return expression.strip().removeprefix("trace=").strip().startswith("!")
+
+
+def names_of(chosen: dict[str, frozenset[int]]) -> list[str]:
+    """Of the machine's first ABI; none where another has a call that it has not."""
+    native, *others = ((table_of(abi), numbers) for abi, numbers in chosen.items())
+    names = {native[0].by_number[number].name for number in native[1]}
+    beside = {table.by_number[number].name for table, numbers in others for number in numbers}
+    return sorted(names) if beside <= names else []
 
 
 def filtered(options: TraceOptions) -> bool:
@@ -103,15 +110,6 @@ def rule_of(syscall: Syscall) -> bytes:
         fd_arguments=sum(1 << n for n, word in enumerate(words) if word in ("fd", "dirfd")),
         path_arguments=sum(1 << n for n, word in enumerate(words) if word == "path"),
     )
-
-
-def own_tracepoints(names: set[str]) -> tuple[str, ...] | None:
-    """Those of the syscalls themselves, where they are few and the kernel has one for each."""
-    if len(names) > OWN_TRACEPOINTS_MOST or kernel_version() < OWN_TRACEPOINTS_SINCE:
-        return None
-    if all((_EVENTS / f"sys_enter_{name}").is_dir() for name in names):
-        return tuple(sorted(names))
-    return None
 
 
 def result_filter(options: TraceOptions) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from proctor.errors import ProctorError
 from proctor.kernel.object import KernelError
 from proctor.kernel.requirements import check_requirements
-from proctor.kernel.trace_object import TraceObject
+from proctor.kernel.trace_object import TraceObject, rule
 from proctor.launch.command import (
     AWAITED,
     FORWARDED,
@@ -32,7 +32,6 @@ from proctor.launch.role import fork_role, run_as_others
 from proctor.launch.targets import scope_of
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records.trace_layout import COUNTS
-from proctor.trace import count_run
 from proctor.trace.brake import TreeCgroup, let_go
 from proctor.trace.lines import open_output
 from proctor.trace.options import TraceOptions, check_together
@@ -84,6 +83,8 @@ def trace(options: TraceOptions) -> int:
             launched.pid if launched else None, named.pids, named.cgroups, options.host
         )
         if options.count or options.histogram is not None:
+            from proctor.trace import count_run
+
             return count_run.run(options, plan, targets, output, launched)
         tracing = Tracing(options, plan, targets, output, tree.freeze if tree else None)
         stack.callback(tracing.close)
@@ -190,11 +191,15 @@ class Tracing:
         ours = {os.getpid(), self._formatter, self._drainer}
         try:
             self._kernel.put_rules(plan.rules)
+            if plan.everything:
+                self._kernel.put_rule_of_unknown(rule())
+            self._kernel.put_fds(self._options.fds)
+            self._kernel.put_paths(map(os.path.abspath, self._options.paths))
             put_scope(self._kernel, self._targets, ours)
             self._kernel.attach(plan.own_tracepoints)
             put_scope(self._kernel, self._targets, ours)  # who was forked in between
             self._kernel.start()
-        except (KernelError, OSError) as error:
+        except (KernelError, OSError, ValueError) as error:
             self._end_at_once()
             raise ProctorError(str(error)) from None
         if self._options.verbose:
@@ -202,7 +207,9 @@ class Tracing:
 
     def _say_what_is_attached(self, plan: Plan) -> None:
         count = len(plan.rules)
-        how = "their own tracepoints" if plan.own_tracepoints else "the tracepoints of all"
+        how = "the tracepoints of all"
+        if plan.own_tracepoints:
+            how = "their own tracepoints, which 32-bit calls do not have"
         print(f"proctor: {count} syscalls of all ABIs selected, by {how}", file=sys.stderr)
         for name, reason in self._kernel.refused.items():
             print(f"proctor: kernel program {name}: {reason}", file=sys.stderr)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -51,6 +52,10 @@ class Totals:
     def reconciled(self) -> bool:
         """What is here and what is lost make up what the kernel counted."""
         return self.kernel_counted == self.records + self.lost_records
+
+    def as_json(self) -> bytes:
+        """For the metadata of formats that have no lines."""
+        return json.dumps(asdict(self)).encode()
 
     def line(self) -> str:
         """`1,024,125 calls, 3 other records, 0 lost; kernel counted 1,024,128`."""

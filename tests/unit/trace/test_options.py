@@ -109,7 +109,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"failures": True, "successes": True}, "-Z and -z"),
     ({"count": True, "histogram": "read"}, "-c and --hist"),
     ({"count": True, "stacks": True}, "-k and --folded"),
-    ({"count": True, "output": "a.parquet"}, "--format parquet"),
+    ({"count": True, "format": "arrow", "output": "-"}, "--format arrow"),
     ({"folded": True, "format": "jsonl"}, "--folded"),
     ({"format": "parquet"}, "--format parquet: needs a file"),
     ({"format": "arrow"}, "--format arrow"),
