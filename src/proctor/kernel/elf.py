@@ -76,6 +76,18 @@ class Elf:
                 return address - start + offset
         return None
 
+    def address(self, file_offset: int) -> int | None:
+        """The virtual address of a place in the file: the way back."""
+        for kind, _, offset, start, _, in_file, _, _ in self._segments:
+            if kind == _LOAD and offset <= file_offset < offset + in_file:
+                return file_offset - offset + start
+        return None
+
+    @property
+    def load_address(self) -> int:
+        """The least virtual address, that of the file's first page: 0 in libraries and PIE."""
+        return min((start for kind, _, _, start, *_ in self._segments if kind == _LOAD), default=0)
+
     def mentions(self, name: bytes) -> bool:
         """Whether a string table holds this name: a cheap no for most files."""
         return any(
