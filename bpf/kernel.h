@@ -93,7 +93,8 @@ struct signal_struct {
 	struct tty_struct *tty;
 };
 struct thread_info { unsigned long flags; u32 status; };
-struct kernfs_node { u64 id; };
+struct kernfs_node { u64 id; struct kernfs_node *__parent; /* since 6.15 */ };
+struct kernfs_node___6_14 { struct kernfs_node *parent; };
 struct cgroup { struct kernfs_node *kn; };
 struct css_set { struct cgroup *dfl_cgrp; };
 struct task_struct {

@@ -13,6 +13,7 @@
 /* A piece that begins within TRACE_ENTRY_BYTES may run past them. */
 struct entry {
 	u64 used;
+	u64 left; /* see struct sink */
 	u8 bytes[TRACE_ENTRY_BYTES + sizeof(struct trace_chunk) + TRACE_PIECE_BYTES];
 };
 
@@ -43,6 +44,7 @@ struct {
 struct sink {
 	u8 *memory;
 	volatile u32 *used;
+	volatile u64 *left; /* bytes of a vector's data still to come; in a map, to keep the verifier short */
 	u32 last_start;   /* a piece may begin here, not later */
 	u32 piece_bytes;  /* at most */
 	u8 flags;         /* enum chunk_flag of each chunk */
@@ -76,6 +78,7 @@ static __always_inline bool open_entry_sink(struct sink *sink, u32 used)
 	entry->used = used;
 	sink->memory = entry->bytes;
 	sink->used = (u32 *)&entry->used;
+	sink->left = &entry->left;
 	sink->last_start = TRACE_ENTRY_BYTES;
 	sink->piece_bytes = TRACE_PIECE_BYTES;
 	sink->flags = 0;
@@ -96,6 +99,7 @@ static __always_inline bool open_ring_sink(struct sink *sink, struct work *work)
 		return false;
 	sink->memory = found->bytes + (work->position & (TRACE_BLOCK_BYTES - 1));
 	sink->used = &work->used;
+	sink->left = &work->left;
 	sink->last_start = TRACE_SLACK_BYTES - TRACE_TEXT_BYTES - 2 * sizeof(struct trace_chunk);
 	sink->piece_bytes = TRACE_TEXT_BYTES;
 	sink->flags = CHUNK_AT_EXIT;

@@ -144,16 +144,23 @@ int BPF_PROG(thread_executed, struct task_struct *task, int old_tid, struct linu
 
 static __always_inline void end_call(struct thread *thread)
 {
+	u64 duration_ns = bpf_ktime_get_ns() - thread->entered_ns;
 	struct trace_record *record;
 	struct ring ring;
 
 	if (thread->call != CALL_UNDER_WAY || !open_ring(&ring))
 		return;
 	thread->call = CALL_NONE;
+	/* What has no result, and returned no file, passes no filter by them. */
+	if (configuration.result_filter || !duration_wanted(duration_ns) ||
+	    (configuration.paths_set && thread->elsewhere)) {
+		ring.counts[TRACE_FILTERED]++;
+		return;
+	}
 	record = begin_record(&ring, thread, TRACE_NO_RETURN);
 	if (!record)
 		return;
-	fill_call(record, thread, 0, bpf_ktime_get_ns() - thread->entered_ns);
+	fill_call(record, thread, 0, duration_ns);
 	append_entry(ring.work, thread);
 	finish_record(&ring, record);
 }

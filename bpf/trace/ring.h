@@ -53,6 +53,7 @@ struct {
 /* Of the record being made on this CPU. In a map, where functions that are verified alone find it. */
 struct work {
 	u64 position;    /* in the memory ring, where its chunks begin */
+	u64 left;        /* see struct sink */
 	u32 used;        /* bytes of them */
 	u32 flags;       /* enum trace_flag */
 	u32 unreadable;  /* chunks */

@@ -16,7 +16,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
-#define CGROUP_LEVELS 12
+#define CGROUP_LEVELS 16
 #define TS_COMPAT 2 /* x86: in a 32-bit call, whatever the code segment */
 #define THREADS_BY_TID 32768
 
@@ -132,15 +132,29 @@ static __always_inline u64 current_cgroup(void)
 	return bpf_get_current_cgroup_id();
 }
 
+static __always_inline struct kernfs_node *above(struct kernfs_node *node)
+{
+	struct kernfs_node___6_14 *older = (void *)node;
+
+	if (bpf_core_field_exists(node->__parent))
+		return BPF_CORE_READ(node, __parent);
+	return BPF_CORE_READ(older, parent);
+}
+
+/* Not by the helper for ancestors, which tracing programs have from 5.14 on. */
 static __always_inline bool in_scope_cgroup(void)
 {
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct kernfs_node *node = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+
 	for (int level = 0; level < CGROUP_LEVELS; level++) {
-		u64 id = bpf_get_current_ancestor_cgroup_id(level);
+		u64 id = BPF_CORE_READ(node, id);
 
 		if (!id)
 			return false;
 		if (bpf_map_lookup_elem(&scope_cgroups, &id))
 			return true;
+		node = above(node);
 	}
 	return false;
 }

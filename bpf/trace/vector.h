@@ -37,10 +37,11 @@ static __always_inline bool fetch_iovec(struct sink *sink, u64 pointer, u64 elem
 	if (!fetch_bytes(sink, pointer, elements * size, VECTOR_BYTES, meta.arg, CHUNK_IOVEC, part))
 		return false;
 	vector += sizeof(struct trace_chunk);
+	*sink->left = left;
 	for (u32 i = 0; i < VECTOR_PARTS; i++) {
-		u64 base, length;
+		u64 base, length, left_now = *sink->left;
 
-		if (i >= elements || !left || !configuration.text_bytes)
+		if (i >= elements || !left_now || !configuration.text_bytes)
 			break;
 		if (meta.narrow) {
 			base = ((struct user_iovec_32 *)vector)[i].base;
@@ -49,9 +50,9 @@ static __always_inline bool fetch_iovec(struct sink *sink, u64 pointer, u64 elem
 			base = ((struct user_iovec *)vector)[i].base;
 			length = ((struct user_iovec *)vector)[i].length;
 		}
-		if (length > left)
-			length = left;
-		left -= length;
+		if (length > left_now)
+			length = left_now;
+		*sink->left = left_now - length;
 		if (!length)
 			continue;
 		if (!fetch_bytes(sink, base, length, configuration.text_bytes, meta.arg, CHUNK_BYTES,

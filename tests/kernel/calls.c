@@ -1,0 +1,135 @@
+/* Makes the calls that test_trace_object.py looks for: `calls WHAT [ARGUMENT]`. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void files(const char *path)
+{
+	char bytes[64];
+	int fd = open(path, O_RDWR);
+	struct iovec pieces[2] = {{"first ", 6}, {"second", 6}};
+
+	if (fd < 0)
+		exit(2);
+	read(fd, bytes, sizeof(bytes));
+	write(fd, "written by calls.c", 18);
+	writev(fd, pieces, 2);
+	close(fd);
+	open("/nowhere/at/all", O_RDONLY);
+}
+
+static void sockets(void)
+{
+	struct sockaddr_in nobody = {.sin_family = AF_INET, .sin_port = htons(9)};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct iovec pieces[2] = {{"one", 3}, {"three", 5}};
+	struct msghdr message = {.msg_name = &nobody, .msg_namelen = sizeof(nobody),
+				 .msg_iov = pieces, .msg_iovlen = 2};
+
+	nobody.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	connect(fd, (struct sockaddr *)&nobody, sizeof(nobody));
+	sendmsg(fd, &message, 0);
+}
+
+static void *sleeper(void *unused)
+{
+	struct timespec long_time = {1000, 0};
+
+	nanosleep(&long_time, NULL);
+	return unused;
+}
+
+static void sleeping_thread(void)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, sleeper, NULL);
+	usleep(50000);
+	exit(0);
+}
+
+static void *executes(void *path)
+{
+	execl(path, "calls", "nothing", NULL);
+	return NULL;
+}
+
+static void exec_by_thread(const char *self)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, executes, (void *)self);
+	pthread_join(thread, NULL);
+}
+
+static void many(const char *count)
+{
+	for (int i = atoi(count); i > 0; i--)
+		syscall(SYS_getppid);
+}
+
+static void old_abi(void)
+{
+#ifdef __x86_64__
+	long result, path = (long)mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	strcpy((char *)path, "/below/4/GiB");
+	/* i386: open(path, O_RDONLY) */
+	asm volatile("int $0x80" : "=a"(result) : "a"(5L), "b"(path), "c"(0L), "d"(0L) : "memory");
+#endif
+}
+
+/* A page that this program never touched: nobody can read it at the entry. */
+static void untouched(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	char *mapped = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	madvise(mapped, 4096, MADV_DONTNEED);
+	access(mapped, F_OK);
+}
+
+int main(int count, char **arguments)
+{
+	const char *what = arguments[1], *argument = count > 2 ? arguments[2] : NULL;
+	char byte;
+
+	if (!strcmp(what, "files"))
+		files(argument);
+	else if (!strcmp(what, "sockets"))
+		sockets();
+	else if (!strcmp(what, "sleeping thread"))
+		sleeping_thread();
+	else if (!strcmp(what, "exec by thread"))
+		exec_by_thread(arguments[0]);
+	else if (!strcmp(what, "many"))
+		many(argument);
+	else if (!strcmp(what, "old abi"))
+		old_abi();
+	else if (!strcmp(what, "untouched"))
+		untouched(argument);
+	else if (!strcmp(what, "open"))
+		open(argument, O_RDONLY);
+	else if (!strcmp(what, "wait"))
+		read(0, &byte, 1);
+	else if (!strcmp(what, "signal"))
+		signal(SIGUSR1, SIG_IGN), signal(SIGUSR1, exit), raise(SIGUSR1);
+	else if (!strcmp(what, "fork") && fork() == 0)
+		syscall(SYS_getppid);
+	wait(NULL);
+	return 0;
+}

@@ -1,0 +1,343 @@
+"""The tracer's kernel programs: what they record of real programs, and what they leave out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import socket
+import struct
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proctor.kernel.trace_object import TraceObject, own_tracepoints, rule
+from proctor.records._layout import ffi, lib
+from tests.kernel.tracing import (
+    ACCESS,
+    CLOCK_NANOSLEEP,
+    CONNECT,
+    EXECVE,
+    EXIT_GROUP,
+    GETPPID,
+    OPENAT,
+    READ,
+    SENDMSG,
+    SMALL,
+    WRITE,
+    WRITEV,
+    Fetch,
+    Record,
+    all_rules,
+    compiled,
+    gated,
+    record_from,
+    records_of,
+    trace,
+)
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of x86-64")
+MADE, WRITTEN, LOST_RECORDS, LOST_MEMORY, _, FILTERED, *_ = range(lib.TRACE_COUNTS)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return compiled(tmp_path_factory.mktemp("calls"))
+
+
+def of(records: list[Record], number: int, kind: int = lib.TRACE_SYSCALL) -> list[Record]:
+    return [
+        record
+        for record in records
+        if (record.kind, record.number, record.abi) == (kind, number, lib.ABI_X86_64)
+    ]
+
+
+def total(counts: list[list[int]], which: int) -> int:
+    return sum(cell[which] for cell in counts)
+
+
+def kernel_path(chunk: bytes) -> str:
+    """The path after `struct trace_file`, whose components come leaf first."""
+    return "/" + "/".join(part.decode() for part in chunk[16:].rstrip(b"\0").split(b"\0")[::-1])
+
+
+def test_memory_of_files(program: str, tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"x" * 60)
+    link.symlink_to(target)
+    records, _ = trace(program, "files", str(link), options=replace(SMALL, text_bytes=32))
+
+    opened = next(r for r in of(records, OPENAT) if os.fsencode(link) in r.contents(1))
+    described = opened.contents(lib.CHUNK_KERNEL_FILE)[0]
+    assert kernel_path(described) == str(target)
+    assert struct.unpack_from("=Q", described)[0] == target.stat().st_ino
+    read = next(r for r in of(records, READ) if r.args[0] == opened.result and r.result == 60)
+    assert read.chunks[0].content == b"x" * 32
+    assert read.chunks[0].flags == lib.CHUNK_AT_EXIT | lib.CHUNK_MORE
+    (written,) = of(records, WRITE)
+    assert [(c.flags, c.content) for c in written.chunks] == [(0, b"written by calls.c")]
+    (vector,) = of(records, WRITEV)
+    assert [(c.part, c.content) for c in vector.chunks[1:]] == [(0, b"first "), (1, b"second")]
+    (failed,) = [r for r in of(records, OPENAT) if b"/nowhere/at/all" in r.contents(1)]
+    assert failed.result == -2
+    assert not failed.contents(lib.CHUNK_KERNEL_FILE)
+
+
+def test_arguments_of_execve_and_the_executable(program: str) -> None:
+    records, _ = trace(program, "many", "1")
+    (executed,) = of(records, EXECVE)
+    assert executed.result == 0
+    assert executed.task_sequence == 2
+    assert executed.contents(lib.CHUNK_STRING) == [program.encode()]
+    assert executed.contents(lib.CHUNK_STRINGS) == [program.encode() + b"\0many\x001\0"]
+    (image,) = [r for r in records if r.kind == lib.TRACE_EXEC]
+    assert kernel_path(image.contents(lib.CHUNK_KERNEL_FILE)[0]) == program
+    assert image.contents(lib.CHUNK_STRING)[0].rstrip(b"\0") == b"calls"
+
+
+def test_sockets(program: str) -> None:
+    records, _ = trace(program, "sockets")
+    address = struct.pack("=H", socket.AF_INET) + struct.pack("!H", 9) + bytes([127, 0, 0, 1])
+    (connected,) = of(records, CONNECT)
+    assert connected.chunks[0].content == address + bytes(8)
+    (sent,) = of(records, SENDMSG)
+    parts = {c.part: c.content for c in sent.chunks if c.kind == lib.CHUNK_BYTES}
+    assert parts == {0: address + bytes(8), 16: b"one", 17: b"three"}
+    assert len(sent.contents(lib.CHUNK_MSGHDR)[0]) == 56
+    assert len(sent.contents(lib.CHUNK_IOVEC)[0]) == 32
+
+
+def test_calls_that_do_not_return(program: str) -> None:
+    records, _ = trace(program, "sleeping thread")
+    (ended,) = [r for r in records if r.kind == lib.TRACE_NO_RETURN]
+    assert (ended.number, ended.args[0], ended.tid) == (EXIT_GROUP, 0, ended.pid)
+    # Its thread is woken to be killed: to the kernel, that call returned.
+    (slept,) = [r for r in records if r.flags & lib.TRACE_RESTARTED]
+    assert (slept.number, slept.result) == (CLOCK_NANOSLEEP, -516)
+    assert slept.tid != slept.pid
+    assert 0 < slept.duration_ns < 10**9
+    exits = [r.args[:3] for r in records if r.kind == lib.TRACE_EXIT]
+    assert sorted(exits) == [(0, 0, 0), (0, 0, 1)]
+
+
+def test_call_under_way_at_attach(program: str) -> None:
+    reading, writing = os.pipe()
+    with TraceObject(SMALL) as traced, gated(program, "wait", stdin=reading) as (pid, gate):
+        os.close(gate)
+        wait_for_call(pid, READ)
+        traced.put_rules(all_rules())
+        traced.put_processes({pid: lib.SCOPE_TRACED})
+        traced.attach()
+        traced.mark()
+        traced.start()
+        os.write(writing, b"!")
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        traced.detach()
+        records = records_of(traced.rings())
+    (joined,) = [r for r in records if r.kind == lib.TRACE_JOINED]
+    assert (joined.number, joined.args[0], joined.args[2], joined.result) == (READ, 0, 1, 1)
+    assert (joined.start_ns, joined.chunks[0].content) == (0, b"!")
+
+
+def test_call_under_way_at_detach(program: str) -> None:
+    reading, writing = os.pipe()
+    with TraceObject(SMALL) as traced, gated(program, "wait", stdin=reading) as (pid, gate):
+        traced.put_rules(all_rules())
+        traced.put_processes({pid: lib.SCOPE_FROM_EXEC})
+        traced.attach()
+        traced.mark()
+        traced.start()
+        os.close(gate)
+        wait_for_call(pid, READ)
+        traced.detach()
+        rows = traced.calls_under_way()
+        records = records_of(traced.rings())
+        os.write(writing, b"!")
+    size = ffi.sizeof("struct trace_record")
+    record = record_from(rows[:size], rows[size:])
+    assert len(rows) == size
+    assert (record.kind, record.number, record.tid) == (lib.TRACE_UNDER_WAY, READ, pid)
+    assert record.args[0] == 0
+    assert record.args[2] == 1
+    assert not [r for r in of(records, READ) if r.args[0] == 0]
+
+
+def wait_for_call(pid: int, number: int) -> None:
+    end = time.monotonic() + 30
+    while not Path(f"/proc/{pid}/syscall").read_text().startswith(f"{number} 0x0 "):
+        assert time.monotonic() < end, "the program never waited"
+        time.sleep(0.01)
+
+
+def test_children_are_traced_and_others_are_not(program: str) -> None:
+    records, _ = trace(program, "fork")
+    (forked,) = [r for r in records if r.kind == lib.TRACE_FORK]
+    child = forked.args[0]
+    assert {r.pid for r in records} == {forked.pid, child}
+    (called,) = of(records, GETPPID)
+    assert called.pid == child
+    assert [r.task_sequence for r in records if r.pid == child][0] == 1
+    assert called.result == forked.pid
+    assert forked.args[3:5] == (0, 0)
+
+
+def test_exec_by_a_thread(program: str) -> None:
+    records, _ = trace(program, "exec by thread")
+    first, second = [r for r in records if r.kind == lib.TRACE_EXEC]
+    assert first.args[0] == first.tid
+    assert second.tid == second.pid
+    assert second.args[0] != second.tid
+    executed = [r for r in of(records, EXECVE) if r.result == 0]
+    assert executed[1].contents(lib.CHUNK_STRINGS) == [b"calls\0nothing\0"]
+
+
+def test_32_bit_call_of_a_64_bit_program(program: str) -> None:
+    records, _ = trace(program, "old abi")
+    calls = [r for r in records if r.abi == lib.ABI_I386]
+    if not calls:
+        pytest.skip("the kernel has no 32-bit calls (CONFIG_IA32_EMULATION)")
+    (opened,) = calls
+    assert (opened.number, opened.args[0], opened.result) == (5, 0x10000000, -2)
+    assert opened.contents(lib.CHUNK_STRING) == [b"/below/4/GiB"]
+
+
+def test_memory_that_the_program_never_touched(program: str, tmp_path: Path) -> None:
+    path = tmp_path / "name"
+    path.write_bytes(b"/from/a/page\0")
+    records, _ = trace(program, "untouched", str(path))
+    looked_up = of(records, ACCESS)[-1]
+    assert looked_up.chunks[0].content == b"/from/a/page"
+    assert looked_up.result == -2
+
+
+def test_counts_and_sequences_reconcile(program: str) -> None:
+    records, counts = trace(program, "many", "1000")
+    assert len(of(records, GETPPID)) == 1000
+    assert total(counts, MADE) == total(counts, WRITTEN) == len(records)
+    for cpu, cell in enumerate(counts):
+        of_cpu = [r.cpu_sequence for r in records if r.cpu == cpu]
+        assert sorted(of_cpu) == list(range(1, cell[MADE] + 1))
+    assert [r.task_sequence for r in records] == list(range(1, len(records) + 1))
+
+
+def test_full_ring_counts_what_it_lost(program: str) -> None:
+    options = replace(SMALL, record_capacity=64)
+    records, counts = trace(program, "many", "1000", options=options)
+    whole, _ = trace(program, "many", "1000")
+    assert total(counts, MADE) == len(whole)
+    assert total(counts, WRITTEN) == len(records)
+    assert total(counts, LOST_RECORDS) == len(whole) - len(records) > 800
+    for cpu, cell in enumerate(counts):
+        assert len([r for r in records if r.cpu == cpu]) == cell[WRITTEN] <= 64
+
+
+def test_full_memory_ring_leaves_the_record(program: str) -> None:
+    options = replace(SMALL, memory_blocks=1, text_bytes=32, user_stacks=True, kernel_stacks=True)
+    records, counts = trace(program, "many", "4000", options=replace(options, record_capacity=8192))
+    lost = [r for r in records if r.flags & lib.TRACE_MEMORY_LOST]
+    assert len(of(records, GETPPID)) == 4000
+    assert total(counts, LOST_MEMORY) == len(lost)
+    assert not [r for r in lost if r.chunks]
+
+
+def test_failures_only(program: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    options = replace(SMALL, result_filter=lib.RESULT_FAILED, processes=False)
+    records, counts = trace(program, "files", str(path), options=options)
+    assert {r.result < 0 for r in records} == {True}
+    assert [r for r in of(records, OPENAT) if b"/nowhere/at/all" in r.contents(1)]
+    assert total(counts, FILTERED) > 10
+
+
+def test_slow_calls_only(program: str) -> None:
+    options = replace(SMALL, minimum_duration_ns=20_000_000, processes=False, signals=False)
+    records, _ = trace(program, "sleeping thread", options=options)
+    assert records
+    assert min(r.duration_ns for r in records) >= 20_000_000
+
+
+def test_descriptors_only(program: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    options = replace(SMALL, fds=True, processes=False)
+    records, _ = trace(program, "files", str(path), options=options, fds=[3])
+    assert {r.number for r in records} >= {READ, WRITE, WRITEV}
+    assert {r.args[0] for r in records} == {3}
+
+
+def test_paths_only(program: str, tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in" / "file", tmp_path / "inside"
+    inside.parent.mkdir()
+    inside.write_bytes(b"12345")
+    outside.symlink_to(inside)
+    options = replace(SMALL, paths=True, processes=False)
+    for path in (inside, outside):
+        records, _ = trace(program, "files", str(path), options=options, paths=[str(inside.parent)])
+        (opened,) = of(records, OPENAT)
+        assert opened.contents(lib.CHUNK_STRING) == [os.fsencode(path)]
+        assert [r.number for r in records] == [OPENAT, READ, WRITE, WRITEV]
+    other = tmp_path / "in other"
+    other.touch()
+    records, _ = trace(program, "open", str(other), options=options, paths=[str(inside.parent)])
+    assert not records
+
+
+def test_own_tracepoints_see_the_same(program: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    syscalls = own_tracepoints(["openat", "write"])
+    if syscalls is None:
+        pytest.skip("tracepoints of single syscalls are used from 5.15 on")
+    rules = {key: value for key, value in all_rules().items() if key in ((0, OPENAT), (0, WRITE))}
+    command = (program, "files", str(path))
+
+    def seen(records: list[Record]) -> list[object]:
+        return [(r.kind, r.number, r.result, [c.content[16:] for c in r.chunks]) for r in records]
+
+    own, _ = trace(*command, rules=rules, syscalls=syscalls)
+    dispatched, _ = trace(*command, rules=rules)
+    assert seen(own) == seen(dispatched)
+    assert len(of(own, OPENAT)) >= 3
+    assert len(of(own, WRITE)) == 1
+
+
+def test_too_many_syscalls_have_no_tracepoints_of_their_own() -> None:
+    assert own_tracepoints(["openat", "not_a_syscall"]) is None
+    assert own_tracepoints([f"syscall{n}" for n in range(9)]) is None
+
+
+def test_signals(program: str) -> None:
+    records, _ = trace(program, "signal")
+    (delivered,) = [r for r in records if r.kind == lib.TRACE_SIGNAL]
+    number, code, sender, uid, _, _ = delivered.args
+    assert number == signal.SIGUSR1
+    assert code == (1 << 64) - 6  # SI_TKILL
+    assert (sender, uid) == (delivered.pid, os.getuid())
+
+
+def test_stacks(program: str) -> None:
+    options = replace(SMALL, user_stacks=True, kernel_stacks=True)
+    records, _ = trace(program, "many", "1", options=options)
+    for record in (*of(records, GETPPID), *of(records, EXIT_GROUP, lib.TRACE_NO_RETURN)):
+        assert len(record.contents(lib.CHUNK_USER_STACK)[0]) >= 8
+        assert len(record.contents(lib.CHUNK_KERNEL_STACK)[0]) >= 8
+
+
+def test_nothing_is_recorded_before_start(program: str) -> None:
+    with TraceObject(SMALL) as traced:
+        traced.put_rules(all_rules())
+        with gated(program, "many", "10") as (pid, gate):
+            traced.put_processes({pid: lib.SCOPE_TRACED})
+            traced.attach()
+            traced.mark()
+            os.close(gate)
+        assert total(traced.counts(), MADE) == 0
+
+
+def test_a_rule_has_room_for_so_many_fetches() -> None:
+    with pytest.raises(ValueError, match="fetches"):
+        rule([Fetch(0, lib.FETCH_STRING, 1)] * (lib.TRACE_FETCHES + 1))
