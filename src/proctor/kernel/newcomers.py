@@ -6,10 +6,11 @@ No record says what such a process is; here it is told from the first record tha
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from proctor.kernel.object import KernelObject
-from proctor.kernel.process_table import Row, has_ended, read_table
+from proctor.kernel.process_table import Row, read_table
 from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
 
@@ -52,8 +53,7 @@ class Newcomers:
 
     def take(self, kernel: KernelObject) -> list[tuple[Row, int]]:
         """Those that live, each with the CLOCK_BOOTTIME of the record that it was met in."""
-        # A connection may be closed after the exit of whose it was.
-        met = {key: time_ns for key, time_ns in self._met.items() if not has_ended(key[0])}
+        met = {key: time_ns for key, time_ns in self._met.items() if _has_program(key[0])}
         self._met.clear()
         table = read_table(kernel) if met else {}
         found = [
@@ -63,3 +63,12 @@ class Newcomers:
         ]
         self.know(row for row, _ in found)
         return found
+
+
+def _has_program(pid: int) -> bool:
+    """False from the exit on: connections are closed after it, and it is known what that was."""
+    try:
+        Path(f"/proc/{pid}/exe").readlink()
+    except OSError:
+        return False
+    return True

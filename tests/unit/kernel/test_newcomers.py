@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import Any
 
 import pytest
@@ -82,6 +83,17 @@ def test_who_ended_is_not_looked_up(table: list[int]) -> None:
     see(stage, connect(program), program.exit(), connect(gone))
     assert take(stage) == []
     assert not table
+
+
+def test_whose_program_is_gone_is_not_told_anew(table: list[int]) -> None:
+    """Its sockets are closed after its exit: what it was stays said."""
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    stage, program = Newcomers(), Program(process.pid, START_NS)
+    see(stage, program.exec("/bin/true", "true"), program.exit(), connect(program))
+    assert take(stage) == []
+    assert not table
+    process.wait()
 
 
 def test_a_later_process_of_the_same_pid_is_another(table: list[int]) -> None:
