@@ -56,9 +56,8 @@ def test_what_is_kept(tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="no setpriv")
 def test_libraries_that_only_another_user_may_read(tmp_path: Path) -> None:
     """Opened through another user's process, attached, and the process let go."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    for folder in (tmp_path, *list(tmp_path.parents)[:-2]):  # all below /tmp
+        folder.chmod(0o755)
     place = tmp_path / "private"
     place.mkdir()
     source = system_libssl()
