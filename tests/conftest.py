@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -22,25 +21,8 @@ LONGEST = ("tests/kernel/", "tests/packaging/", "tests/agents/", "tests/bpf/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest rows first: of several workers none has one of them left at the end."""
+    """The longest files first: of several workers none has one of them left at the end."""
     items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONGEST])
-
-
-def is_of_kernel(nodeid: str) -> bool:
-    return nodeid.startswith("tests/kernel/")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """All kernel tests on one worker; of the others a worker takes a file at a time."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class KernelInARow(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-        def _split_scope(self, nodeid: str) -> str:
-            return "kernel" if is_of_kernel(nodeid) else super()._split_scope(nodeid)
-
-    config.option.loadscopereorder = False  # as collected, not by the number of tests
-    return KernelInARow(config, log)
 
 
 @pytest.fixture(scope="session")
