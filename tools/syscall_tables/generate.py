@@ -18,6 +18,14 @@ LIBC_HEADERS: Final = tuple((HERE / "libc_headers.txt").read_text().split())
 KERNEL_TYPES: Final = (HERE / "kernel_types.h").read_text()
 BASE: Final = "x86_64"
 
+# Programs' headers have older layouts under these names than the calls of today take.
+KERNEL_NAMES: Final = {"sigset_t": "kernel_sigset", "sigaction": "kernel_sigaction"}
+
+INNER_MACROS: Final = {
+    "include/linux/sched/coredump.h": r"SUID_DUMP_\w+",
+    "include/linux/syslog.h": r"SYSLOG_ACTION_\w+",
+}
+
 Values = dict[str, int]
 Groups = dict[str, dict[str, Any]]
 
@@ -31,8 +39,8 @@ def tables(kernel: Path) -> dict[str, dict[str, list[Any]]]:
     for of in ABIS:
         result[of.name] = {}
         for row in sorted(rows(kernel, of)):
-            definition = choose(known[row.entry], of)
-            arguments = definition.arguments if definition else ()
+            chosen = choose(known[row.entry], of)
+            arguments = chosen.arguments if chosen else ()
             result[of.name][row.name] = [row.number, *arguments]
     return result
 
@@ -41,7 +49,8 @@ class Headers:
     """Names and values of all groups, for one ABI."""
 
     def __init__(self, abi: str, sources: Sources) -> None:
-        self.kernel = Compiler(abi, sources.headers, KERNEL_HEADERS, KERNEL_TYPES)
+        prelude = KERNEL_TYPES + inner_macros(sources.kernel)
+        self.kernel = Compiler(abi, sources.headers, KERNEL_HEADERS, prelude)
         self.libc = Compiler(
             abi, sources.headers, LIBC_HEADERS, "#define _GNU_SOURCE\n", sources.libc
         )
@@ -70,6 +79,15 @@ class Headers:
 
     def _compiler(self, specification: dict[str, Any]) -> Compiler:
         return self.libc if specification.get("libc") else self.kernel
+
+
+def inner_macros(kernel: Path) -> str:
+    """Definitions that calls use and no header for programs has."""
+    lines = []
+    for path, pattern in INNER_MACROS.items():
+        text = (kernel / path).read_text()
+        lines += re.findall(rf"^#define\s+{pattern}\s+.*$", text, re.M)
+    return "\n".join(lines) + "\n"
 
 
 def members(names: Any, specification: dict[str, Any]) -> Any:
@@ -150,7 +168,10 @@ def sizes(sources: Sources, pointees: set[str]) -> dict[str, Values]:
         for compiler in (headers.kernel, headers.libc):
             for form in ("struct ", "", "union "):
                 found = compiler.values(
-                    {key: f"sizeof({form}{name})" for key, name in keys.items()}
+                    {
+                        key: f"sizeof({form}{KERNEL_NAMES.get(name, name)})"
+                        for key, name in keys.items()
+                    }
                 )
                 for key, value in found.items():
                     result[keys[key]].setdefault(abi, value)

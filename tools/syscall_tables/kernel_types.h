@@ -27,4 +27,8 @@ struct old_timex32 { __u32 modes; __s32 offset, freq, maxerror, esterror, status
 struct sel_arg_struct { __u32 n, inp, outp, exp, tvp; };
 struct mmap_arg_struct32 { __u32 addr, len, prot, flags, fd, offset; };
 struct mmap_arg_struct { unsigned long addr, len, prot, flags, fd, offset; };
+struct kernel_sigset { __u32 bits[2]; };
+struct kernel_sigaction { void *handler; unsigned long flags; void *restorer; __u32 mask[2]; };
+struct old_sigaction { void *handler; unsigned long mask, flags; void *restorer; };
+struct sched_param { int sched_priority; };
 struct pointers { unsigned long pointer; };

@@ -24,7 +24,8 @@ WANTED: Final = (
     *("kernel/*.c", "fs/*.c", "mm/*.c", "net/*.c", "ipc/*.c", "security/*.c", "block/*.c"),
     *("io_uring/*.c", "drivers/char/random.c", "drivers/pci/syscall.c", "arch/x86/*.c"),
     *("arch/arm64/*.c", "arch/x86/entry/syscalls/*.tbl", "arch/arm64/tools/*.tbl"),
-    *("scripts/syscall.tbl", "include/linux/errno.h"),
+    *("scripts/syscall.tbl", "include/linux/errno.h", "include/linux/syslog.h"),
+    "include/linux/sched/coredump.h",
 )
 
 

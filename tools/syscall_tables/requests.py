@@ -16,7 +16,6 @@ PLAIN: Final = re.compile(r"^\s*#\s*define\s+((?:T(?:C|IO)|FIO|SIOC)[A-Z0-9]+)\s
 PLAIN_HEADERS: Final = ("asm-generic/ioctls.h", "linux/sockios.h", "asm-generic/sockios.h")
 FOLDERS: Final = ("linux", "asm-generic", "sound", "drm", "mtd", "scsi", "rdma", "misc", "xen")
 WITHOUT: Final = re.compile(r"SIOC(DEVPRIVATE|PROTOPRIVATE)|.*_(OLD|BASE|MAX|NR)|_IO.*")
-# Of several names for one request in one header, programs mean the first.
 WORKERS: Final = 2
 
 
@@ -28,7 +27,7 @@ def names(header: Path, path: str) -> list[str]:
     return [name for name in dict.fromkeys(found) if not WITHOUT.fullmatch(name)]
 
 
-def of_header(abi: str, headers: Path, path: str, wanted: list[str]) -> dict[str, int]:
+def compile_header(abi: str, headers: Path, path: str, wanted: list[str]) -> dict[str, int]:
     """Values of one header's requests; none where it cannot be compiled by itself."""
     compiler = Compiler(abi, headers, (path,), PRELUDE)
     found = compiler.values({f"v_{name}": name for name in wanted}, strict=False)
@@ -39,17 +38,21 @@ PRELUDE: Final = "#include <stddef.h>\n#include <linux/types.h>\n#include <linux
 
 
 def requests(headers: Path, abi: str) -> dict[int, list[str]]:
-    """Names by request number, as 32 bits."""
+    """Names by request number, as 32 bits. Terminals, files and sockets come first: what
+    some driver calls the same number is left out."""
     include = headers / "usr/include"
     files = dict(candidates(include))
     found: dict[int, list[str]] = defaultdict(list)
     with ThreadPoolExecutor(WORKERS) as workers:
-        jobs = workers.map(lambda item: of_header(abi, headers, *item), files.items())
-        for values in jobs:
-            for name, value in values.items():
-                if name not in found[value & 0xFFFFFFFF]:
-                    found[value & 0xFFFFFFFF].append(name)
-    return dict(sorted(found.items()))
+        jobs = workers.map(lambda item: compile_header(abi, headers, *item), files.items())
+        of_header = dict(zip(files, jobs, strict=True))
+    known = {value for path in PLAIN_HEADERS for value in of_header.get(path, {}).values()}
+    for path, values in of_header.items():
+        for name, value in values.items():
+            names = found[value & 0xFFFFFFFF]
+            if name not in names and (path in PLAIN_HEADERS or value not in known):
+                names.append(name)
+    return {value: names for value, names in sorted(found.items()) if names}
 
 
 def candidates(include: Path) -> Iterator[tuple[str, list[str]]]:

@@ -32,7 +32,9 @@ class FlagGroup:
 
 @cache
 def flag_group(name: str, abi: str = BASE) -> FlagGroup:
-    """`flag_group("open")`; KeyError where there is no such group."""
+    """`flag_group("open")`; KeyError where there is no such group. "ioctl" has all requests."""
+    if name == "ioctl":
+        return FlagGroup(tuple((" or ".join(of), at) for at, of in all_requests(abi).items()))
     group = _groups()[name]
     values = group.get(abi, group["values"])
     return FlagGroup(
@@ -89,6 +91,11 @@ def signal_name(number: int) -> str:
 def _requests(abi: str) -> dict[int, tuple[str, ...]]:
     known: dict[str, list[str]] = load("requests")["requests"][abi]
     return {int(number, 16): tuple(names) for number, names in known.items()}
+
+
+def all_requests(abi: str = BASE) -> dict[int, tuple[str, ...]]:
+    """Names of every ioctl request."""
+    return _requests(BASE) if abi == BASE else _requests(BASE) | _requests(abi)
 
 
 def ioctl_names(request: int, abi: str = BASE) -> tuple[str, ...]:

@@ -6,8 +6,10 @@ import re
 from typing import Final
 
 PATHS: Final = frozenset(
-    ("filename", "pathname", "path", "oldname", "newname", "specialfile", "special", "new_root")
-    + ("put_old",)
+    (
+        *("filename", "pathname", "path", "oldname", "newname", "new_root", "put_old"),
+        *("special", "specialfile"),
+    )
 )
 DESCRIPTORS: Final = re.compile(
     r"(u|ep|mq|pid|in_|out_|fs_|ruleset_)?fd(_in|_out)?|fildes|oldfd|newfd"

@@ -29,6 +29,7 @@ KIND_OF_WORD: Final = {
     "path": STRING,
     "text": TEXT,
     "buffer": BUFFER,
+    "random": BUFFER,
     "option_value": BUFFER,
     "iovec": IOVEC,
     "msghdr": MSGHDR,
@@ -53,32 +54,32 @@ def fetch_of(
     kind = KIND_OF_WORD.get(word, 0)
     when = WHEN[asked.direction or ("<" if kind in (STRING, TEXT) or "const" in c_type else ">")]
     if kind:
-        return Fetch(arg, kind, when, count_from(asked.count), 1 if kind == BUFFER else 0)
+        return Fetch(arg, kind, when, count_from(asked.amount), 1 if kind == BUFFER else 0)
     element = element_bytes(word, target, asked, sizes)
     if not element:
         return None
-    if asked.count and asked.count[0] not in "=*":
-        return Fetch(arg, COUNTED, when, count_from(asked.count), element)
+    if asked.amount and asked.amount[0] not in "=*":
+        return Fetch(arg, COUNTED, when, count_from(asked.amount), element)
     return Fetch(arg, BYTES, when, 0, element)
 
 
 def element_bytes(word: str, target: str, asked: Format, sizes: dict[str, int]) -> int:
     """Bytes of an element, or of all where their number is fixed; 0: not known."""
-    if asked.count.startswith("="):
-        return int(asked.count[1:])
+    if asked.amount.startswith("="):
+        return int(asked.amount[1:])
     structs = word.startswith(("array:", "struct:"))
-    if asked.count and (word in BYTE_ELEMENTS or (word.startswith("struct:"))):
+    if asked.amount and (word in BYTE_ELEMENTS or (word.startswith("struct:"))):
         return 1  # counted in bytes
     size = sizes.get(word.partition(":")[2] if structs else target) or sizes.get(target, 0)
-    return size * (int(asked.count[1:]) if asked.count.startswith("*") else 1)
+    return size * (int(asked.amount[1:]) if asked.amount.startswith("*") else 1)
 
 
-def count_from(count: str) -> int:
+def count_from(amount: str) -> int:
     """`trace_fetch.count_from`."""
-    if count == "r":
+    if amount == "r":
         return RESULT
-    if count.startswith("@@"):
-        return 32 + int(count[2:])
-    if count.startswith("@"):
-        return 16 + int(count[1:])
-    return int(count) if count.isdecimal() else 0
+    if amount.startswith("@@"):
+        return 32 + int(amount[2:])
+    if amount.startswith("@"):
+        return 16 + int(amount[1:])
+    return int(amount) if amount.isdecimal() else 0

@@ -14,7 +14,7 @@ class Format(NamedTuple):
 
     direction: str = ""  # "<", ">", "<>", ">!"
     word: str = ""
-    count: str = ""  # "2", "r", "@2", "@@2", "=64", "*2"
+    amount: str = ""  # "2", "r", "@2", "@@2", "=64", "*2"
 
 
 class Row(NamedTuple):
@@ -27,7 +27,7 @@ CELL: Final = re.compile(r"(<>|>!|<|>|)(\.|\w+(?::\w+)?)(?:\[(\d|r|@@?\d|[=*]\d+
 
 @cache
 def formats() -> dict[str, Row]:
-    """Rows by syscall name. ValueError names a line that is not understood."""
+    """Rows by syscall name, or `name@abi`. ValueError names a line that is not understood."""
     rows: dict[str, Row] = {}
     for line in read("formats.txt").splitlines():
         if line and not line.startswith("#"):
@@ -50,5 +50,5 @@ def parse_cell(cell: str) -> Format:
     found = CELL.fullmatch(cell)
     if found is None:
         raise ValueError(f"formats.txt: {cell}: not a format")
-    direction, word, count = found.groups(default="")
-    return Format(direction, "" if word == "." else word, count)
+    direction, word, amount = found.groups(default="")
+    return Format(direction, "" if word == "." else word, amount)

@@ -79,7 +79,7 @@ def table_of(abi: str) -> Table:
     sizes = {name: of[abi] for name, of in load("sizes")["sizes"].items() if abi in of}
     known = formats()
     syscalls = [
-        build(name, entry[0], entry[1:], known.get(name), sizes)
+        build(name, entry[0], entry[1:], known.get(f"{name}@{abi}") or known.get(name), sizes)
         for name, entry in load(abi)["syscalls"].items()
     ]
     return Table(
