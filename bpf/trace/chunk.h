@@ -109,8 +109,10 @@ static __always_inline bool open_ring_sink(struct sink *sink, struct work *work)
 /* Room for a chunk with its header, or NULL. */
 static __always_inline u8 *chunk_room(struct sink *sink)
 {
-	u32 at = *sink->used;
+	u64 at = *sink->used;
 
+	/* 5.10 forgets what a comparison of 32 bits says, and clang would make it one. */
+	barrier_var(at);
 	if (at > sink->last_start)
 		return NULL;
 	return sink->memory + at;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -103,6 +104,30 @@ static void untouched(const char *path)
 	access(mapped, F_OK);
 }
 
+/* Opens a path by io_uring, which no open shows. */
+static void through_io_uring(const char *path)
+{
+	struct io_uring_params params = {};
+	int ring = syscall(SYS_io_uring_setup, 1, &params);
+	struct io_uring_sqe *entry;
+	unsigned *places, *tail;
+	char *queue;
+
+	if (ring < 0)
+		exit(3);
+	queue = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	entry = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+	entry->opcode = IORING_OP_OPENAT;
+	entry->fd = AT_FDCWD;
+	entry->addr = (unsigned long)path;
+	entry->user_data = 0x1234;
+	places = (unsigned *)(queue + params.sq_off.array);
+	tail = (unsigned *)(queue + params.sq_off.tail);
+	places[0] = 0;
+	__atomic_store_n(tail, 1, __ATOMIC_RELEASE);
+	syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+}
+
 int main(int count, char **arguments)
 {
 	const char *what = arguments[1], *argument = count > 2 ? arguments[2] : NULL;
@@ -122,6 +147,8 @@ int main(int count, char **arguments)
 		old_abi();
 	else if (!strcmp(what, "untouched"))
 		untouched(argument);
+	else if (!strcmp(what, "io_uring"))
+		through_io_uring(argument);
 	else if (!strcmp(what, "open"))
 		open(argument, O_RDONLY);
 	else if (!strcmp(what, "wait"))

@@ -12,11 +12,16 @@ from proctor.records._layout import ffi, lib
 class Fetch(Protocol):
     """`struct trace_fetch`: a piece of memory to read for a call."""
 
-    arg: int
-    kind: int
-    when: int
-    count_from: int
-    size: int
+    @property
+    def arg(self) -> int: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def when(self) -> int: ...
+    @property
+    def count_from(self) -> int: ...
+    @property
+    def size(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
