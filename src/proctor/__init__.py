@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Usage,
         to_json,
     )
+    from proctor.trace.api import Trace, trace
 
 __version__ = "0.1.0"
 
@@ -55,20 +56,26 @@ __all__ = [
     "SignalEvent",
     "Summary",
     "SyscallEvent",
+    "Trace",
     "Usage",
     "__version__",
     "open",
     "run",
     "to_json",
+    "trace",
     "watch",
 ]
 
-_OF_API = frozenset(("LiveSession", "Recording", "open", "run", "watch"))
+_HOMES = dict.fromkeys(("LiveSession", "Recording", "open", "run", "watch"), "api") | {
+    "ProctorError": "errors",
+    "Trace": "trace.api",
+}
 
 
 def __getattr__(name: str) -> object:
     """Imports what is asked for: `proctor run` itself needs none of it, and must start fast."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "api" if name in _OF_API else "errors" if name == "ProctorError" else "events"
-    return getattr(import_module(f"proctor.{home}"), name)
+    if name == "trace":
+        return import_module("proctor.trace")  # which can be called
+    return getattr(import_module(f"proctor.{_HOMES.get(name, 'events')}"), name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import stat
 from collections.abc import Callable
@@ -22,8 +23,18 @@ def open_output(name: str | None) -> int:
     """
     if name is None or name == "-":
         return os.dup(1 if name else 2)
+    if match := re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", name):
+        return _inherited(int(match[1]), name)
     try:
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _refusal(name, error) from None
+
+
+def _inherited(fd: int, name: str) -> int:
+    """The descriptor itself: to open it anew by name may not be allowed to the caller."""
+    try:
+        return os.dup(fd)
     except OSError as error:
         raise _refusal(name, error) from None
 
