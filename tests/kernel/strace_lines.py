@@ -31,7 +31,9 @@ def joined(text: str) -> list[tuple[str, str]]:
     for line in text.splitlines():
         if found := HALVES.match(line):
             pid, name, rest = found.groups()
-            begin = begun.pop((pid, name))
+            # An exec out of a thread goes on under the process's own id.
+            key = (pid, name) if (pid, name) in begun else next(k for k in begun if k[1] == name)
+            begin = begun.pop(key)
             # strace leaves the blank behind a comma to whoever goes on.
             lines.append((pid, begin.rstrip() + _blank(begin, rest) + rest.lstrip()))
         elif found := LINE.match(line):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from proctor.syscalls.descriptors import Process, kernel_file
-from proctor.syscalls.text.chunks import AT_EXIT, FAULT, KERNEL_FILE, OF_RESULT, STRING, parse
+from proctor.syscalls.text.call import Call
+from proctor.syscalls.text.chunks import KERNEL_FILE, OF_RESULT
 
-Change = Callable[[Process, tuple[int, ...], int, bytes], None]
-"""Of a call that succeeded: process, arguments, result, memory."""
+Change = Callable[[Process, Call], None]
+"""What a call that succeeded did to its process."""
 
 O_CLOEXEC: Final = 0o2000000
 FD_CLOEXEC: Final = 1
@@ -22,24 +22,19 @@ CLONE_FS: Final = 0x200
 CLONE_FILES: Final = 0x400
 MFD_CLOEXEC: Final = 1
 AT_FDCWD: Final = -100
-MEMOISED: Final = 4096
 
 
-@lru_cache(MEMOISED)
-def files_of(memory: bytes) -> dict[tuple[int, int], str]:
-    """What the kernel found: by argument (OF_RESULT: the result) and part."""
-    found = {}
-    for chunk in parse(memory).chunks:
-        if chunk.kind == KERNEL_FILE and not chunk.flags & FAULT:
-            found[chunk.argument, chunk.part] = kernel_file(chunk.data, chunk.more)
-    return found
-
-
-def string_of(memory: bytes, argument: int) -> str:
-    for chunk in parse(memory).chunks:
-        if chunk.argument == argument and chunk.kind == STRING and not chunk.flags & FAULT:
-            return chunk.data.decode("utf-8", "backslashreplace")
+def opened(call: Call, argument: int = OF_RESULT, part: int = 0) -> str:
+    """What the kernel found there; empty: it says nothing, or there is no name."""
+    for chunk in call.chunks:
+        if (chunk.argument, chunk.kind, chunk.part) == (argument, KERNEL_FILE, part):
+            return kernel_file(chunk.data, chunk.more)
     return ""
+
+
+def string_of(call: Call, argument: int) -> str:
+    chunk = call.memory(argument)
+    return chunk.data.decode("utf-8", "backslashreplace") if chunk is not None else ""
 
 
 def signed(value: int) -> int:
@@ -59,13 +54,15 @@ def makes(
     flags_at: the argument with a CLOEXEC flag, which in nearly all has O_CLOEXEC's bit.
     """
 
-    def change(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
-        closing = always_closing or (flags_at is not None and bool(args[flags_at] & closing_bit))
-        text = files_of(memory).get((OF_RESULT, 0)) or name
+    def change(process: Process, call: Call) -> None:
+        closing = always_closing or (
+            flags_at is not None and bool(call.args[flags_at] & closing_bit)
+        )
+        text = opened(call) or name
         if text:
-            process.files.set(result, text, closing)
+            process.files.set(call.result, text, closing)
         else:
-            process.files.close(result)
+            process.files.close(call.result)
 
     return change
 
@@ -73,16 +70,16 @@ def makes(
 def opens(directory_at: int | None, path_at: int, flags_at: int | None) -> Change:
     """Likewise; where the kernel's path is missing the program's counts."""
 
-    def change(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
-        text = files_of(memory).get((OF_RESULT, 0))
-        if text is None:
-            base = AT_FDCWD if directory_at is None else signed(args[directory_at])
-            text = absolute(process, base, string_of(memory, path_at))
-        closing = flags_at is not None and bool(args[flags_at] & O_CLOEXEC)
+    def change(process: Process, call: Call) -> None:
+        text = opened(call)
+        if not text:
+            base = AT_FDCWD if directory_at is None else signed(call.args[directory_at])
+            text = absolute(process, base, string_of(call, path_at))
+        closing = flags_at is not None and bool(call.args[flags_at] & O_CLOEXEC)
         if text:
-            process.files.set(result, text, closing)
+            process.files.set(call.result, text, closing)
         else:
-            process.files.close(result)
+            process.files.close(call.result)
 
     return change
 
@@ -96,59 +93,59 @@ def absolute(process: Process, directory: int, path: str) -> str:
     return posixpath.normpath(posixpath.join(base, path)) if base and path else ""
 
 
-def opens_how(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+def opens_how(process: Process, call: Call) -> None:
     """openat2: its flags lie in memory."""
-    how = next((c for c in parse(memory).chunks if c.argument == 2 and len(c.data) >= 8), None)
-    flags = int.from_bytes(how.data[:8], "little") if how is not None else 0
-    opens(0, 1, 2)(process, (args[0], args[1], flags), result, memory)
+    opens(0, 1, None)(process, call)
+    how = call.entry(2)
+    if how is not None and int.from_bytes(how.data[:8], "little") & O_CLOEXEC:
+        process.files.closing.add(call.result)
 
 
-def makes_memory(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+def makes_memory(process: Process, call: Call) -> None:
     """memfd_create: a file without a place, which /proc calls deleted."""
-    text = f"/memfd:{string_of(memory, 0)} (deleted)"
-    process.files.set(result, text, closing=bool(args[1] & MFD_CLOEXEC))
+    text = f"/memfd:{string_of(call, 0)} (deleted)"
+    process.files.set(call.result, text, closing=bool(call.args[1] & MFD_CLOEXEC))
 
 
 def makes_pair(name: str, at: int, flags_at: int | None) -> Change:
     """Two descriptors in memory: pipe, socketpair."""
 
-    def change(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
-        closing = flags_at is not None and bool(args[flags_at] & O_CLOEXEC)
-        files = files_of(memory)
-        for chunk in parse(memory).chunks:
-            if chunk.argument == at and chunk.flags & AT_EXIT and chunk.kind != KERNEL_FILE:
-                for part in range(min(len(chunk.data) // 4, 2)):
-                    number = int.from_bytes(chunk.data[part * 4 : part * 4 + 4], "little")
-                    process.files.set(number, files.get((at, part)) or name, closing)
+    def change(process: Process, call: Call) -> None:
+        closing = flags_at is not None and bool(call.args[flags_at] & O_CLOEXEC)
+        made = call.exit(at)
+        data = made.data if made is not None else b""
+        for part in range(min(len(data) // 4, 2)):
+            number = int.from_bytes(data[part * 4 : part * 4 + 4], "little")
+            process.files.set(number, opened(call, at, part) or name, closing)
 
     return change
 
 
-def copies(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
-    process.files.copy_of(signed(args[0]), result)
+def copies(process: Process, call: Call) -> None:
+    process.files.copy_of(signed(call.args[0]), call.result)
 
 
-def copies_with_flags(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
-    process.files.copy_of(signed(args[0]), result, bool(args[2] & O_CLOEXEC))
+def copies_with_flags(process: Process, call: Call) -> None:
+    process.files.copy_of(signed(call.args[0]), call.result, bool(call.args[2] & O_CLOEXEC))
 
 
-def controls(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+def controls(process: Process, call: Call) -> None:
     """fcntl."""
-    number, command = signed(args[0]), args[1] & 0xFFFFFFFF
+    number, command = signed(call.args[0]), call.args[1] & 0xFFFFFFFF
     if command in (F_DUPFD, F_DUPFD_CLOEXEC):
-        process.files.copy_of(number, result, command == F_DUPFD_CLOEXEC)
+        process.files.copy_of(number, call.result, command == F_DUPFD_CLOEXEC)
     elif command == F_SETFD:
-        (process.files.closing.add if args[2] & FD_CLOEXEC else process.files.closing.discard)(
+        (process.files.closing.add if call.args[2] & FD_CLOEXEC else process.files.closing.discard)(
             number
         )
 
 
-def closes(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
-    process.files.close(signed(args[0]))
+def closes(process: Process, call: Call) -> None:
+    process.files.close(signed(call.args[0]))
 
 
-def closes_range(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
-    first, last, flags = (value & 0xFFFFFFFF for value in args[:3])
+def closes_range(process: Process, call: Call) -> None:
+    first, last, flags = (value & 0xFFFFFFFF for value in call.args[:3])
     if flags & CLOSE_RANGE_UNSHARE:
         process.files = process.files.duplicate()
     if flags & CLOSE_RANGE_CLOEXEC:
@@ -157,31 +154,31 @@ def closes_range(process: Process, args: tuple[int, ...], result: int, memory: b
         process.files.close_range(first, last)
 
 
-def moves(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+def moves(process: Process, call: Call) -> None:
     """chdir."""
-    found = files_of(memory).get((0, 0))
+    found = opened(call, 0)
     if found:
         process.place.path = found
     else:
-        process.place.change(string_of(memory, 0))
+        process.place.change(string_of(call, 0))
 
 
-def moves_to(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+def moves_to(process: Process, call: Call) -> None:
     """fchdir."""
-    process.place.path = process.files.path(signed(args[0]))
+    process.place.path = process.files.path(signed(call.args[0]))
 
 
-def places(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+def places(process: Process, call: Call) -> None:
     """getcwd says where we are."""
-    for chunk in parse(memory).chunks:
-        if chunk.argument == 0 and chunk.data.startswith(b"/") and not chunk.more:
-            text = chunk.data.partition(b"\0")[0]
-            process.place.path = text.decode("utf-8", "backslashreplace")
+    chunk = call.exit(0)
+    if chunk is not None and chunk.data.startswith(b"/") and not chunk.more:
+        text = chunk.data.partition(b"\0")[0]
+        process.place.path = text.decode("utf-8", "backslashreplace")
 
 
-def parts_with(process: Process, args: tuple[int, ...], result: int, memory: bytes) -> None:
+def parts_with(process: Process, call: Call) -> None:
     """unshare."""
-    process.part(files=bool(args[0] & CLONE_FILES), place=bool(args[0] & CLONE_FS))
+    process.part(files=bool(call.args[0] & CLONE_FILES), place=bool(call.args[0] & CLONE_FS))
 
 
 CHANGES: Final[dict[str, Change]] = {

@@ -9,18 +9,21 @@ from typing import Final
 from proctor.syscalls.text.chunks import (
     AT_EXIT,
     BYTES,
-    CONTAINER,
     FAULT,
     IOVEC,
     MSGHDR,
     STRING,
     STRINGS,
     Chunk,
+    header,
     parse,
 )
 
 AT_FDCWD: Final = -100
+NARROW: Final = frozenset(("i386", "arm", "x32"))
+"""ABIs whose longs and pointers have 4 bytes."""
 DEFAULT_TEXT_BYTES: Final = 32
+made = tuple.__new__  # a Chunk, without the call of its constructor
 MEMORY: Final = frozenset((BYTES, STRING, IOVEC, MSGHDR, STRINGS))
 
 
@@ -30,11 +33,10 @@ class Call:
     __slots__ = (
         "_entry",
         "_exit",
+        "_memory",
+        "abi",
         "args",
-        "chunks",
-        "contained",
         "cwd",
-        "damaged",
         "files",
         "long_bytes",
         "result",
@@ -48,7 +50,7 @@ class Call:
         memory: bytes,
         files: Mapping[int, str],
         cwd: str = "",
-        long_bytes: int = 8,
+        abi: str = "x86_64",
         text_bytes: int = DEFAULT_TEXT_BYTES,
     ) -> None:
         """files: descriptors as they are printed (`3</etc/hosts>`), as far as known."""
@@ -56,24 +58,27 @@ class Call:
         self.result = result
         self.files = files
         self.cwd = cwd
-        self.long_bytes = long_bytes
+        self.abi = abi
+        self.long_bytes = 4 if abi in NARROW else 8
         self.text_bytes = text_bytes
+        self._memory = memory
         self._entry: dict[int, Chunk] = {}
         self._exit: dict[int, Chunk] = {}
-        self.contained: dict[int, list[Chunk]] = {}
-        self.chunks: list[Chunk] = []
-        self.damaged = False
-        if memory:
-            self.chunks, self.damaged = parse(memory)
-            for chunk in self.chunks:
-                self._place(chunk)
+        at, end = 0, len(memory)
+        while at + 8 <= end:
+            argument, kind, flags, part, length = header(memory, at)
+            at += 8
+            if kind in MEMORY and not part and not flags & FAULT and at + length <= end:
+                side = self._exit if flags & AT_EXIT else self._entry
+                if argument not in side:
+                    data = memory[at : at + length]
+                    side[argument] = made(Chunk, (argument, kind, flags, part, data))
+            at += length + 7 & ~7
 
-    def _place(self, chunk: Chunk) -> None:
-        if chunk.kind == CONTAINER:
-            self.contained.setdefault(chunk.argument, []).append(chunk)
-        elif chunk.kind in MEMORY and not chunk.part and not chunk.flags & FAULT:
-            side = self._exit if chunk.flags & AT_EXIT else self._entry
-            side.setdefault(chunk.argument, chunk)
+    @property
+    def chunks(self) -> list[Chunk]:
+        """All of them, in order."""
+        return parse(self._memory).chunks
 
     @property
     def failed(self) -> bool:
@@ -92,8 +97,8 @@ class Call:
         return self._exit.get(n) or self._entry.get(n)
 
     def parts(self, n: int) -> list[Chunk]:
-        """All that came for argument n, elements of arrays too."""
-        return [chunk for chunk in self.chunks if chunk.argument == n]
+        """All that was read for argument n, elements of arrays too."""
+        return [c for c in self.chunks if c.argument == n and not c.flags & FAULT]
 
     def int(self, n: int) -> int:
         """As C's `int`."""

@@ -28,7 +28,8 @@ OF_RESULT: Final = 6
 """The `argument` of a chunk about what the return value names."""
 OF_PROCESS: Final = 7
 
-_HEADER: Final = struct.Struct("=BBBBI")
+header: Final = struct.Struct("=BBBBI").unpack_from
+"""argument, kind, flags, part and bytes of struct trace_chunk"""
 
 
 class Chunk(NamedTuple):
@@ -56,7 +57,7 @@ def parse(memory: bytes) -> Chunks:
     chunks = []
     at, end = 0, len(memory)
     while at + 8 <= end:
-        argument, kind, flags, part, length = _HEADER.unpack_from(memory, at)
+        argument, kind, flags, part, length = header(memory, at)
         at += 8
         if at + length > end:
             return Chunks(chunks, damaged=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from proctor.syscalls.constants import ioctl_names
 from proctor.syscalls.text.call import Call, pointer
 from proctor.syscalls.text.files import lock
 from proctor.syscalls.text.quoting import quote_cut, terminated
@@ -33,7 +34,7 @@ def fcntl(call: Call, texts: Texts) -> Texts:
     if command == F_SETFD:
         return [*begin, flags("fd_flags", call.unsigned(2), "FD_???")]
     if command == F_SETFL:
-        return [*begin, flags("open", call.unsigned(2), "O_???")]
+        return [*begin, flags("open", call.unsigned(2), "O_???", call.abi)]
     if command == F_ADD_SEALS:
         return [*begin, flags("seals", call.unsigned(2), "F_SEAL_???")]
     if command == F_SETLEASE:
@@ -60,7 +61,7 @@ def fcntl_result(call: Call) -> str:
     word, group = meaning
     if not result and command != F_GETFL:
         return "0"
-    return f"{value_hex(result)} ({word} {flags(group, result)})"
+    return f"{value_hex(result)} ({word} {flags(group, result, '', call.abi)})"
 
 
 # futex
@@ -113,8 +114,8 @@ _DIRECTIONS: Final = ("_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WR
 
 def ioctl(call: Call, texts: Texts) -> Texts:
     request = call.unsigned(1)
-    name = one_of("ioctl", request)
-    begin = [texts[0], _request(request) if "/*" in name else name]
+    name = request_name(ioctl_names(request, call.abi))
+    begin = [texts[0], name or _request(request)]
     chunk = call.memory(2)
     data = chunk.data if chunk is not None and not call.failed else b""
     if name in ("FIOCLEX", "FIONCLEX", "TIOCNOTTY", "TIOCEXCL"):
@@ -129,16 +130,40 @@ def ioctl(call: Call, texts: Texts) -> Texts:
     return [*begin, pointer(call.unsigned_long(2)) if call.args[2] else "0"]
 
 
+def request_name(names: tuple[str, ...]) -> str:
+    """Of names that drivers share, a file's or terminal's own; else all of them."""
+    for beginning in ("FIO", "TC", "TIOC"):
+        for name in names:
+            if name.startswith(beginning):
+                return name
+    return " or ".join(names)
+
+
 def _request(request: int) -> str:
     direction, size = _DIRECTIONS[request >> 30], request >> 16 & 0x3FFF
     kind, number = request >> 8 & 0xFF, request & 0xFF
     return f"_IOC({direction}, {value_hex(kind)}, {value_hex(number)}, {value_hex(size)})"
 
 
+_SPEEDS: Final = ["B0", "B50", "B75", "B110", "B134", "B150", "B200", "B300", "B600", "B1200", "B1800", "B2400", "B4800", "B9600", "B19200", "B38400"]  # fmt: skip
+_CONTROL_BITS: Final = ((0o100, "CSTOPB"), (0o200, "CREAD"), (0o400, "PARENB"), (0o1000, "PARODD"),
+    (0o2000, "HUPCL"), (0o4000, "CLOCAL"))  # fmt: skip
+
+
+def control_flags(value: int) -> str:
+    """Speed, size, bits. The fast speeds, which have more bits, stay numbers."""
+    speed = value & 0o10017
+    words = [_SPEEDS[speed] if speed < len(_SPEEDS) else value_hex(speed)]
+    words.append(f"CS{5 + (value >> 4 & 3)}")
+    words += [name for bit, name in _CONTROL_BITS if value & bit]
+    left = value & ~0o17777
+    return "|".join([*words, value_hex(left)] if left else words)
+
+
 def _termios(input_: int, output: int, control: int, local: int) -> str:
     return (
-        f"{{c_iflag={flags('termios_iflag', input_)}, c_oflag={flags('termios_oflag', output)}, "
-        f"c_cflag={flags('termios_cflag', control)}, c_lflag={flags('termios_lflag', local)}, ...}}"
+        f"{{c_iflag={flags('terminal_input', input_)}, c_oflag={flags('terminal_output', output)}, "
+        f"c_cflag={control_flags(control)}, c_lflag={flags('terminal_local', local)}, ...}}"
     )
 
 
@@ -151,6 +176,13 @@ _PR_NONE: Final = ("PR_GET_DUMPABLE", "PR_GET_KEEPCAPS", "PR_GET_SECCOMP", "PR_G
 _PR_CAPABILITY: Final = ("PR_CAPBSET_READ", "PR_CAPBSET_DROP")
 _PR_ONE: Final = ("PR_SET_DUMPABLE", "PR_SET_KEEPCAPS", "PR_SET_TIMERSLACK",
     "PR_SET_CHILD_SUBREAPER")  # fmt: skip
+
+
+_DUMPABLE: Final = ("SUID_DUMP_DISABLE", "SUID_DUMP_USER", "SUID_DUMP_ROOT")
+
+
+def dumpable(value: int) -> str:
+    return _DUMPABLE[value] if value < len(_DUMPABLE) else f"{value:#x} /* SUID_DUMP_??? */"
 
 
 def prctl(call: Call, texts: Texts) -> Texts:
@@ -167,7 +199,7 @@ def prctl(call: Call, texts: Texts) -> Texts:
             return [name, call.pointer(1)]
         return [name, quote_cut(terminated(chunk.data)[:15], call.text_bytes)]
     if name == "PR_SET_DUMPABLE":
-        return [name, one_of("dumpable", call.unsigned(1), "SUID_DUMP_???")]
+        return [name, dumpable(call.unsigned(1))]
     if name in _PR_ONE:
         return [name, str(call.unsigned_long(1))]
     if name in ("PR_SET_NO_NEW_PRIVS", "PR_GET_NO_NEW_PRIVS"):

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from proctor.syscalls.changes import CHANGES, Change
+from proctor.syscalls.constants import BASE
 from proctor.syscalls.table import Argument, Fetch, Syscall
 from proctor.syscalls.text import files, network, polling, processes, scalars, times
 from proctor.syscalls.text.call import Call, Printer
@@ -72,7 +73,7 @@ class Compiled:
         words = {**WORDS, **polling.epoll_words(machine)}
         fetches = {fetch.arg: fetch for fetch in syscall.fetches}
         self.printers = [
-            (printer_of(argument, fetches.get(n), words), n)
+            (printer_of(argument, fetches.get(n), words, machine), n)
             for n, argument in enumerate(syscall.arguments)
         ]
         self.rewrite = REWRITES.get(syscall.name) or by_machine(syscall.name, machine)
@@ -83,8 +84,9 @@ class Compiled:
         self.files_in_memory = not FILES_IN_MEMORY.isdisjoint(formats)
         self.returns_file = syscall.returns == "fd" or syscall.name in ("fcntl", "fcntl64")
         self.result_text = result_printer(syscall)
-        self.texts: dict[object, tuple[str, str]] = {}
-        """Memoised: by what they depend on, name with arguments, and the result."""
+        self.texts: dict[object, tuple[str, str, Call | None]] = {}
+        """Memoised: by what they depend on, name with arguments, the result, and
+        the call itself where it changes descriptors."""
 
     def arguments(self, call: Call) -> list[str]:
         texts = [printer(call, n) for printer, n in self.printers]
@@ -105,37 +107,41 @@ class Unknown(Compiled):
     def __init__(self, number: int) -> None:
         arguments = tuple(Argument(f"arg{n}", "unsigned long", "hex") for n in range(6))
         super().__init__(
-            Syscall(number, f"syscall_{number:#x}", arguments, "hex", frozenset(), ()), "x86_64"
+            Syscall(number, f"syscall_{number:#x}", arguments, "hex", frozenset(), ()), BASE
         )
 
 
-def printer_of(argument: Argument, fetch: Fetch | None, words: dict[str, Printer]) -> Printer:
+def printer_of(
+    argument: Argument, fetch: Fetch | None, words: dict[str, Printer], machine: str
+) -> Printer:
     word = argument.format
     kind, _, group = word.partition(":")
-    if fetch is not None and word in POINTED:
+    if argument.type.endswith("*") and word in POINTED:
         return scalars.number_at(*POINTED[word])
     if fetch is not None and fetch.kind == FETCH_BUFFER and word == "buffer":
         return counted_buffer(fetch)
+    if word == "socklen" and not argument.type.endswith("*"):
+        return scalars.unsigned
     if word in words:
         return words[word]
     if kind == "flags":
-        return flag_printer(group, "long" in argument.type)
+        return flag_printer(group, "long" in argument.type, machine)
     if kind == "enum":
-        return partial(enumeration, group)
+        return partial(enumeration, group, machine)
     if argument.type.endswith("*") or kind in ("struct", "array"):
         return scalars.pointer
     return scalars.hexadecimal
 
 
-def flag_printer(group: str, wide: bool) -> Printer:
+def flag_printer(group: str, wide: bool, machine: str) -> Printer:
     def printed(call: Call, n: int) -> str:
-        return flags(group, call.unsigned_long(n) if wide else call.unsigned(n))
+        return flags(group, call.unsigned_long(n) if wide else call.unsigned(n), "", machine)
 
     return printed
 
 
-def enumeration(group: str, call: Call, n: int) -> str:
-    return one_of(group, call.unsigned(n))
+def enumeration(group: str, machine: str, call: Call, n: int) -> str:
+    return one_of(group, call.unsigned(n), "", machine)
 
 
 def counted_buffer(fetch: Fetch) -> Printer:

@@ -42,7 +42,7 @@ def at_stat(call: Call, n: int) -> str:
 
 
 def _statx(mask: int, attributes: int, kind: int, size: int, major: int, minor: int) -> str:
-    begin = f"{{stx_mask={flags('statx_mask', mask, 'STATX_???')}, "
+    begin = f"{{stx_mask={flags('statx', mask, 'STATX_???')}, "
     begin += f"stx_attributes={flags('statx_attributes', attributes, 'STATX_ATTR_???')}, "
     begin += f"stx_mode={mode(kind)}, "
     if kind & S_IFMT in DEVICES:
@@ -57,7 +57,7 @@ def _statfs(*values: int) -> str:
     kind, block, blocks, free, available, files, files_free = values[:7]
     first, second, name, fragment, mounted = values[7:]
     return (
-        f"{{f_type={one_of('fs_magic', kind, '???_MAGIC')}, f_bsize={block}, f_blocks={blocks}, "
+        f"{{f_type={one_of('statfs_type', kind, '???_MAGIC')}, f_bsize={block}, f_blocks={blocks}, "
         f"f_bfree={free}, f_bavail={available}, f_files={files}, f_ffree={files_free}, "
         f"f_fsid={{val=[{value_hex(first)}, {value_hex(second)}]}}, f_namelen={name}, "
         f"f_frsize={fragment}, f_flags={flags('statfs', mounted, 'ST_???')}}}"
@@ -102,7 +102,7 @@ def lock(call: Call, n: int, held_by: bool) -> str:
     owner = f", l_pid={pid}" if held_by else ""
     return (
         f"{{l_type={one_of('flock_type', kind & 0xFFFF, 'F_???')}, "
-        f"l_whence={one_of('seek_whence', whence & 0xFFFF, 'SEEK_???')}, "
+        f"l_whence={one_of('seek', whence & 0xFFFF, 'SEEK_???')}, "
         f"l_start={start}, l_len={length}{owner}}}"
     )
 

@@ -18,7 +18,6 @@ from proctor.syscalls.text.stamps import Stamp, stamps
 SYSCALL, NO_RETURN, JOINED, UNDER_WAY, FORK, EXEC, EXIT, SIGNAL, IO_URING = range(9)
 RESTARTED: Final = 4
 ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # enum trace_abi
-NARROW: Final = ("i386", "arm", "x32")
 COLUMN: Final = 39
 """Of the result's ` = `, the program's id included."""
 MEMOISED: Final = 8192
@@ -136,7 +135,7 @@ class Formatter:
         call = self._make(int(record["abi"]), given, memory, process)
         arguments = compiled.arguments(call)
         kind = int(record["kind"])
-        self._change(compiled, kind, given, memory, process)
+        self._change(compiled, kind, call, process)
         call.files = process.files.names if self._options.paths else {}
         return Texts(compiled.name, arguments, self._result(compiled, kind, call))
 
@@ -171,16 +170,18 @@ class Formatter:
                 for n in compiled.file_arguments
             ])  # fmt: skip
         found = compiled.texts.get(key)
-        if found is not None and compiled.change is None:
-            return found
         if found is None:
             found = self._memoised(compiled, key, abi, kind, given, chunks, process)
-        if compiled.change is not None:
-            self._change(compiled, kind, given, chunks, process)
-            if compiled.returns_file:
-                result = self._file_result(compiled, abi, kind, given, chunks, process)
-                return found[0], result
-        return found
+        shown, result, call = found
+        if call is None:
+            return shown, result
+        # A call that changes descriptors: its result is called as they are after it.
+        self._change(compiled, kind, call, process)
+        if not compiled.returns_file:
+            return shown, result
+        if self._options.paths:
+            call.files = process.files.names
+        return shown, self._result(compiled, kind, call)
 
     def _memoised(
         self,
@@ -191,14 +192,14 @@ class Formatter:
         given: bytes,
         chunks: bytes,
         process: Process,
-    ) -> tuple[str, str]:
+    ) -> tuple[str, str, Call | None]:
         call = self._make(abi, given, chunks, process)
-        shown = f"{compiled.name}({', '.join(compiled.arguments(call))})"
-        if compiled.files_in_memory and compiled.change is not None:
+        if compiled.files_in_memory:
             # What the call made stands in its memory, so it has to count first.
-            self._change(compiled, kind, given, chunks, process)
-            shown = f"{compiled.name}({', '.join(compiled.arguments(call))})"
-        found = (shown, self._result(compiled, kind, call))
+            self._change(compiled, kind, call, process)
+        shown = f"{compiled.name}({', '.join(compiled.arguments(call))})"
+        result = self._result(compiled, kind, call)
+        found = (shown, result, None if compiled.change is None else call)
         if len(compiled.texts) >= MEMOISED:
             compiled.texts.clear()
         compiled.texts[key] = found
@@ -213,7 +214,7 @@ class Formatter:
             chunks,
             process.files.names if named else {},
             process.place.path if named else "",
-            4 if ABIS[abi % len(ABIS)] in NARROW else 8,
+            ABIS[abi % len(ABIS)],
             self._options.text_bytes,
         )
 
@@ -225,29 +226,9 @@ class Formatter:
         shown = compiled.result(call)
         return f"{shown} <joined late>" if kind == JOINED else shown
 
-    def _file_result(
-        self,
-        compiled: Compiled,
-        abi: int,
-        kind: int,
-        given: bytes,
-        chunks: bytes,
-        process: Process,
-    ) -> str:
-        result = int.from_bytes(given[48:56], "little", signed=True)
-        if kind == SYSCALL and result >= 0 and compiled.name not in ("fcntl", "fcntl64"):
-            named = process.files.names.get(result) if self._options.paths else None
-            return named or str(result)
-        return self._result(compiled, kind, self._make(abi, given, chunks, process))
-
-    def _change(
-        self, compiled: Compiled, kind: int, given: bytes, chunks: bytes, process: Process
-    ) -> None:
-        if compiled.change is None or kind not in (SYSCALL, JOINED):
-            return
-        *args, result = _ARGUMENTS.unpack(given)
-        if result >= 0:
-            compiled.change(process, tuple(args), result, chunks)
+    def _change(self, compiled: Compiled, kind: int, call: Call, process: Process) -> None:
+        if compiled.change is not None and call.result >= 0 and kind in (SYSCALL, JOINED):
+            compiled.change(process, call)
 
     def _of(self, abi: int, number: int) -> Compiled:
         machine = ABIS[abi] if abi < len(ABIS) else ""

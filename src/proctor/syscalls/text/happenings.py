@@ -9,6 +9,7 @@ from proctor.syscalls.text.processes import signal_information
 from proctor.syscalls.text.quoting import quote
 from proctor.syscalls.text.symbols import one_of, signal, value_hex
 
+SIGKILL = 9
 CORE_DUMPED = 0x80
 
 
@@ -18,8 +19,10 @@ def signed(value: int) -> int:
 
 
 def signal_line(args: Sequence[int]) -> str:
-    """`--- SIGCHLD {si_signo=SIGCHLD, …} ---`."""
+    """`--- SIGCHLD {si_signo=SIGCHLD, …} ---`; empty for what no program can see."""
     number, code, first, uid, status = args[:5]
+    if signed(number) == SIGKILL:
+        return ""  # what it did is told by the process's end
     information = signal_information(
         signed(number), signed(code), first, uid & 0xFFFFFFFF, signed(status)
     )

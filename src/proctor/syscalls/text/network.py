@@ -199,7 +199,9 @@ def messages(call: Call, n: int) -> str:
     for index in range(len(head.data) // _SEVERAL.size):
         one = head.data[index * _SEVERAL.size : (index + 1) * _SEVERAL.size]
         sent = int.from_bytes(one[56:60], "little")
-        shown = message_of(call, one, parts if not index else [])
+        # Their addresses and data were not read where they came as one array.
+        own = parts if not index and head.kind == MSGHDR else []
+        shown = message_of(call, one, own)
         words.append(f"{{msg_hdr={shown}, msg_len={sent}}}")
     return "[" + ", ".join([*words, "..."] if head.more else words) + "]"
 

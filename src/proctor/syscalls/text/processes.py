@@ -43,7 +43,7 @@ SI_GROUPS: Final = {
     7: "si_code_bus",
     8: "si_code_fpe",
     11: "si_code_segv",
-    17: "si_code_cld",
+    17: "si_code_chld",
     29: "si_code_poll",
     31: "si_code_sys",
 }
@@ -164,8 +164,16 @@ def cpu_mask(call: Call, n: int) -> str:
     return "[" + " ".join(numbers) + "]"
 
 
+_VERSIONS: Final = {
+    0x19980330: "_LINUX_CAPABILITY_VERSION_1",
+    0x20071026: "_LINUX_CAPABILITY_VERSION_2",
+    0x20080522: "_LINUX_CAPABILITY_VERSION_3",
+}
+
+
 def _capability_version(version: int, pid: int) -> str:
-    return f"{{version={one_of('cap_version', version, '_LINUX_CAPABILITY_???')}, pid={pid}}}"
+    name = _VERSIONS.get(version) or f"{version:#x} /* _LINUX_CAPABILITY_VERSION_??? */"
+    return f"{{version={name}, pid={pid}}}"
 
 
 def capability_data(call: Call, n: int) -> str:

@@ -112,8 +112,6 @@ def container(call: Call, n: int) -> str:
 
 
 def _lengths(call: Call, n: int) -> list[Chunk]:
-    if n in call.contained:
-        return [chunk for chunk in call.contained[n] if len(chunk.data) >= 4]
     found = (call.entry(n), call.exit(n))
     return [chunk for chunk in found if chunk is not None and len(chunk.data) >= 4]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from proctor.syscalls.text.call import Call
+from proctor.syscalls.text.commands import dumpable as dumped
 from proctor.syscalls.text.commands import fcntl, futex, ioctl, prctl
 from proctor.syscalls.text.polling import polled, selected
 from proctor.syscalls.text.processes import (
@@ -100,7 +101,7 @@ def socket(call: Call, texts: Texts) -> Texts:
 
 
 _OPTION_GROUPS: Final = {
-    1: ("so_option", "SO_???"),
+    1: ("socket_option", "SO_???"),
     0: ("ip_option", "IP_???"),
     6: ("tcp_option", "TCP_???"),
     17: ("udp_option", "UDP_???"),
@@ -151,9 +152,44 @@ def utimes(index: int) -> Rewrite:
     return rewrite
 
 
-def unmapped_control(call: Call, texts: Texts) -> Texts:
+def positioned(call: Call, texts: Texts) -> Texts:
+    """preadv: the offset comes in two halves, of which 64-bit machines fill one."""
+    return [*texts[:4], *texts[5:]]
+
+
+def range_closed(call: Call, texts: Texts) -> Texts:
+    """Bounds rather than descriptors."""
+    return [str(call.unsigned(0)), str(call.unsigned(1)), texts[2]]
+
+
+def barrier(call: Call, texts: Texts) -> Texts:
     """membarrier's cpu counts for one flag only."""
-    return texts[:2]
+    return [texts[0], texts[1] if call.args[1] else "0"]
+
+
+def unread(index: int) -> Rewrite:
+    """Flags that are O_CLOEXEC and the like, with no access mode among them."""
+
+    def rewrite(call: Call, texts: Texts) -> Texts:
+        left = texts[index].removeprefix("O_RDONLY").removeprefix("|")
+        return [*texts[:index], left or "0", *texts[index + 1 :]]
+
+    return rewrite
+
+
+EINTR: Final = -4
+RESTARTED: Final = range(-516, -511)
+
+
+def slept(index: int) -> Rewrite:
+    """What is left of the time is there only where sleep was interrupted."""
+
+    def rewrite(call: Call, texts: Texts) -> Texts:
+        if call.result != EINTR and call.result not in RESTARTED:
+            texts[index] = call.pointer(index)
+        return texts
+
+    return rewrite
 
 
 def arch(call: Call, texts: Texts) -> Texts:
@@ -202,11 +238,21 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "socketpair": socket,
     "setsockopt": socket_option,
     "getsockopt": socket_option,
+    "preadv": positioned,
+    "pwritev": positioned,
+    "preadv2": positioned,
+    "pwritev2": positioned,
+    "close_range": range_closed,
     "wait4": waited,
     "utimensat": utimensat,
     "utimes": utimes(1),
     "futimesat": utimes(2),
-    "membarrier": unmapped_control,
+    "membarrier": barrier,
+    "dup3": unread(2),
+    "pipe2": unread(1),
+    "nanosleep": slept(1),
+    "clock_nanosleep": slept(3),
+
     "arch_prctl": arch,
     "getpriority": priority,
     "setpriority": priority,
@@ -226,7 +272,7 @@ def when(call: Call) -> str:
 
 
 def dumpable(call: Call) -> str:
-    return one_of("dumpable", call.result, "SUID_DUMP_???") if call.int(0) == 3 else ""
+    return dumped(call.result) if call.int(0) == 3 else ""
 
 
 def barriers(call: Call) -> str:

@@ -6,24 +6,39 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from proctor.syscalls.table import FlagGroup, errno_name, errno_text, flag_group, signal_name
+from proctor.syscalls.constants import (
+    BASE,
+    FlagGroup,
+    errno_name,
+    errno_text,
+    flag_group,
+    signal_name,
+)
 
 MEMOISED: Final = 8192
 SIGNALS: Final = 64
 
 
+# Where strace has another name for the same, or another order.
+_CALLED: Final = {"WUNTRACED": "WSTOPPED", "SCHED_NORMAL": "SCHED_OTHER"}
+_REVERSED: Final = frozenset(("access", "signalfd"))
+
+
 @lru_cache(MEMOISED)
-def flags(group: str, value: int, unknown: str = "") -> str:
+def flags(group: str, value: int, unknown: str = "", abi: str = BASE) -> str:
     """`O_RDONLY|O_CLOEXEC`; what no name covers in hexadecimal, behind them or alone.
 
     unknown: the comment for a value none of whose bits has a name: `O_???`.
     """
-    known = flag_group(group)
+    known = flag_group(group, abi)
     words, left = _words(known, value)
     if not words:
         if not value:
             return "0"
         return f"{value:#x} /* {unknown or placeholder(known)} */"
+    words = [_CALLED.get(word, word) for word in words]
+    if group in _REVERSED:
+        words.reverse()
     return "|".join([*words, hex(left)] if left else words)
 
 
@@ -48,12 +63,12 @@ def _words(known: FlagGroup, value: int) -> tuple[list[str], int]:
 
 
 @lru_cache(MEMOISED)
-def one_of(group: str, value: int, unknown: str = "") -> str:
+def one_of(group: str, value: int, unknown: str = "", abi: str = BASE) -> str:
     """`SEEK_SET`; a value without a name as `0x9 /* SEEK_??? */`."""
-    known = flag_group(group)
+    known = flag_group(group, abi)
     for name, number in known.values:
         if number == value:
-            return name
+            return _CALLED.get(name, name)
     return f"{value:#x} /* {unknown or placeholder(known)} */"
 
 
