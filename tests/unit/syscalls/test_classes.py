@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
-from proctor.syscalls.classes import CLASSES
-from proctor.syscalls.table import table_of
+from proctor.syscalls.classes import CLASSES, NAMED
+from proctor.syscalls.table import ABIS, table_of
 
 # What differs from strace 6.1 on purpose, by class.
 #   close_range: strace leaves out that it takes descriptors
@@ -114,3 +114,8 @@ def test_class_is_strace_s(abi: str, word: str, programs: dict[str, Path], tmp_p
     ours = {name for name, call in known.items() if word in call.classes and call.number <= LAST}
     assert ours - theirs == OURS_MORE.get((abi, word), set())
     assert (theirs & known.keys()) - ours == STRACE_MORE.get((abi, word), set())
+
+
+def test_members_by_name_are_syscalls() -> None:
+    known = {name for abi in ABIS for name in table_of(abi).by_name}
+    assert {name for names in NAMED.values() for name in names.split()} <= known

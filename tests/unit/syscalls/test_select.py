@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from proctor.syscalls.classes import CLASSES
 from proctor.syscalls.select import SelectionError, select
 from proctor.syscalls.table import ABIS, table_of
+from tests.fuzz import fuzz_select
 
 
 def names(expression: str, abi: str = "x86_64") -> set[str]:
@@ -75,19 +76,12 @@ def test_what_means_nothing(expression: str, message: str) -> None:
     assert error.value.exit_status == 2
 
 
-words = st.sampled_from(
-    ["read", "openat", "%file", "%%stat", "all", "none", "/x", "!", ",", "?", "@64", "@", "%", "/["]
-)
+words = st.sampled_from(fuzz_select.WORDS)
 
 
 @given(st.one_of(st.text(max_size=40), st.lists(words, max_size=6).map("".join)))
 def test_any_text_selects_or_is_refused(expression: str) -> None:
-    try:
-        selection = select(expression, ("x86_64", "i386"))
-    except SelectionError:
-        return
-    for abi, numbers in selection.items():
-        assert numbers <= table_of(abi).by_number.keys()
+    fuzz_select.run(expression.encode("utf-8", "surrogatepass"))
 
 
 @given(st.sets(st.sampled_from(sorted(CLASSES)), min_size=1, max_size=3))

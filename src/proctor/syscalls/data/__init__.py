@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
+
+FOLDER: Final = Path(__file__).parent
 
 
 def load(name: str) -> dict[str, Any]:
@@ -14,4 +16,4 @@ def load(name: str) -> dict[str, Any]:
 
 
 def read(name: str) -> str:
-    return resources.files(__name__).joinpath(name).read_text("utf-8")
+    return (FOLDER / name).read_text("utf-8")
