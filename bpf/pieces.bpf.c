@@ -1,43 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The TLS call a thread is in, and the copying of its buffer: pieces of up to 256 KiB, as many as it
- * takes.
+ * The copying of a call's buffer: pieces of up to 256 KiB, as many as it takes.
  */
 #include "common.h"
 
 #define PIECES_A_RUN 64
-
-/* The TLS call a thread is in; after a handshake, the handle it was about. */
-struct call {
-	struct handle_key key;
-	u64 tls;
-	u64 buffer;
-	u64 size;      /* as asked for; for a read: as returned */
-	u64 out;       /* where the _ex functions put the count */
-	u64 position;
-	u64 stream_bytes;
-	u64 start_ns;
-	u32 number;
-	u16 record_flags;
-	u8 direction;
-	u8 tied;
-	u8 skipped;
-	u8 reserved[7];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__type(key, u64);
-	__type(value, struct call);
-} calls SEC(".maps");
-
-static __always_inline void forget_thread(void)
-{
-	u64 thread = bpf_get_current_pid_tgid();
-
-	bpf_map_delete_elem(&calls, &thread);
-}
 
 /*
  * Wake the reader early where a burst fills the ring faster than its timer comes round: once, by
@@ -150,6 +117,6 @@ int copy_pieces(struct pt_regs *ctx)
 		emit_rest(call);
 	}
 	if (call->direction == DIRECTION_RECEIVED)
-		bpf_map_delete_elem(&calls, &thread);
+		leave_call(thread, call);
 	return 0;
 }

@@ -213,8 +213,19 @@ static __always_inline bool exe_in_scope(struct file *file)
 /* mapping.bpf.c: look into a file unless it is known, and hold the process meanwhile. */
 static __always_inline void file_mapped(struct process *process, struct file *file, s32 fd);
 
+/* Threads that end in a TLS call leave their entry behind: see calls.bpf.c. */
+static __always_inline void forget_thread(u64 thread);
+
+/* Its TLS handles and calls are gone with its memory. */
+static __always_inline void start_image(struct process *process, u32 tgid, u32 old_tid)
+{
+	process->images++;
+	process->untied = 0;
+	forget_thread((u64)tgid << 32 | old_tid);
+}
+
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *binary)
+int BPF_PROG(process_exec, struct task_struct *task, int old_tid, struct linux_binprm *binary)
 {
 	struct process *process = watched();
 	u32 tgid = task->tgid;
@@ -224,13 +235,11 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		process = enter_scope(tgid, process_start_ns(task), 0);
 	if (!process)
 		return 0;
+	start_image(process, tgid, old_tid);
 	emit_exec(task, process, binary->file);
 	file_mapped(process, binary->file, -1); /* the kernel maps it, without mmap() */
 	return 0;
 }
-
-/* Threads that die in a TLS call leave their entry behind: see pieces.bpf.c. */
-static __always_inline void forget_thread(void);
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
@@ -242,7 +251,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 
 	if (!process)
 		return 0;
-	forget_thread();
+	forget_thread(bpf_get_current_pid_tgid());
 	/* do_exit has already counted this thread out: 0 means it was the last one. */
 	if (task->signal->live.counter != 0)
 		return 0;

@@ -8,6 +8,7 @@
 #include "network.bpf.c"
 #include "dns.bpf.c"
 #include "handles.bpf.c"
+#include "calls.bpf.c"
 #include "pieces.bpf.c"
 #include "tls.bpf.c"
 #include "tie.bpf.c"

@@ -240,7 +240,8 @@ struct configuration {
 
 struct process {             /* processes: tgid -> */
 	__u64 start_ns;
-	__u32 flags;             /* enum process_flag */
+	__u16 flags;             /* enum process_flag */
+	__u16 images;            /* how often it called exec */
 	__u32 untied;            /* TLS handles that wait for their socket */
 };
 

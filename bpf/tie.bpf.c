@@ -6,6 +6,9 @@
  * write: the first bytes of the buffer. Equal means this handle owns that socket. It holds for
  * programs that give OpenSSL the socket and for those that move the bytes themselves (asyncio,
  * Node), on whatever thread, and needs one hit a connection.
+ *
+ * TLS inside of TLS: what SSL_write takes is compared, too. Equal means that the inner handle is
+ * carried where the one below is.
  */
 #include "common.h"
 
@@ -49,6 +52,8 @@ int BPF_KPROBE(bio_write_enter, u64 bio, u64 buffer, int size)
 
 	if (!call || call->tied || size <= 0)
 		return 0;
+	if (call->handshake && call->stack <= PT_REGS_SP(ctx))
+		return 0; /* it is over: this belongs to whoever called it */
 	if (!read_record_start(&start, buffer, size))
 		return 0;
 	owner.tls = call->tls;
@@ -59,7 +64,6 @@ int BPF_KPROBE(bio_write_enter, u64 bio, u64 buffer, int size)
 
 static __always_inline bool tie(struct process *process, u64 connection, u64 buffer, u64 size)
 {
-	struct tls_tie_record *record;
 	struct record_owner *owner;
 	struct record_start start;
 	struct handle *handle;
@@ -73,16 +77,7 @@ static __always_inline bool tie(struct process *process, u64 connection, u64 buf
 	handle = bpf_map_lookup_elem(&handles, &owner->key);
 	if (!handle || handle->id != owner->tls)
 		return false;
-	if (!handle->connection && process->untied)
-		__sync_fetch_and_add(&process->untied, -1);
-	handle->connection = connection;
-	record = reserve(&payload, sizeof(*record), LOSS_TIE);
-	if (record) {
-		fill_head(&record->head, RECORD_TLS_TIE, sizeof(*record), process->start_ns);
-		record->tls = handle->id;
-		record->connection = connection;
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-	}
+	set_connection(process, handle, connection);
 	bpf_map_delete_elem(&record_starts, &start);
 	return true;
 }

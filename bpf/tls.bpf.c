@@ -31,8 +31,9 @@ static __always_inline bool begins_post(u64 buffer, u64 size)
 	       start[4] == ' ';
 }
 
-static __always_inline bool begin_call(void *ctx, u8 direction, u64 ssl, u64 buffer, u64 size,
-				       u64 out)
+/* Returns true where there is something to copy. */
+static __always_inline bool begin_call(struct pt_regs *ctx, u8 direction, u64 ssl, u64 buffer,
+				       u64 size, u64 out, bool handshake)
 {
 	u64 thread = bpf_get_current_pid_tgid();
 	struct process *process = watched();
@@ -53,6 +54,8 @@ static __always_inline bool begin_call(void *ctx, u8 direction, u64 ssl, u64 buf
 	call.out = out;
 	call.stream_bytes = direction == DIRECTION_SENT ? handle->bytes_sent : handle->bytes_received;
 	call.start_ns = process->start_ns;
+	call.stack = PT_REGS_SP(ctx);
+	call.handshake = handshake;
 	call.number = handle->calls;
 	call.direction = direction;
 	call.tied = handle->connection != 0;
@@ -63,11 +66,10 @@ static __always_inline bool begin_call(void *ctx, u8 direction, u64 ssl, u64 buf
 			call.record_flags = FLAG_RECONSIDER;
 	}
 	call.skipped = judged && handle->last_post <= *judged;
-	if (bpf_map_update_elem(&calls, &thread, &call, BPF_ANY)) {
-		lose(LOSS_TLS, LOSS_MAP_FULL);
-		return false;
-	}
-	return direction == DIRECTION_SENT && !call.skipped;
+	/* TLS inside of TLS: what another handle made goes where this one goes. */
+	if (direction == DIRECTION_SENT && handle->connection && process->untied)
+		tie(process, handle->connection, buffer, size);
+	return enter_call(thread, &call) && direction == DIRECTION_SENT && !call.skipped;
 }
 
 static __always_inline void end_write(struct call *call, s64 accepted)
@@ -106,12 +108,12 @@ static __always_inline bool end_read(struct call *call, s64 returned)
 }
 
 /* result: bytes for SSL_read and SSL_write; 1 for the _ex functions, which count elsewhere. */
-static __always_inline void end_call(void *ctx, s64 result)
+static __always_inline void end_call(struct pt_regs *ctx, s64 result)
 {
 	u64 thread = bpf_get_current_pid_tgid();
-	struct call *call = bpf_map_lookup_elem(&calls, &thread);
+	struct call *call = returning_call(thread, PT_REGS_SP(ctx));
 
-	if (!call || !call->buffer)
+	if (!call)
 		return;
 	if (call->out && result > 0) {
 		u64 count = 0;
@@ -126,13 +128,13 @@ static __always_inline void end_call(void *ctx, s64 result)
 		bpf_tail_call(ctx, &tails, 0);
 		lose(LOSS_TLS, LOSS_CALL_TOO_LONG);
 	}
-	bpf_map_delete_elem(&calls, &thread);
+	leave_call(thread, call);
 }
 
 SEC("uprobe")
 int BPF_KPROBE(ssl_write_enter, u64 ssl, u64 buffer, int size)
 {
-	if (begin_call(ctx, DIRECTION_SENT, ssl, buffer, size > 0 ? size : 0, 0))
+	if (begin_call(ctx, DIRECTION_SENT, ssl, buffer, size > 0 ? size : 0, 0, false))
 		bpf_tail_call(ctx, &tails, 0);
 	return 0;
 }
@@ -140,7 +142,7 @@ int BPF_KPROBE(ssl_write_enter, u64 ssl, u64 buffer, int size)
 SEC("uprobe")
 int BPF_KPROBE(ssl_write_ex_enter, u64 ssl, u64 buffer, u64 size, u64 out)
 {
-	if (begin_call(ctx, DIRECTION_SENT, ssl, buffer, size, out))
+	if (begin_call(ctx, DIRECTION_SENT, ssl, buffer, size, out, false))
 		bpf_tail_call(ctx, &tails, 0);
 	return 0;
 }
@@ -148,14 +150,14 @@ int BPF_KPROBE(ssl_write_ex_enter, u64 ssl, u64 buffer, u64 size, u64 out)
 SEC("uprobe")
 int BPF_KPROBE(ssl_read_enter, u64 ssl, u64 buffer, int size)
 {
-	begin_call(ctx, DIRECTION_RECEIVED, ssl, buffer, size > 0 ? size : 0, 0);
+	begin_call(ctx, DIRECTION_RECEIVED, ssl, buffer, size > 0 ? size : 0, 0, false);
 	return 0;
 }
 
 SEC("uprobe")
 int BPF_KPROBE(ssl_read_ex_enter, u64 ssl, u64 buffer, u64 size, u64 out)
 {
-	begin_call(ctx, DIRECTION_RECEIVED, ssl, buffer, size, out);
+	begin_call(ctx, DIRECTION_RECEIVED, ssl, buffer, size, out, false);
 	return 0;
 }
 
@@ -170,6 +172,6 @@ int BPF_KRETPROBE(ssl_return, int result)
 SEC("uprobe")
 int BPF_KPROBE(ssl_do_handshake_enter, u64 ssl)
 {
-	begin_call(ctx, DIRECTION_RECEIVED, ssl, 0, 0, 0);
+	begin_call(ctx, DIRECTION_RECEIVED, ssl, 0, 0, 0, true);
 	return 0;
 }

@@ -17,6 +17,8 @@ from proctor.records.types import Record
 from tests.bpf.build import opened
 
 STEP_NS: Final = 1000
+STACK: Final = 0x7FFF_0000
+"""Where a program's return address lies while it is in a function."""
 _REGISTERS: Final = ("di", "si", "dx", "cx", "r8", "r9")
 _STRUCTS: Final = {
     "RECORD_PROCESS": "exec_record",
@@ -139,16 +141,17 @@ class Machine:
         words = [int(self.ffi.cast("uintptr_t", each)) for each in arguments]
         self.run(program, self.ffi.new("uint64_t[]", words), by)
 
-    def probe(self, program: str, *arguments: int, by: Task) -> None:
+    def probe(self, program: str, *arguments: int, by: Task, stack: int = STACK) -> None:
         """A uprobe at a function's entry."""
-        registers = self.ffi.new("struct pt_regs *")
+        registers = self.ffi.new("struct pt_regs *", {"sp": stack})
         for name, value in zip(_REGISTERS, arguments, strict=False):
             setattr(registers, name, value & 0xFFFFFFFFFFFFFFFF)
         self.run(program, registers, by)
 
-    def returns(self, program: str, result: int, *, by: Task) -> None:
-        """A uretprobe."""
-        registers = self.ffi.new("struct pt_regs *", {"ax": result & 0xFFFFFFFFFFFFFFFF})
+    def returns(self, program: str, result: int, *, by: Task, stack: int = STACK) -> None:
+        """A uretprobe of a function that was entered with this stack pointer."""
+        fields = {"ax": result & 0xFFFFFFFFFFFFFFFF, "sp": stack + 8}
+        registers = self.ffi.new("struct pt_regs *", fields)
         self.run(program, registers, by)
 
     def syscall(self, program: str, *arguments: int, by: Task) -> None:
@@ -258,8 +261,8 @@ def _names(ffi: Any, enum: str) -> list[str]:
 
 _MAPS: Final = {
     "processes": 4, "scope_cgroups": 8, "scope_exes": 24, "files": 24, "held": 4,
-    "connections": 8, "dns_sockets": 8, "handles": 16, "calls": 8, "skipped": 8,
-    "record_starts": 48, "losses": 4,
+    "connections": 8, "dns_sockets": 8, "handles": 16, "freed": 16, "calls": 8, "outer_calls": 16,
+    "skipped": 8, "record_starts": 48, "losses": 4,
 }  # fmt: skip
 """Their keys' sizes; exec_scratch is scratch."""
 

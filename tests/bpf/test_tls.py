@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from proctor.records.layout import FLAG_LATE, FLAG_UNREADABLE
-from proctor.records.types import TlsFreeRecord, TlsOpenRecord
+from proctor.records.types import TlsFreeRecord, TlsOpenRecord, TlsTieRecord
 from tests.bpf.machine import TYPE_NAMES, Machine, Task
-from tests.bpf.tls import WANT, Handle, commits, joined, pieces
+from tests.bpf.test_tie import ties
+from tests.bpf.tls import APPLICATION, WANT, Handle, commits, joined, pieces
 from tests.bpf.world import World
 
 POST = b"POST /v1/chat/completions HTTP/1.1\r\n\r\n"
@@ -256,11 +257,107 @@ def test_a_long_call_comes_whole(machine: Machine, handle: Handle, kind: str) ->
     assert joined(pieces(machine.records()), len(data)) == data
 
 
-@pytest.mark.xfail(reason="a thread has one call: the outer one of TLS in TLS is forgotten")
-def test_tls_in_tls(machine: Machine, agent: Task, handle: Handle) -> None:
-    """libcurl through an HTTPS proxy: SSL_write calls SSL_write on the connection below."""
-    below = Handle(machine, agent, 0x7000)
-    handle.begin_write(b"inner")
-    below.write(b"ciphertext")
+def test_a_handle_that_lives_on_after_its_free(
+    machine: Machine, world: World, handle: Handle
+) -> None:
+    """SSL_up_ref was called before: another handle for us, late, on the same connection."""
+    world.connected(handle.by, 3)
+    handle.begin_write(b"first")
+    handle.bio_write(APPLICATION)
     handle.end(5)
-    assert [one.accepted_bytes for one in commits(machine.records())] == [10, 5]
+    machine.syscall("enter_write", 3, machine.user(APPLICATION), len(APPLICATION), by=handle.by)
+    (tie,) = ties(machine.records("payload"))
+    handle.free()
+    handle.write(b"second")
+    opened, tied_again, part, _ = machine.records()[1:]
+    assert isinstance(opened, TlsOpenRecord)
+    assert isinstance(tied_again, TlsTieRecord)
+    assert opened.flags == FLAG_LATE
+    assert opened.tls not in (0, tie.tls)
+    assert (tied_again.tls, tied_again.connection) == (opened.tls, tie.connection)
+    assert (part.tls, part.stream_bytes) == (opened.tls, 0)  # type: ignore[attr-defined]  # a piece
+    assert machine.process(handle.by.pid).untied == 0
+    handle.free()
+    assert TYPE_NAMES[machine.records()[0].type] == "RECORD_TLS_FREE"
+    assert machine.count("handles") == 0
+
+
+def test_a_new_handle_where_one_was_freed(machine: Machine, world: World, handle: Handle) -> None:
+    world.connected(handle.by, 3)
+    handle.begin_write(b"first")
+    handle.bio_write(APPLICATION)
+    handle.end(5)
+    machine.syscall("enter_write", 3, machine.user(APPLICATION), len(APPLICATION), by=handle.by)
+    handle.free()
+    handle.new()
+    machine.records()
+    handle.write(b"second")
+    assert not ties(machine.records())
+    assert machine.process(handle.by.pid).untied == 1
+
+
+def test_a_free_of_what_is_not_known(machine: Machine, agent: Task) -> None:
+    Handle(machine, agent, 0x9000).free()
+    assert not machine.deeds()
+    assert machine.count("freed") == 0
+
+
+class TestExec:
+    """pid and start time stay, and the memory that the handles were in is another."""
+
+    @staticmethod
+    def execute(machine: Machine, world: World, task: Task, old_tid: int) -> None:
+        binary = machine.kernel("struct linux_binprm", file=world.file("bin", "agent"))
+        machine.trace("process_exec", task.struct, old_tid, binary, by=task)
+        machine.records()
+
+    def test_the_new_image_has_handles_of_its_own(
+        self, machine: Machine, world: World, handle: Handle
+    ) -> None:
+        handle.write(b"first")
+        before = pieces(machine.records())[0]
+        self.execute(machine, world, handle.by, handle.by.pid)
+        handle.write(b"second")
+        opened, part, _ = machine.records()
+        assert isinstance(opened, TlsOpenRecord)
+        assert opened.flags == FLAG_LATE
+        assert opened.tls != before.tls
+        assert pieces([part])[0].stream_bytes == 0
+        assert machine.process(handle.by.pid).untied == 1
+
+    def test_a_new_handle_at_the_address_of_an_old_one(
+        self, machine: Machine, world: World, handle: Handle
+    ) -> None:
+        self.execute(machine, world, handle.by, handle.by.pid)
+        assert machine.process(handle.by.pid).untied == 0
+        Handle(machine, handle.by, 0x7777).new()
+        handle.new()
+        assert machine.process(handle.by.pid).untied == 2
+
+    def test_a_freed_handle_is_of_its_image(
+        self, machine: Machine, world: World, handle: Handle
+    ) -> None:
+        world.connected(handle.by, 3)
+        handle.begin_write(b"first")
+        handle.bio_write(APPLICATION)
+        handle.end(5)
+        machine.syscall("enter_write", 3, machine.user(APPLICATION), 75, by=handle.by)
+        assert ties(machine.records())
+        handle.free()
+        self.execute(machine, world, handle.by, handle.by.pid)
+        handle.write(b"second")
+        assert not ties(machine.records())
+
+    def test_old_handles_have_no_rows(self, machine: Machine, world: World, handle: Handle) -> None:
+        handle.write(b"12345")
+        self.execute(machine, world, handle.by, handle.by.pid)
+        assert machine.rows("handles", "handle_rows", world.task(1)) == []
+
+    def test_a_call_of_the_thread_that_called_exec(
+        self, machine: Machine, world: World, handle: Handle
+    ) -> None:
+        """Another than the first thread: it takes that one's number."""
+        thread = world.task(4711, tid=4712, leader=handle.by)
+        Handle(machine, thread).begin_write(b"never returns")
+        self.execute(machine, world, handle.by, old_tid=4712)
+        assert machine.count("calls") == 0

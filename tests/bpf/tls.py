@@ -8,7 +8,7 @@ from typing import Final
 
 from proctor.records.layout import FLAG_UNREADABLE
 from proctor.records.types import Record, TlsDataRecord, TlsReturnRecord
-from tests.bpf.machine import Machine, Task
+from tests.bpf.machine import STACK, Machine, Task
 
 WANT: Final = -1
 """What SSL_write and SSL_read return when they want to be called again."""
@@ -23,6 +23,8 @@ class Handle:
     machine: Machine
     by: Task
     ssl: int = 0x5000
+    stack: int = STACK
+    """At the entries of its calls: lower than of those that they are made in."""
 
     def new(self) -> None:
         self.machine.returns("ssl_new_return", self.ssl, by=self.by)
@@ -31,16 +33,18 @@ class Handle:
         self.machine.probe("ssl_free_enter", self.ssl, by=self.by)
 
     def handshake(self) -> None:
-        self.machine.probe("ssl_do_handshake_enter", self.ssl, by=self.by)
+        self.machine.probe("ssl_do_handshake_enter", self.ssl, by=self.by, stack=self.stack)
 
     def begin_write(self, data: bytes) -> int:
         """Returns where the data lies."""
         buffer = self.machine.user(data)
-        self.machine.probe("ssl_write_enter", self.ssl, buffer, len(data), by=self.by)
+        self.machine.probe(
+            "ssl_write_enter", self.ssl, buffer, len(data), by=self.by, stack=self.stack
+        )
         return buffer
 
     def end(self, result: int) -> None:
-        self.machine.returns("ssl_return", result, by=self.by)
+        self.machine.returns("ssl_return", result, by=self.by, stack=self.stack)
 
     def write(self, data: bytes, accepted: int | None = None) -> None:
         """SSL_write; all of it is accepted unless said."""
@@ -53,19 +57,21 @@ class Handle:
         )
         buffer = self.machine.user(data)
         arguments = (self.ssl, buffer, len(data), count)
-        self.machine.probe("ssl_write_ex_enter", *arguments, by=self.by)
+        self.machine.probe("ssl_write_ex_enter", *arguments, by=self.by, stack=self.stack)
         self.end(result)
 
     def read(self, data: bytes, returned: int | None = None, room: int = 16384) -> None:
         """SSL_read that fills the program's buffer."""
         buffer = self.machine.user(data)
-        self.machine.probe("ssl_read_enter", self.ssl, buffer, room, by=self.by)
+        self.machine.probe("ssl_read_enter", self.ssl, buffer, room, by=self.by, stack=self.stack)
         self.end(len(data) if returned is None else returned)
 
     def read_ex(self, data: bytes, result: int = 1, *, count_readable: bool = True) -> None:
         count = self.machine.user(len(data).to_bytes(8, "little"))
         buffer = self.machine.user(data)
-        self.machine.probe("ssl_read_ex_enter", self.ssl, buffer, 16384, count, by=self.by)
+        self.machine.probe(
+            "ssl_read_ex_enter", self.ssl, buffer, 16384, count, by=self.by, stack=self.stack
+        )
         if not count_readable:
             self.machine.unmap(count)
         self.end(result)
@@ -74,7 +80,9 @@ class Handle:
         """OpenSSL hands ciphertext to its BIO."""
         buffer = self.machine.user(tls_record)
         size = len(tls_record) if size is None else size
-        self.machine.probe("bio_write_enter", 0x6000, buffer, size, by=self.by)
+        self.machine.probe(
+            "bio_write_enter", 0x6000, buffer, size, by=self.by, stack=self.stack - 64
+        )
 
 
 def pieces(records: list[Record]) -> list[TlsDataRecord]:

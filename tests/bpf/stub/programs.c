@@ -14,7 +14,8 @@
 struct stub_map stub_maps[] = {
 	RING(lifecycle), RING(payload), MAP(losses), MAP(processes), MAP(scope_cgroups),
 	MAP(exec_scratch), MAP(scope_exes), MAP(files), MAP(held), MAP(connections),
-	MAP(dns_sockets), MAP(handles), MAP(calls), MAP(skipped), MAP(record_starts), { 0 },
+	MAP(dns_sockets), MAP(handles), MAP(freed), MAP(calls), MAP(outer_calls), MAP(skipped),
+	MAP(record_starts), { 0 },
 };
 
 const struct stub_named_program stub_programs[] = {
