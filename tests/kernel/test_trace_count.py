@@ -1,0 +1,198 @@
+"""`proctor trace -c` against strace -c, and against itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, environment
+
+ROW: Final = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)$", re.MULTILINE)
+THREADS: Final = """
+import os, threading
+def work():
+    for _ in range(200):
+        os.getppid()
+    for _ in range(50):
+        try:
+            os.stat("/nowhere/at/all")
+        except OSError:
+            pass
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def counted(*arguments: str, path: Path, command: list[str]) -> dict[str, Any]:
+    """The report of `proctor trace -c ARGUMENTS -- COMMAND` as JSON has it."""
+    output = path / "count.jsonl"
+    subprocess.run(
+        [*PROCTOR, "trace", "-c", "-o", str(output), *arguments, "--", *command],
+        env=environment(),
+        check=True,
+        timeout=TIMEOUT_S,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    report: dict[str, Any] = json.loads(output.read_text())
+    return report
+
+
+def by_syscall(report: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    return {row["syscall"]: (row["calls"], row["errors"]) for row in report["syscalls"]}
+
+
+def strace_counts(path: Path, command: list[str]) -> dict[str, tuple[int, int]]:
+    output = path / "strace"
+    subprocess.run(
+        ["strace", "-f", "-c", "-o", output, *command],
+        check=True,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    rows = ROW.findall(output.read_text())
+    return {name: (int(calls), int(errors or 0)) for calls, errors, name in rows if name != "total"}
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize("times", [[], ["--no-times"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=2000"],
+        ["sh", "-c", "ls / | cat; ls /nowhere; (exit 3); true"],
+        ["find", "/usr/include"],
+        ["perl", "-e", "$SIG{USR1} = sub {}; kill 'USR1', $$ for 1..20"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_the_same_calls_and_errors_as_strace(
+    tmp_path: Path, command: list[str], times: list[str]
+) -> None:
+    ours, theirs = by_syscall(counted(*times, path=tmp_path, command=command)), {}
+    theirs = strace_counts(tmp_path, command)
+    # How often a shell waits, and is told to wait again, is a matter of timing.
+    for timed in ("wait4", "rt_sigreturn") if command[0] == "sh" else ():
+        ours.pop(timed, None), theirs.pop(timed, None)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("arguments", [[], ["--no-times"], ["--by", "process"]])
+def test_every_call_of_every_thread_is_counted(tmp_path: Path, arguments: list[str]) -> None:
+    report = counted(*arguments, path=tmp_path, command=[sys.executable, "-c", THREADS])
+    (getppid,) = (row for row in report["syscalls"] if row["syscall"] == "getppid")
+    assert getppid["calls"] == 800
+    failed = [row["errnos"].get("ENOENT", 0) for row in report["syscalls"]]
+    assert sum(failed) >= 200
+    assert sum(row["errors"] for row in report["syscalls"]) == report["errors"]
+    assert report["unnamed_errors"] == report["unplaced_calls"] == 0
+    for row in report["syscalls"]:
+        assert sum(row["errnos"].values()) == row["errors"]
+
+
+def test_histograms_hold_every_call(tmp_path: Path) -> None:
+    report = counted(path=tmp_path, command=["dd", "if=/dev/zero", "of=/dev/null", "count=5000"])
+    for row in report["syscalls"]:
+        assert row["timed_calls"] == row["calls"]
+        assert row["min_ns"] <= row["p50_ns"] <= row["p99_ns"] <= row["max_ns"]
+        assert row["min_ns"] * row["calls"] <= row["total_ns"] <= row["max_ns"] * row["calls"]
+
+
+def test_two_processes_at_once_are_told_apart(tmp_path: Path) -> None:
+    load = "dd if=/dev/zero of=/dev/null bs=1 count={} & "
+    command = ["sh", "-c", load.format(3000) + load.format(5000) + "wait"]
+    report = counted("--by", "process", path=tmp_path, command=command)
+    reads = {row["calls"] for row in report["syscalls"] if row["syscall"] == "read"}
+    pids = {row["pid"] for row in report["syscalls"] if row["comm"] == "dd"}
+    assert len(pids) == 2
+    assert any(3000 <= calls < 3020 for calls in reads)
+    assert any(5000 <= calls < 5020 for calls in reads)
+
+
+def test_a_time_is_the_time_that_passed(tmp_path: Path) -> None:
+    report = counted("-e", "clock_nanosleep", path=tmp_path, command=["sleep", "0.2"])
+    (row,) = report["syscalls"]
+    assert row["syscall"] == "clock_nanosleep"
+    assert 0.2e9 <= row["p50_ns"] == row["max_ns"] < 0.3e9 * SLOW
+
+
+@pytest.mark.parametrize(
+    ("filters", "kept"),
+    [
+        (["-Z"], lambda row: row["errors"] == row["calls"]),
+        (["-z"], lambda row: row["errors"] == 0),
+        (["--min-duration", "20us"], lambda row: row["min_ns"] >= 20_000),
+        (["-e", "openat,close"], lambda row: row["syscall"] in ("openat", "close")),
+    ],
+)
+def test_filters_hold_for_counts(tmp_path: Path, filters: list[str], kept: Any) -> None:
+    report = counted(*filters, path=tmp_path, command=["ls", "/", "/nowhere/.."][:2])
+    assert report["calls"] > 0
+    assert all(kept(row) for row in report["syscalls"])
+
+
+def test_a_process_that_runs_already(tmp_path: Path) -> None:
+    output = tmp_path / "count.jsonl"
+    loop = "import os, time\nwhile True: os.getppid(); time.sleep(0.001)"
+    with subprocess.Popen([sys.executable, "-c", loop]) as running:
+        time.sleep(0.3 * SLOW)
+        tracer = subprocess.Popen(
+            [*PROCTOR, "trace", "-c", "-o", str(output), "-p", str(running.pid)], env=environment()
+        )
+        time.sleep(2.0 * SLOW)
+        running.kill()
+        assert tracer.wait(TIMEOUT_S) == 0
+    found = by_syscall(json.loads(output.read_text()))
+    assert found["getppid"][0] > 10
+    assert abs(found["getppid"][0] - found["clock_nanosleep"][0]) <= 2
+
+
+def test_a_full_map_is_said_and_loses_no_call(tmp_path: Path) -> None:
+    """In a process of its own, whose maps have room for eight syscalls and one error."""
+    script = tmp_path / "small.py"
+    script.write_text(
+        "from proctor.kernel.object import KernelObject\n"
+        "load = KernelObject.load\n"
+        "def small(self):\n"
+        "    self.resize('call_latencies', 8); self.resize('call_errors', 1); load(self)\n"
+        "KernelObject.load = small\n"
+        "from proctor.cli import main\n"
+        "main()\n"
+    )
+    command = ["ls", "/", "/usr"]
+    whole = counted(path=tmp_path, command=command)
+    output = tmp_path / "small.jsonl"
+    subprocess.run(
+        [sys.executable, str(script), "trace", "-c", "-o", str(output), "--", *command],
+        env=environment(),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    full = json.loads(output.read_text())
+    assert full["unplaced_calls"] > 0
+    assert by_syscall(full) == by_syscall(whole)
+    assert full["unnamed_errors"] == full["errors"] - sum(
+        sum(row["errnos"].values()) for row in full["syscalls"]
+    )
+    assert full["unnamed_errors"] > 0
+
+
+def test_a_histogram_is_drawn(tmp_path: Path) -> None:
+    output = tmp_path / "picture"
+    command = ["dd", "if=/dev/zero", "of=/dev/null", "count=100"]
+    arguments = ["trace", "--hist", "read", "-o", str(output), "--", *command]
+    subprocess.run([*PROCTOR, *arguments], env=environment(), check=True, capture_output=True)
+    text = output.read_text()
+    assert text.startswith("read\n")
+    assert "█" in text
+    assert re.search(r"p50 .* ns|µs", text)
