@@ -197,8 +197,8 @@ static __always_inline void fill_call(struct trace_record *record, struct thread
 	record->flags = thread->flags;
 }
 
-/* The state of a call that was under way when tracing began, as far as the registers tell it. */
-static __always_inline void note_joined(struct thread *thread, struct pt_regs *regs)
+/* The state of a call that we did not see enter, as far as the registers tell it. */
+static __always_inline void note_unseen(struct thread *thread, struct pt_regs *regs)
 {
 	long id = number_in(regs);
 
@@ -207,6 +207,7 @@ static __always_inline void note_joined(struct thread *thread, struct pt_regs *r
 	thread->entered_ns = 0;
 	thread->entry_bytes = 0;
 	thread->flags = 0;
+	thread->again = 0;
 	copy_args(thread->args, regs, thread->abi);
 }
 
@@ -235,14 +236,18 @@ static __always_inline void append_outcome(void *ctx, struct ring *ring, struct 
 }
 
 static __always_inline void emit_call(void *ctx, struct thread *thread, struct trace_rule *rule,
-				      s64 result, bool joined)
+				      s64 result, enum trace_kind kind)
 {
-	u64 now_ns = bpf_ktime_get_ns(), duration_ns = joined ? 0 : now_ns - thread->entered_ns;
-	u8 mask = joined ? rule->at_entry : thread->again;
+	u64 now_ns = bpf_ktime_get_ns(), duration_ns = 0;
+	u8 mask = thread->again;
 	struct file *returned = NULL;
 	struct trace_record *record;
 	struct ring ring;
 
+	if (thread->entered_ns)
+		duration_ns = now_ns - thread->entered_ns;
+	else
+		mask = rule->at_entry;
 	mask |= is_error(result) ? rule->at_exit : rule->at_exit | rule->at_success;
 	if (rule->returns_file && !is_error(result))
 		returned = current_file(result);
@@ -252,12 +257,16 @@ static __always_inline void emit_call(void *ctx, struct thread *thread, struct t
 		ring.counts[TRACE_FILTERED]++;
 		return;
 	}
-	record = begin_record(&ring, thread, joined ? TRACE_JOINED : TRACE_SYSCALL);
+	record = begin_record(&ring, thread, kind);
 	if (!record)
 		return;
 	fill_call(record, thread, result, duration_ns);
 	if (result <= -512 && result >= -516)
 		record->flags |= TRACE_RESTARTED;
+	if (kind == TRACE_SYSCALL && !thread->entered_ns) {
+		record->flags |= TRACE_NOT_ENTERED;
+		record->start_ns = now_ns;
+	}
 	append_entry(ring.work, thread);
 	append_outcome(ctx, &ring, thread, rule, mask, returned, result);
 	finish_record(&ring, record);
@@ -273,19 +282,19 @@ static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 resul
 		return;
 	before = thread->call;
 	thread->call = CALL_NONE;
-	/* None: a child's return from the call that made it. */
-	if (before == CALL_NONE || before == CALL_UNSELECTED || thread->scope & SCOPE_FROM_EXEC)
+	if (before == CALL_BORN || before == CALL_UNSELECTED || thread->scope & SCOPE_FROM_EXEC)
 		return;
-	if (before == CALL_UNKNOWN)
-		note_joined(thread, regs);
+	/* With no entry though we would have seen it: seccomp comes before the tracepoint. */
+	if (before != CALL_UNDER_WAY)
+		note_unseen(thread, regs);
 	rule = rule_of(thread->abi, thread->number);
 	if (!rule || !rule->selected)
 		return;
-	if (before == CALL_UNKNOWN && !place_wanted(thread, rule)) {
+	if (before != CALL_UNDER_WAY && !place_wanted(thread, rule)) {
 		count(TRACE_FILTERED);
 		return;
 	}
-	emit_call(ctx, thread, rule, result, before == CALL_UNKNOWN);
+	emit_call(ctx, thread, rule, result, before == CALL_UNKNOWN ? TRACE_JOINED : TRACE_SYSCALL);
 }
 
 SEC("tp_btf/sys_enter")

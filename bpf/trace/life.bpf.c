@@ -64,8 +64,7 @@ int BPF_PROG(thread_forked, struct task_struct *parent, struct task_struct *chil
 		return 0;
 	forked->scope = thread->scope;
 	forked->cgroup = thread->cgroup;
-	/* Its first exit is that of the call that made it. */
-	forked->call = tracing() ? CALL_NONE : CALL_UNKNOWN;
+	forked->call = tracing() ? CALL_BORN : CALL_UNKNOWN;
 	if (!configuration.processes || !(thread->scope & SCOPE_TRACED) || !tracing())
 		return 0;
 	record = begin_moment(&ring, thread, TRACE_FORK);

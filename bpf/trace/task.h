@@ -28,6 +28,7 @@ enum call_state {
 	CALL_NONE = 1,
 	CALL_UNSELECTED = 2,
 	CALL_UNDER_WAY = 3,
+	CALL_BORN = 4,       /* a new thread: its first exit is that of the call that made it */
 };
 
 struct thread {

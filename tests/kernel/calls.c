@@ -3,13 +3,17 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/io_uring.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stddef.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -104,6 +108,22 @@ static void untouched(const char *path)
 	access(mapped, F_OK);
 }
 
+/* access() answers EXDEV, which it never does by itself. */
+static void denied(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_access, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EXDEV),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = 4, .filter = code};
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	access("/denied", F_OK);
+}
+
 /* Opens a path by io_uring, which no open shows. */
 static void through_io_uring(const char *path)
 {
@@ -147,6 +167,8 @@ int main(int count, char **arguments)
 		old_abi();
 	else if (!strcmp(what, "untouched"))
 		untouched(argument);
+	else if (!strcmp(what, "denied"))
+		denied();
 	else if (!strcmp(what, "io_uring"))
 		through_io_uring(argument);
 	else if (!strcmp(what, "open"))

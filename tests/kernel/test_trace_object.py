@@ -213,6 +213,15 @@ def test_memory_that_the_program_never_touched(program: str, tmp_path: Path) -> 
     assert looked_up.result == -2
 
 
+def test_call_that_seccomp_answers(program: str) -> None:
+    records, _ = trace(program, "denied")
+    denied = of(records, ACCESS)[-1]
+    assert denied.result == -18
+    assert denied.flags == lib.TRACE_NOT_ENTERED
+    assert denied.chunks[0].content == b"/denied"
+    assert denied.duration_ns == 0 < denied.start_ns
+
+
 def test_counts_and_sequences_reconcile(program: str) -> None:
     records, counts = trace(program, "many", "1000")
     assert len(of(records, GETPPID)) == 1000
