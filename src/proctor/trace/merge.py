@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proctor.records.trace_layout import FLAGS
-from proctor.trace.batch import Batch, Gap, Records, empty_batch, end_ns_of
+from proctor.trace.batch import (
+    Batch,
+    Gap,
+    Records,
+    empty_batch,
+    end_ns_of,
+    join_records,
+    take_records,
+)
 from proctor.trace.sequence import TaskSequences
 from proctor.trace.spool import END_WATERMARK_NS, Frame, Part, SpoolReader
 
@@ -35,7 +43,9 @@ class _Pending:
     memory: NDArray[np.uint8]
 
     def where(self, which: NDArray[np.bool_]) -> _Pending:
-        return _Pending(self.records[which], self.gaps[which], self.offsets[which], self.memory)
+        return _Pending(
+            take_records(self.records, which), self.gaps[which], self.offsets[which], self.memory
+        )
 
 
 class Merger:
@@ -98,7 +108,7 @@ class Merger:
         pieces = [piece for _, piece in taken]
         sizes = [len(piece.records) for piece in pieces]
         cpu = np.repeat(np.array([of for of, _ in taken], np.uint16), sizes)
-        rows = np.concatenate([piece.records for piece in pieces])
+        rows = join_records([piece.records for piece in pieces])
         cpu_gap = np.concatenate([piece.gaps for piece in pieces])
         base = np.cumsum([0, *(len(piece.memory) for piece in pieces[:-1])])
         offset = np.concatenate([piece.offsets for piece in pieces]) + np.repeat(base, sizes)
@@ -106,7 +116,8 @@ class Merger:
         if not bool((end_ns[1:] >= end_ns[:-1]).all()):
             # Stable, and fast on what is a few sorted runs.
             order = np.argsort(end_ns, kind="stable")
-            rows, cpu, offset, cpu_gap = rows[order], cpu[order], offset[order], cpu_gap[order]
+            rows = take_records(rows, order)
+            cpu, offset, cpu_gap = cpu[order], offset[order], cpu_gap[order]
         self.pending_records -= len(rows)
         return Batch(
             records=rows,

@@ -1,0 +1,70 @@
+"""The syscall tables as arrays, looked up by ABI and number for a whole column at once."""
+
+from __future__ import annotations
+
+import errno
+from functools import cache
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from proctor.records.trace_layout import ABIS, SYSCALLS
+from proctor.syscalls.table import table_of
+
+PATH, SECOND_PATH, ADDRESS, BUFFER, MESSAGE = range(1, 6)
+_ROLES: Final = {
+    "path": PATH,
+    "sockaddr": ADDRESS,
+    "buffer": BUFFER,
+    "text": BUFFER,
+    "option_value": BUFFER,
+    "iovec": BUFFER,
+    "msghdr": MESSAGE,
+}
+_SHAPE: Final = (max(ABIS.values()) + 1, SYSCALLS)
+_ERRORS: Final = 4095
+_RESTARTS: Final = {
+    512: "ERESTARTSYS",
+    513: "ERESTARTNOINTR",
+    514: "ERESTARTNOHAND",
+    516: "ERESTART_RESTARTBLOCK",
+}
+
+
+@cache
+def names() -> tuple[NDArray[np.int32], pa.Array]:
+    """[abi, number] to a place in the list of all names, -1: none; and the list."""
+    places = np.full(_SHAPE, -1, np.int32)
+    known: dict[str, int] = {}
+    for abi, row in ABIS.items():
+        for number, syscall in table_of(abi.lower()).by_number.items():
+            if number < SYSCALLS:
+                places[row, number] = known.setdefault(syscall.name, len(known))
+    return places, pa.array(list(known), pa.string())
+
+
+@cache
+def roles() -> NDArray[np.uint8]:
+    """[abi, number, argument] to what the memory behind it is: PATH, ..., 0: something else."""
+    found = np.zeros((*_SHAPE, 8), np.uint8)
+    for abi, row in ABIS.items():
+        for number, syscall in table_of(abi.lower()).by_number.items():
+            if number >= SYSCALLS:
+                continue
+            words = [argument.format for argument in syscall.arguments]
+            for place, word in enumerate(words):
+                found[row, number, place] = _ROLES.get(word, 0)
+            paths = np.flatnonzero(found[row, number] == PATH)
+            found[row, number, paths[1:]] = SECOND_PATH
+    return found
+
+
+@cache
+def errors() -> tuple[NDArray[np.int32], pa.Array]:
+    """[-result] to a place in the list of errors' names, -1: none; and the list."""
+    places = np.full(_ERRORS + 1, -1, np.int32)
+    known = {**errno.errorcode, **_RESTARTS}
+    places[list(known)] = np.arange(len(known))
+    return places, pa.array(known.values(), pa.string())
