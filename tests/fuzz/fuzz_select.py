@@ -20,8 +20,7 @@ def run(data: bytes) -> None:
     expression = data.decode("utf-8", "replace")[:LONGEST]
     try:
         selection = select(expression, ABIS)
-    except SelectionError as error:
-        assert str(error)
+    except SelectionError:
         return
     for abi in ABIS:
         assert selection[abi] <= table_of(abi).by_number.keys()

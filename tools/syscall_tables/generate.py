@@ -21,9 +21,9 @@ BASE: Final = "x86_64"
 # Programs' headers have older layouts under these names than the calls of today take.
 KERNEL_NAMES: Final = {"sigset_t": "kernel_sigset", "sigaction": "kernel_sigaction"}
 
-INNER_MACROS: Final = {
-    "include/linux/sched/coredump.h": r"SUID_DUMP_\w+",
-    "include/linux/syslog.h": r"SYSLOG_ACTION_\w+",
+INNER_DEFINITIONS: Final = {
+    "include/linux/sched/coredump.h": r"^enum task_dumpable \{[^}]*\};",
+    "include/linux/syslog.h": r"^#define\s+SYSLOG_ACTION_\w+\s+.*$",
 }
 
 Values = dict[str, int]
@@ -49,7 +49,7 @@ class Headers:
     """Names and values of all groups, for one ABI."""
 
     def __init__(self, abi: str, sources: Sources) -> None:
-        prelude = KERNEL_TYPES + inner_macros(sources.kernel)
+        prelude = KERNEL_TYPES + inner_definitions(sources.kernel)
         self.kernel = Compiler(abi, sources.headers, KERNEL_HEADERS, prelude)
         self.libc = Compiler(
             abi, sources.headers, LIBC_HEADERS, "#define _GNU_SOURCE\n", sources.libc
@@ -81,13 +81,12 @@ class Headers:
         return self.libc if specification.get("libc") else self.kernel
 
 
-def inner_macros(kernel: Path) -> str:
+def inner_definitions(kernel: Path) -> str:
     """Definitions that calls use and no header for programs has."""
-    lines = []
-    for path, pattern in INNER_MACROS.items():
-        text = (kernel / path).read_text()
-        lines += re.findall(rf"^#define\s+{pattern}\s+.*$", text, re.M)
-    return "\n".join(lines) + "\n"
+    found: list[str] = []
+    for path, pattern in INNER_DEFINITIONS.items():
+        found += re.findall(pattern, (kernel / path).read_text(), re.M)
+    return "\n".join(found) + "\n"
 
 
 def members(names: Any, specification: dict[str, Any]) -> Any:

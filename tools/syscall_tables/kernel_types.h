@@ -32,3 +32,8 @@ struct kernel_sigaction { void *handler; unsigned long flags; void *restorer; __
 struct old_sigaction { void *handler; unsigned long mask, flags; void *restorer; };
 struct sched_param { int sched_priority; };
 struct pointers { unsigned long pointer; };
+
+/* The names that prctl(2) has for what the kernel calls otherwise by now. */
+#define SUID_DUMP_DISABLE TASK_DUMPABLE_OFF
+#define SUID_DUMP_USER TASK_DUMPABLE_OWNER
+#define SUID_DUMP_ROOT TASK_DUMPABLE_ROOT
