@@ -1,4 +1,6 @@
-"""Makes src/proctor/syscalls/data: `./dev python -m tools.syscall_tables [--keep FOLDER]`.
+"""Makes src/proctor/syscalls/data: `python tools/syscall_tables [--keep FOLDER]`.
+
+Needs clang and apt; takes three minutes, most of them for the requests of ioctl.
 
 --keep: packages are unpacked there and serve the next run. --check: compares with this
 machine's own headers instead of writing, and exits with 1 where they differ.
