@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -301,6 +302,59 @@ def test_in_another_root_and_pid_namespace(tmp_path: Path) -> None:
     assert traced.status == 0
     assert [line for line in traced.calls("openat") if "/etc/hostname" in line]
     traced.check_totals()
+
+
+def test_a_path_that_another_thread_rewrites(tmp_path: Path, program: str) -> None:
+    """What the kernel opened is told, whatever the pointer said."""
+    files = [f"/tmp/proctor-{word}-{os.getpid():08d}" for word in ("one", "two")]
+    for name in files:
+        Path(name).touch()
+    try:
+        traced = run(tmp_path, "--", program, "flip", *files, output="trace.jsonl")
+    finally:
+        for name in files:
+            Path(name).unlink()
+    events = [json.loads(line) for line in traced.lines]
+    opened = [e for e in events if e.get("name") == "openat" and e.get("return", -1) >= 0]
+    assert {e["kernel_path"] for e in opened} >= set(files)
+    for mismatch in (e for e in events if e["type"] == "path_mismatch"):
+        assert mismatch["passed"] != mismatch["opened"]
+        assert mismatch["opened"] in files
+        VALIDATOR.validate(mismatch)
+
+
+def test_from_python(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import proctor, sys\n"
+        "with proctor.trace(['ls', '/nope'], syscalls='%file') as trace:\n"
+        "    events = [e for e in trace if isinstance(e, proctor.SyscallEvent)]\n"
+        "assert [e for e in events if e.error == 'ENOENT' and '\"/nope\"' in e.args], events\n"
+        "assert trace.wait() == 2\n"
+        "assert trace.counts['calls'] == len(events), trace.counts\n"
+        "assert trace.lost == {}\n"
+        "with proctor.trace(['sh', '-c', 'exit 3']) as trace:\n"
+        "    rows = sum(batch.num_rows for batch in trace.batches())\n"
+        "assert rows == trace.counts['kernel_counted'] > 20\n"
+        "assert trace.returncode == 3\n"
+        "with proctor.trace(['sh', '-c', 'ls / >/dev/null; exit 5']) as trace:\n"
+        "    next(iter(trace))  # and no more\n"
+        "assert trace.returncode == 5\n"
+        "try:\n"
+        "    with proctor.trace(['true'], syscalls='nonsense') as trace:\n"
+        "        list(trace)\n"
+        "except proctor.ProctorError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "proctor trace: ended with status 2 before it began" in done.stdout
 
 
 def test_no_loss_reconciles_and_leaves_no_cgroup(tmp_path: Path, program: str) -> None:

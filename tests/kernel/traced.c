@@ -1,5 +1,6 @@
 /* What programs do that is hard to follow, a word each. Prints "ready" where it waits. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -89,6 +90,33 @@ static int killed_by_seccomp(void)
 	return 1;
 }
 
+static char flipping[64];
+
+static void *flip(void *files)
+{
+	for (;;) {
+		memcpy(flipping, ((char **)files)[0], 32);
+		memcpy(flipping, ((char **)files)[1], 32);
+	}
+	return NULL;
+}
+
+/* Opens a path that another thread rewrites meanwhile. Both are to be as long, below 32. */
+static int opens_what_flips(char **files)
+{
+	pthread_t thread;
+
+	strcpy(flipping, files[0]);
+	pthread_create(&thread, NULL, flip, files);
+	for (int i = 0; i < 20000; i++) {
+		int fd = open(flipping, O_RDONLY);
+
+		if (fd >= 0)
+			close(fd);
+	}
+	_exit(0);
+}
+
 static int flood(int count)
 {
 	for (int i = 0; i < count; i++)
@@ -111,6 +139,8 @@ int main(int argc, char **argv)
 		return fork_storm(count);
 	if (!strcmp(what, "seccomp"))
 		return killed_by_seccomp();
+	if (!strcmp(what, "flip") && argc > 3)
+		return opens_what_flips(argv + 2);
 	if (!strcmp(what, "flood"))
 		return flood(count);
 	return 2;

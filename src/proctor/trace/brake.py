@@ -22,10 +22,10 @@ from proctor.kernel.process_table import cgroup_path, cgroup_root
 from proctor.records.trace_layout import BLOCK_BYTES, HEAD, TAIL
 from proctor.trace.rings import RingFiles
 
-HOLD_ABOVE: Final = 0.5
-LET_GO_BELOW: Final = 0.25
-"""Shares of a CPU's ring. The freezer acts at the next return to user mode: what a call makes
-until then needs room, too."""
+HOLD_ABOVE: Final = 0.25
+LET_GO_BELOW: Final = 0.05
+"""Shares of a CPU's ring. The freezer acts within microseconds, at the next return to user mode;
+the room is for the time that somebody else may keep the drainer off the processor."""
 LOOK_SECONDS: Final = 0.001
 GIVE_UP_SECONDS: Final = 10.0
 """Held for that long without any progress (a full disk): losing is better than standing still."""

@@ -83,7 +83,7 @@ class ResultRange:
 
 
 def result_range(text: str) -> ResultRange:
-    """`0`, `>=4096`, `!=0`, `1..9`, `ENOENT`, `!EAGAIN`. ProctorError where it is none of it."""
+    """`0`, `>=4096`, `ENOENT`. ProctorError where it is none of it."""
     if match := _RESULT_RANGE.fullmatch(text.strip()):
         low, high = _number(match[1], text), _number(match[2], text)
         if low > high:
@@ -118,7 +118,7 @@ def _number(word: str, text: str) -> int:
 
 def _no_result(text: str, why: str) -> ProctorError:
     return ProctorError(
-        f"--result {text}: {why}; write such as `<0`, `>=4096`, `1..9`, `ENOENT`, `!EAGAIN`",
+        f"--result {text}: {why}; write such as `<0`, `>=4096`, `ENOENT`",
         exit_status=USAGE_STATUS,
     )
 

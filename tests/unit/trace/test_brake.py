@@ -30,10 +30,10 @@ def test_it_holds_above_the_mark_and_lets_go_below_the_other(freeze: int) -> Non
     fill = 0.6
     assert held.look()  # and the rings are to be emptied
     assert state(freeze) == b"1"
-    fill = 0.4
+    fill = 0.1
     assert not held.look()
     assert state(freeze) == b"1"
-    fill = 0.2
+    fill = 0.04
     held.look()
     assert state(freeze) == b"0"
     assert held.held == 1
