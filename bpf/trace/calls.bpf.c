@@ -100,10 +100,10 @@ static __always_inline void fetch_all(struct thread *thread, struct trace_rule *
 		}
 		used = fetch_at_entry(pointer, elements, left, meta, thread->entry_bytes);
 		if (used >= 0)
-			thread->entry_bytes = used;
+			thread->entry_bytes = used & (ENTRY_CUT - 1);
 		else if (used == NOT_READABLE)
 			thread->again |= 1 << i;
-		else
+		if (used == NO_ROOM || (used >= 0 && used & ENTRY_CUT))
 			thread->flags |= TRACE_ENTRY_LOST;
 	}
 }

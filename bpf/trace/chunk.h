@@ -14,6 +14,7 @@
 struct entry {
 	u64 used;
 	u64 left; /* see struct sink */
+	u64 cut;
 	u8 bytes[TRACE_ENTRY_BYTES + sizeof(struct trace_chunk) + TRACE_PIECE_BYTES];
 };
 
@@ -45,6 +46,7 @@ struct sink {
 	u8 *memory;
 	volatile u32 *used;
 	volatile u64 *left; /* bytes of a vector's data still to come; in a map, to keep the verifier short */
+	volatile u32 *cut;  /* set where something found no room */
 	u32 last_start;   /* a piece may begin here, not later */
 	u32 piece_bytes;  /* at most */
 	u8 flags;         /* enum chunk_flag of each chunk */
@@ -76,9 +78,11 @@ static __always_inline bool open_entry_sink(struct sink *sink, u32 used)
 	if (!entry)
 		return false;
 	entry->used = used;
+	entry->cut = 0;
 	sink->memory = entry->bytes;
 	sink->used = (u32 *)&entry->used;
 	sink->left = &entry->left;
+	sink->cut = (u32 *)&entry->cut;
 	sink->last_start = TRACE_ENTRY_BYTES;
 	sink->piece_bytes = TRACE_PIECE_BYTES;
 	sink->flags = 0;
@@ -92,14 +96,17 @@ static __always_inline bool open_ring_sink(struct sink *sink, struct work *work)
 	u32 slot = bpf_get_smp_processor_id() * configuration.memory_blocks + block;
 	struct memory_block *found;
 
-	if (work->flags & TRACE_MEMORY_LOST)
+	if (work->full) {
+		work->flags |= TRACE_MEMORY_LOST;
 		return false;
+	}
 	found = bpf_map_lookup_elem(&memory, &slot);
 	if (!found)
 		return false;
 	sink->memory = found->bytes + (work->position & (TRACE_BLOCK_BYTES - 1));
 	sink->used = &work->used;
 	sink->left = &work->left;
+	sink->cut = &work->cut;
 	sink->last_start = TRACE_SLACK_BYTES - TRACE_TEXT_BYTES - 2 * sizeof(struct trace_chunk);
 	sink->piece_bytes = TRACE_TEXT_BYTES;
 	sink->flags = CHUNK_AT_EXIT;
@@ -113,8 +120,10 @@ static __always_inline u8 *chunk_room(struct sink *sink)
 
 	/* 5.10 forgets what a comparison of 32 bits says, and clang would make it one. */
 	barrier_var(at);
-	if (at > sink->last_start)
+	if (at > sink->last_start) {
+		*sink->cut = 1;
 		return NULL;
+	}
 	return sink->memory + at;
 }
 

@@ -58,6 +58,8 @@ struct work {
 	u32 flags;       /* enum trace_flag */
 	u32 unreadable;  /* chunks */
 	u32 busy;
+	u32 full;        /* the memory ring: chunks are lost if there are any */
+	u32 cut;         /* see struct sink */
 };
 
 struct {
@@ -129,8 +131,9 @@ static __always_inline struct trace_record *begin_record(struct ring *ring, stru
 	ring->work->used = 0;
 	ring->work->unreadable = 0;
 	memory_used = ring->head->memory - *(volatile u64 *)&ring->tail->memory;
-	if (memory_used + TRACE_SLACK_BYTES > (u64)configuration.memory_blocks * TRACE_BLOCK_BYTES)
-		ring->work->flags = TRACE_MEMORY_LOST;
+	ring->work->cut = 0;
+	ring->work->full =
+		memory_used + TRACE_SLACK_BYTES > (u64)configuration.memory_blocks * TRACE_BLOCK_BYTES;
 	return record;
 lost:
 	ring->counts[TRACE_LOST_RECORDS]++;
@@ -142,6 +145,8 @@ static __always_inline void finish_record(struct ring *ring, struct trace_record
 	struct work *work = ring->work;
 	u64 position = work->position, next;
 
+	if (work->cut)
+		work->flags |= TRACE_ENTRY_LOST;
 	record->flags |= work->flags;
 	record->memory_position = position;
 	if (work->flags & TRACE_MEMORY_LOST)

@@ -67,7 +67,7 @@ struct trace_record {
 
 enum trace_flag {
 	TRACE_MEMORY_LOST = 1,   /* no room for the chunks: the record came without */
-	TRACE_ENTRY_LOST = 2,    /* no room in the thread's entry memory: those chunks were cut */
+	TRACE_ENTRY_LOST = 2,    /* more memory than a call has room for: the last chunks are missing */
 	TRACE_RESTARTED = 4,     /* result is one of ERESTART*: the kernel calls it again */
 	TRACE_NOT_ENTERED = 8,   /* answered before it began, by seccomp or a tracer; start_ns is that of the answer */
 };

@@ -112,7 +112,7 @@ static __always_inline bool fetch_strings(struct sink *sink, u64 pointer, struct
 		return true;
 	*used += sizeof(struct trace_chunk);
 	for (u32 i = 0; i < STRINGS_ELEMENTS; i++) {
-		u8 *room = chunk_room(sink);
+		u8 *room;
 		long read;
 
 		element = 0;
@@ -125,6 +125,7 @@ static __always_inline bool fetch_strings(struct sink *sink, u64 pointer, struct
 			flags &= ~CHUNK_MORE;
 			break;
 		}
+		room = chunk_room(sink);
 		if (!room)
 			break;
 		read = bpf_probe_read_user_str(room, TRACE_PIECE_BYTES, (void *)element);
@@ -173,16 +174,17 @@ static __always_inline bool fetch(struct sink *sink, u64 pointer, u64 elements, 
  */
 #define NOT_READABLE -1
 #define NO_ROOM -2
+#define ENTRY_CUT 0x10000 /* beside the bytes: something is missing */
 
 __noinline int fetch_at_entry(u64 pointer, u64 elements, u64 left, u32 meta, u32 used)
 {
 	struct sink sink;
 
-	if (!open_entry_sink(&sink, used) || !chunk_room(&sink))
+	if (!open_entry_sink(&sink, used))
 		return NO_ROOM;
 	if (!fetch(&sink, pointer, elements, left, unpack_meta(meta)))
 		return NOT_READABLE;
-	return *sink.used;
+	return *sink.used | (*sink.cut ? ENTRY_CUT : 0);
 }
 
 __noinline int fetch_at_exit(u64 pointer, u64 elements, u64 left, u32 meta)

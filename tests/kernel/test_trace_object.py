@@ -245,11 +245,24 @@ def test_full_ring_counts_what_it_lost(program: str) -> None:
 
 def test_full_memory_ring_leaves_the_record(program: str) -> None:
     options = replace(SMALL, memory_blocks=1, text_bytes=32, user_stacks=True, kernel_stacks=True)
-    records, counts = trace(program, "many", "4000", options=replace(options, record_capacity=8192))
+    records, counts = trace(
+        program, "many", "12000", options=replace(options, record_capacity=1 << 14)
+    )
     lost = [r for r in records if r.flags & lib.TRACE_MEMORY_LOST]
-    assert len(of(records, GETPPID)) == 4000
+    assert len(of(records, GETPPID)) == 12000
     assert total(counts, LOST_MEMORY) == len(lost)
+    assert {r.number for r in lost} > {GETPPID}
     assert not [r for r in lost if r.chunks]
+
+
+def test_more_memory_than_a_call_has_room_for(program: str) -> None:
+    longest = "x" * 4000
+    records, _ = trace(program, "many", "1", *[longest] * 4)
+    (executed,) = of(records, EXECVE)
+    assert executed.flags == lib.TRACE_ENTRY_LOST
+    (strings,) = [c for c in executed.chunks if c.kind == lib.CHUNK_STRINGS]
+    assert strings.flags == lib.CHUNK_MORE
+    assert strings.content.count(longest.encode() + b"\0") == 3
 
 
 def test_failures_only(program: str, tmp_path: Path) -> None:
