@@ -41,6 +41,7 @@ typedef __s64 s64;
 #define SIGTSTP 20
 #define SIGTTIN 21
 #define SIGTTOU 22
+#define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
 #define ECONNABORTED 103
 #define IPPROTO_TCP 6

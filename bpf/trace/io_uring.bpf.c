@@ -55,9 +55,32 @@ static __always_inline void append_path(struct ring *ring, const char *path)
 		end_chunk(&sink, room, 1, CHUNK_STRING, 0, 0, bytes - 1);
 }
 
+/*
+ * With IORING_SETUP_SQPOLL a thread of the kernel's submits, in the program's process. It comes
+ * without a fork that is traced, so it is in scope as the process's first thread is.
+ */
+static __always_inline struct thread *submitting_thread(void)
+{
+	struct thread *thread = traced_thread(), *first;
+	struct task_struct *task;
+
+	if (thread || !configuration.task_storage)
+		return thread;
+	task = bpf_get_current_task_btf();
+	if (!(task->flags & PF_IO_WORKER))
+		return NULL;
+	first = bpf_task_storage_get(&threads, task->group_leader, 0, 0);
+	if (!first || !(first->scope & SCOPE_TRACED))
+		return NULL;
+	thread = make_thread(task);
+	if (thread)
+		thread->scope = first->scope;
+	return thread;
+}
+
 static __always_inline void emit_request(struct io_kiocb *request)
 {
-	struct thread *thread = traced_thread();
+	struct thread *thread = submitting_thread();
 	struct io_rw *transfer = (struct io_rw *)request;
 	struct trace_record *record;
 	const char *path;

@@ -125,9 +125,9 @@ static void denied(void)
 }
 
 /* Opens a path by io_uring, which no open shows. */
-static void through_io_uring(const char *path)
+static void through_io_uring(const char *path, unsigned flags)
 {
-	struct io_uring_params params = {};
+	struct io_uring_params params = {.flags = flags};
 	int ring = syscall(SYS_io_uring_setup, 1, &params);
 	struct io_uring_sqe *entry;
 	unsigned *places, *tail;
@@ -145,7 +145,7 @@ static void through_io_uring(const char *path)
 	tail = (unsigned *)(queue + params.sq_off.tail);
 	places[0] = 0;
 	__atomic_store_n(tail, 1, __ATOMIC_RELEASE);
-	syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+	syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP, NULL, 0);
 }
 
 int main(int count, char **arguments)
@@ -170,7 +170,9 @@ int main(int count, char **arguments)
 	else if (!strcmp(what, "denied"))
 		denied();
 	else if (!strcmp(what, "io_uring"))
-		through_io_uring(argument);
+		through_io_uring(argument, 0);
+	else if (!strcmp(what, "polled io_uring"))
+		through_io_uring(argument, IORING_SETUP_SQPOLL);
 	else if (!strcmp(what, "open"))
 		open(argument, O_RDONLY);
 	else if (!strcmp(what, "wait"))

@@ -341,13 +341,14 @@ def test_signals(program: str) -> None:
     assert (sender, uid) == (delivered.pid, os.getuid())
 
 
-def test_requests_through_io_uring(program: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["io_uring", "polled io_uring"])
+def test_requests_through_io_uring(program: str, tmp_path: Path, how: str) -> None:
     disabled = Path("/proc/sys/kernel/io_uring_disabled")
     if kernel_version() < (6, 0) or (disabled.exists() and disabled.read_text() == "2\n"):
         pytest.skip("io_uring: tracepoints that pass the request are used from 6.0 on")
     path = tmp_path / "file"
     path.touch()
-    records, _ = trace(program, "io_uring", str(path))
+    records, _ = trace(program, how, str(path))
     (requested,) = [r for r in records if r.kind == lib.TRACE_IO_URING]
     assert requested.args[:3] == (18, (1 << 64) - 100, 0x1234)
     assert requested.contents(lib.CHUNK_STRING) == [os.fsencode(path)]
