@@ -75,8 +75,12 @@ def _plain_columns(batch: Batch) -> dict[str, pa.Array]:
     name = np.where(no_call, -1, names[abi, np.minimum(number, SYSCALLS - 1)])
     error = errors[np.where(failed, -result, 0)]
     args = records["args"]
-    time = (records["start_ns"] + np.uint64(batch.wall_offset_ns % (1 << 64))).view(np.int64)
+    # Of calls that were under way when tracing began only the end is known.
+    joined = kind == KINDS["JOINED"]
+    began = np.where(joined, batch.end_ns, records["start_ns"])
+    time = (began + np.uint64(batch.wall_offset_ns % (1 << 64))).view(np.int64)
     return {
+        "duration_ns": pa.array(np.where(joined, 0, records["duration_ns"])),
         "time": pa.array(time).view(SCHEMA.field("time").type),
         "cpu": pa.array(batch.cpu, mask=batch.cpu == NO_CPU),
         "kind": _dictionary(np.minimum(kind, len(_KIND_NAMES)).astype(np.int32), _KIND_NAMES),
@@ -94,7 +98,7 @@ def _plain_columns(batch: Batch) -> dict[str, pa.Array]:
 
 
 _AS_THEY_ARE: Final = (
-    *("duration_ns", "pid", "tid", "process_start_ns", "cgroup"),
+    *("pid", "tid", "process_start_ns", "cgroup"),
     *("task_sequence", "cpu_sequence"),
 )
 

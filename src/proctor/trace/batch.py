@@ -96,7 +96,8 @@ def end_ns_of(records: Records) -> NDArray[np.uint64]:
 
 def take_records(records: Records, which: NDArray[Any]) -> Records:
     """`records[which]`. NumPy copies a struct field by field, but plain bytes as one."""
-    return records.view(_BYTES)[which].view(RECORD)
+    taken: Records = records.view(_BYTES)[which].view(RECORD)
+    return taken
 
 
 def join_records(pieces: Sequence[Records]) -> Records:

@@ -194,7 +194,11 @@ def _place_memory(part: Part) -> tuple[NDArray[np.int64], int]:
         piece = np.maximum(piece, 0)
         within = start - part.positions[piece]
         sizes = part.sizes_bytes[piece]
-        there &= (within <= sizes) & (size <= sizes - np.minimum(within, sizes))
+        there &= (
+            (size & np.uint64(7) == 0)
+            & (within <= sizes)
+            & (size <= sizes - np.minimum(within, sizes))
+        )
         bases = np.cumsum(part.sizes_bytes) - part.sizes_bytes
         place = np.where(there, bases[piece] + within, 0).astype(np.int64)
         end = np.where(there, place + size.astype(np.int64), 0)
