@@ -272,6 +272,7 @@ def trace_show(file: str, form: str) -> int:
 @click.option("--max-calls", metavar="PERCENT", type=float, help="Exit 1 where calls grew more.")
 @click.option("--max-slower", metavar="PERCENT", type=float, help="Exit 1 where time grew more.")
 @click.option("--new", is_flag=True, help="Exit 1 where B has syscalls, files or hosts A has not.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def trace_diff(**given: Any) -> int:
     """Say what changed from A to B: calls, errors, time, files, hosts."""
     from proctor.trace import diff

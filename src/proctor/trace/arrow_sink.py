@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from proctor.trace.arrow import ArrowMaker
 from proctor.trace.columns import SCHEMA
 
 if TYPE_CHECKING:
+    from proctor.trace.arrow import ArrowMaker
     from proctor.trace.batch import Batch
     from proctor.trace.roles import FormatterTask
     from proctor.trace.totals import Totals
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class ArrowSink:
     """Takes the task's output over. The totals are the metadata of a last batch of no rows."""
 
-    def __init__(self, task: FormatterTask) -> None:
+    def __init__(self, task: FormatterTask, maker: ArrowMaker) -> None:
         self._name = task.output_name
         self._file = os.fdopen(task.output, "wb", buffering=0)
-        self._maker = ArrowMaker()
+        self._maker = maker
         self._stream = pa.ipc.new_stream(self._file, SCHEMA)
         self._problem: str | None = None
         self.closed = False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow.compute  # noqa: F401 - pyarrow imports it, and others, when first needed
 
+from proctor.trace.arrow import ArrowMaker
 from proctor.trace.merge import Merger
 from proctor.trace.options import output_format
+from proctor.trace.programs import Program
 from proctor.trace.progress import Progress
 from proctor.trace.spool import SpoolReader
 from proctor.trace.totals import Totals
@@ -124,7 +127,19 @@ def make_sink(task: FormatterTask) -> Sink:
     if form == "arrow":
         from proctor.trace.arrow_sink import ArrowSink
 
-        return ArrowSink(task)
+        return ArrowSink(task, arrow_maker(task))
+    if form == "parquet":
+        from proctor.trace.parquet_sink import ParquetSink
+
+        return ParquetSink(task, arrow_maker(task))
     from proctor.trace.text_sink import TextSink
 
     return TextSink(task)
+
+
+def arrow_maker(task: FormatterTask) -> ArrowMaker:
+    """Made while what runs is what the tracer found."""
+    running = {
+        pid: Program(comm or None, exe or None) for pid, (comm, exe) in task.programs.items()
+    }
+    return ArrowMaker(running, time.clock_gettime_ns(time.CLOCK_BOOTTIME))

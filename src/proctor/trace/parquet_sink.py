@@ -6,14 +6,14 @@ import json
 import os
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proctor.trace.batch import Batch
 from proctor.trace.options import TraceOptions, size_bytes
-from proctor.trace.parquet import ParquetOutput, rotated_path
+from proctor.trace.parquet import ParquetOutput
 
 if TYPE_CHECKING:
+    from proctor.trace.arrow import ArrowMaker
     from proctor.trace.roles import FormatterTask
     from proctor.trace.totals import Totals
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class ParquetSink:
     """Takes the task's output over."""
 
-    def __init__(self, task: FormatterTask) -> None:
+    def __init__(self, task: FormatterTask, maker: ArrowMaker) -> None:
         self._name = task.output_name
         options = task.options
         rotate = size_bytes("--rotate", options.rotate) if options.rotate else None
         self._output = ParquetOutput(
-            task.output, _facts(options), rotate_bytes=rotate, open_next=self._open_next
+            task.output, _facts(options), maker, rotate_bytes=rotate, open_next=task.open_next
         )
         self._problem: str | None = None
         self.closed = False
@@ -60,10 +60,6 @@ class ParquetSink:
     def _said(self, error: OSError) -> str:
         cause = (error.strerror or str(error)).lower()
         return f"{self._name}: cannot be read, its end could not be written: {cause}"
-
-    def _open_next(self, number: int) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        return os.open(rotated_path(Path(self._name), number), flags, 0o600)
 
 
 def _facts(options: TraceOptions) -> dict[str, Any]:

@@ -10,6 +10,7 @@ when the spool has ended. Whoever outlives another lets go of a tree that is hel
 
 from __future__ import annotations
 
+import errno
 import json
 import select
 import socket
@@ -119,18 +120,25 @@ class FormatterTask:
     """Every syscall is traced, so what descriptors are can be followed."""
     files: dict[int, dict[int, str]]
     """What descriptors are when tracing begins, by process."""
+    programs: dict[int, tuple[str, str]]
+    """Name and executable of the processes that run then."""
+    more: socket.socket
+    """To the tracer: the number of one more output file; from it: its descriptor, or why not."""
     freeze: int | None
 
     @property
     def descriptors(self) -> set[int]:
         held = {self.freeze} if self.freeze is not None else set()
-        return {
-            self.spool,
-            self.control.fileno(),
-            self.drainer_ended,
-            self.under_way,
-            self.output,
-        } | held
+        sockets = {self.control.fileno(), self.more.fileno()}
+        return {self.spool, self.drainer_ended, self.under_way, self.output} | sockets | held
+
+    def open_next(self, number: int) -> int:
+        """One more output file: the tracer opens it, with the caller's rights. OSError."""
+        self.more.sendall(str(number).encode())
+        said, descriptors, _, _ = socket.recv_fds(self.more, _MESSAGE_BYTES, 1)
+        if not descriptors:
+            raise OSError(errno.EIO, said.decode(errors="replace") or "the tracer is gone")
+        return descriptors[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,13 @@ class Targets:
         pids = [self.command] if self.command is not None else []
         pids += self.trees() if self.pids else []
         return {pid: files for pid in pids if (files := _descriptors(pid))}
+
+    def programs(self) -> dict[int, tuple[str, str]]:
+        """Name and executable of what runs already; empty texts where not known."""
+        pids = self.trees() if self.pids else []
+        if self.cgroups or self.host:
+            pids = [pid for pid, _ in _parents()]
+        return {pid: _program(pid) for pid in pids}
 
     def trees(self) -> list[int]:
         """The named processes with all their descendants."""
@@ -78,3 +86,12 @@ def _descriptors(pid: int) -> dict[int, str]:
         except OSError:
             continue
     return found
+
+
+def _program(pid: int) -> tuple[str, str]:
+    comm = exe = ""
+    with suppress(OSError):
+        comm = Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n")
+    with suppress(OSError):
+        exe = os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115
+    return comm, exe

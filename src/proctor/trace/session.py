@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
 import time
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any, Final
 
 from proctor.errors import ProctorError
@@ -126,6 +128,7 @@ class Tracing:
             spool = open_spool(options.output)
         self._formatter_control, orders = socket.socketpair(type=socket.SOCK_SEQPACKET)
         self._drainer_control, drainer_end = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        self._more, more = socket.socketpair(type=socket.SOCK_SEQPACKET)
         drainer_ended, drainer_alive = os.pipe()
         self._under_way = os.memfd_create("under way")
         formatting = FormatterTask(
@@ -138,6 +141,8 @@ class Tracing:
             options=options,
             everything=plan.everything,
             files=targets.open_files(),
+            programs=targets.programs(),
+            more=more,
             freeze=freeze,
         )
         self._formatter = fork_role(
@@ -165,7 +170,7 @@ class Tracing:
             lambda: drainer_life(draining, identity), draining.descriptors | {drainer_alive}
         )
         self._alive.add(self._drainer)
-        for end in (orders, drainer_end):
+        for end in (orders, drainer_end, more):
             end.close()
         for descriptor in (spool, output, drainer_ended, drainer_alive):
             os.close(descriptor)
@@ -248,7 +253,27 @@ class Tracing:
         info = signal.sigtimedwait(AWAITED, seconds)
         if info is not None and info.si_signo in _TERMINAL:
             self._interrupts += 1
+        self._open_more()
         return info
+
+    def _open_more(self) -> None:
+        """The next output file, where the formatter asks: it may not make files for the caller."""
+        if not select.select([self._more], [], [], 0)[0]:
+            return
+        number = self._more.recv(_REPORT_BYTES)
+        if not number:
+            return
+        from proctor.trace.parquet import rotated_path
+
+        path = rotated_path(Path(self._options.output or ""), int(number))
+        try:
+            with acting_as(caller_identity(os.environ)):
+                descriptor = open_output(str(path))
+        except ProctorError as error:
+            self._more.sendall(str(error).encode())
+            return
+        socket.send_fds(self._more, [b"ok"], [descriptor])
+        os.close(descriptor)
 
     def _reap(self, command: int | None) -> None:
         while True:
