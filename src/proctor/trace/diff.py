@@ -81,7 +81,8 @@ class Difference:
 
     def grown_percent(self, what: str) -> float:
         """By how much `calls` or `time_ns` is more after; infinite where there was none."""
-        old, new = getattr(self.before, what), getattr(self.after, what)
+        old: int = getattr(self.before, what)
+        new: int = getattr(self.after, what)
         if old == 0:
             return float("inf") if new else 0.0
         return 100.0 * (new - old) / old

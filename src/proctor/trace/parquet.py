@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,6 +69,9 @@ class ParquetOutput:
         self._written: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1)
         self._gaps: list[Gap] = []
+        self._file: BinaryIO
+        self._file_bytes = 0
+        self._writer: Any
         self._earlier_bytes = 0
         self.files = 1
         self.rows = 0
