@@ -9,6 +9,8 @@
 #include "ring.h"
 
 #define ENTRIES_BY_TID 2048
+#define ENTRY_LAST_START TRACE_ENTRY_BYTES
+#define RING_LAST_START (TRACE_SLACK_BYTES - TRACE_TEXT_BYTES - 16)
 
 /* A piece that begins within TRACE_ENTRY_BYTES may run past them. */
 struct entry {
@@ -83,7 +85,7 @@ static __always_inline bool open_entry_sink(struct sink *sink, u32 used)
 	sink->used = (u32 *)&entry->used;
 	sink->left = &entry->left;
 	sink->cut = (u32 *)&entry->cut;
-	sink->last_start = TRACE_ENTRY_BYTES;
+	sink->last_start = ENTRY_LAST_START;
 	sink->piece_bytes = TRACE_PIECE_BYTES;
 	sink->flags = 0;
 	return true;
@@ -107,7 +109,7 @@ static __always_inline bool open_ring_sink(struct sink *sink, struct work *work)
 	sink->used = &work->used;
 	sink->left = &work->left;
 	sink->cut = &work->cut;
-	sink->last_start = TRACE_SLACK_BYTES - TRACE_TEXT_BYTES - 2 * sizeof(struct trace_chunk);
+	sink->last_start = RING_LAST_START;
 	sink->piece_bytes = TRACE_TEXT_BYTES;
 	sink->flags = CHUNK_AT_EXIT;
 	return true;
@@ -118,12 +120,15 @@ static __always_inline u8 *chunk_room(struct sink *sink)
 {
 	u64 at = *sink->used;
 
-	/* 5.10 forgets what a comparison of 32 bits says, and clang would make it one. */
-	barrier_var(at);
 	if (at > sink->last_start) {
 		*sink->cut = 1;
 		return NULL;
 	}
+	/* Once more: before 5.11 what was compared says nothing of the copy that is used. */
+	if (sink->last_start == ENTRY_LAST_START)
+		CLAMP(at, ENTRY_LAST_START);
+	else
+		CLAMP(at, RING_LAST_START);
 	return sink->memory + at;
 }
 

@@ -108,6 +108,36 @@ static void untouched(const char *path)
 	access(mapped, F_OK);
 }
 
+static volatile int flipping = 1;
+static char flipped[256];
+
+static void *flips(void *unused)
+{
+	char *last = flipped + strlen(flipped) - 1;
+
+	while (flipping)
+		*(volatile char *)last ^= 'a' ^ 'b';
+	return unused;
+}
+
+/* Opens what another thread rewrites meanwhile, and asks what it got. */
+static void flipped_path(const char *path)
+{
+	pthread_t thread;
+	char status[256];
+
+	strcpy(flipped, path);
+	pthread_create(&thread, NULL, flips, NULL);
+	for (int i = 0; i < 1000; i++) {
+		int fd = open(flipped, O_RDONLY);
+
+		syscall(SYS_fstat, fd, status);
+		close(fd);
+	}
+	flipping = 0;
+	pthread_join(thread, NULL);
+}
+
 /* access() answers EXDEV, which it never does by itself. */
 static void denied(void)
 {
@@ -167,6 +197,8 @@ int main(int count, char **arguments)
 		old_abi();
 	else if (!strcmp(what, "untouched"))
 		untouched(argument);
+	else if (!strcmp(what, "flipped path"))
+		flipped_path(argument);
 	else if (!strcmp(what, "denied"))
 		denied();
 	else if (!strcmp(what, "io_uring"))

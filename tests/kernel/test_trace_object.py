@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.kernel.tracing import (
     CONNECT,
     EXECVE,
     EXIT_GROUP,
+    FSTAT,
     GETPPID,
     OPENAT,
     READ,
@@ -84,6 +86,23 @@ def test_memory_of_files(program: str, tmp_path: Path) -> None:
     (failed,) = [r for r in of(records, OPENAT) if b"/nowhere/at/all" in r.contents(1)]
     assert failed.result == -2
     assert not failed.contents(lib.CHUNK_KERNEL_FILE)
+
+
+def test_what_was_opened_can_not_be_faked(program: str, tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "b").touch()
+    rules = all_rules() | {(lib.ABI_X86_64, FSTAT): rule([Fetch(1, lib.FETCH_BYTES, 2, 0, 144)])}
+    records, _ = trace(program, "flipped path", str(tmp_path / "a"), rules=rules)
+    main = [r for r in records if r.tid == r.pid and r.number in (OPENAT, FSTAT)]
+    compared = 0
+    for opened, asked in pairwise(main):
+        if asked.number == FSTAT and opened.chunks[0].content[:-1] == os.fsencode(tmp_path) + b"/":
+            file = opened.contents(lib.CHUNK_KERNEL_FILE)[0]
+            assert struct.unpack_from("=Q", file) == struct.unpack_from(
+                "=Q", asked.chunks[0].content, 8
+            )
+            compared += 1
+    assert compared == 1000
 
 
 def test_arguments_of_execve_and_the_executable(program: str) -> None:
@@ -320,8 +339,10 @@ def test_own_tracepoints_see_the_same(program: str, tmp_path: Path) -> None:
     def seen(records: list[Record]) -> list[object]:
         return [(r.kind, r.number, r.result, [c.content[16:] for c in r.chunks]) for r in records]
 
-    own, _ = trace(*command, rules=rules, syscalls=syscalls)
-    dispatched, _ = trace(*command, rules=rules)
+    options = replace(SMALL, own_tracepoints=True)
+    own, _ = trace(*command, options=options, rules=rules, syscalls=syscalls)
+    options = replace(SMALL, own_tracepoints=False)
+    dispatched, _ = trace(*command, options=options, rules=rules)
     assert seen(own) == seen(dispatched)
     assert len(of(own, OPENAT)) >= 3
     assert len(of(own, WRITE)) == 1

@@ -54,7 +54,6 @@ _EVENT_NAMES: Final = {
 """Where x86-64's tracepoint is called by the kernel's function and not by the syscall."""
 _OWN_TRACEPOINT: Final = {"leave_own_tracepoint": "sys_exit_", "enter_own_tracepoint": "sys_enter_"}
 _DISPATCHER: Final = ("leave_call", "enter_call")
-_LIFE: Final = ("thread_forked", "thread_executed", "thread_exited")
 _ITERATORS: Final = ("mark_threads", "calls_under_way")
 
 
@@ -155,8 +154,10 @@ class TraceObject:
         unused = {older if version >= IO_URING_SINCE[newer] else newer}
         if version < IO_URING_SINCE[older]:
             unused.add(older)
-        if version < OWN_TRACEPOINTS_SINCE or options.counting:
+        if version < OWN_TRACEPOINTS_SINCE or options.counting or options.own_tracepoints is False:
             unused |= set(_OWN_TRACEPOINT)
+        elif options.own_tracepoints:
+            unused |= set(_DISPATCHER)
         if not options.signals or options.counting:
             unused.add("signal_delivered")
         if options.counting:

@@ -47,6 +47,9 @@ class TraceOptions:
     minimum_duration_ns: int = 0
     user_stacks: bool = False
     kernel_stacks: bool = False
+    own_tracepoints: bool | None = None
+    """Which programs for calls to load: those at single syscalls' own tracepoints, or (False)
+    those at all calls'. None loads both, which takes the verifier twice as long."""
     processes: bool = True
     """Records of forks, execs and exits."""
     signals: bool = True
