@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-HALVES = re.compile(r"^(\d+) <\.\.\. (\w+) resumed>(.*)$")
+HALVES = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$")
 LINE = re.compile(r"^(\d+) +(.*)$")
 NAMED = re.compile(r"^\w+\(")
 

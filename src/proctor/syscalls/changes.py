@@ -34,7 +34,7 @@ def opened(call: Call, argument: int = OF_RESULT, part: int = 0) -> str:
 
 def string_of(call: Call, argument: int) -> str:
     chunk = call.memory(argument)
-    return chunk.data.decode("utf-8", "backslashreplace") if chunk is not None else ""
+    return chunk.data.decode("utf-8", "surrogateescape") if chunk is not None else ""
 
 
 def signed(value: int) -> int:
@@ -173,7 +173,7 @@ def places(process: Process, call: Call) -> None:
     chunk = call.exit(0)
     if chunk is not None and chunk.data.startswith(b"/") and not chunk.more:
         text = chunk.data.partition(b"\0")[0]
-        process.place.path = text.decode("utf-8", "backslashreplace")
+        process.place.path = text.decode("utf-8", "surrogateescape")
 
 
 def parts_with(process: Process, call: Call) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Final
 
+from proctor.syscalls.text.quoting import bare
+
 S_IFMT: Final = 0o170000
 S_IFSOCK: Final = 0o140000
 S_IFIFO: Final = 0o010000
@@ -167,8 +169,8 @@ class Descriptors:
 def named(number: int, text: str) -> str:
     """`3</etc/hosts>`; the name of a deleted file as strace has it: `3</tmp/x>(deleted)`."""
     if text.endswith(DELETED):
-        return f"{number}<{text[: -len(DELETED)]}>(deleted)"
-    return f"{number}<{text}>"
+        return f"{number}<{bare(text[: -len(DELETED)])}>(deleted)"
+    return f"{number}<{bare(text)}>"
 
 
 def kernel_file(data: bytes, more: bool = False) -> str:
@@ -179,7 +181,7 @@ def kernel_file(data: bytes, more: bool = False) -> str:
     if len(data) < _FILE.size:
         return ""
     inode, _device, mode = _FILE.unpack_from(data)
-    words = [word.decode("utf-8", "backslashreplace") for word in data[_FILE.size :].split(b"\0")]
+    words = [word.decode("utf-8", "surrogateescape") for word in data[_FILE.size :].split(b"\0")]
     path = "/".join(reversed([word for word in words if word]))
     if path or more:
         return f".../{path}" if more else f"/{path}"

@@ -191,6 +191,8 @@ RESULTS: Final[dict[str, Callable[[Call], str]]] = {
 def result_printer(syscall: Syscall) -> Callable[[Call], str]:
     if syscall.name in ("rt_sigreturn", "sigreturn", "arch_prctl"):
         return decimal
+    if syscall.name == "membarrier":
+        return address
     kind, _, group = syscall.returns.partition(":")
     if kind == "enum":
         return lambda call: f"{call.result} ({one_of(group, call.result)})"

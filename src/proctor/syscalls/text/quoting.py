@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Final
 
 _PLAIN: Final = re.compile(rb"[ !#-\[\]-~]*").fullmatch
@@ -33,6 +32,13 @@ def quote(data: bytes, more: bool = False) -> str:
     return f'"{data.decode("ascii")}"...' if more else f'"{data.decode("ascii")}"'
 
 
+def bare(text: str) -> str:
+    """A path as file names are decoded, escaped, without quotes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return quote(text.encode("utf-8", "surrogateescape"))[1:-1]
+
+
 def quote_cut(data: bytes, limit: int, more: bool = False) -> str:
     """Likewise, at most `limit` bytes of it."""
     return quote(data[:limit], True) if len(data) > limit else quote(data, more)
@@ -46,6 +52,3 @@ def quote_hex(data: bytes, more: bool = False) -> str:
 def terminated(data: bytes) -> bytes:
     """Up to the NUL that ends a C string, or all."""
     return data.partition(b"\0")[0]
-
-
-Quote = Callable[[bytes, bool], str]

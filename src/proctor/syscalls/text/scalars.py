@@ -6,7 +6,7 @@ from typing import Final
 
 from proctor.syscalls.text.call import AT_FDCWD, Call, Printer
 from proctor.syscalls.text.chunks import BYTES, STRING, Chunk
-from proctor.syscalls.text.quoting import quote, quote_cut, quote_hex, terminated
+from proctor.syscalls.text.quoting import bare, quote, quote_cut, quote_hex, terminated
 from proctor.syscalls.text.symbols import device, mode, octal, signal, value_hex
 
 
@@ -54,7 +54,7 @@ def descriptor(call: Call, n: int) -> str:
 def directory(call: Call, n: int) -> str:
     number = call.int(n)
     if number == AT_FDCWD:
-        return f"AT_FDCWD<{call.cwd}>" if call.cwd else "AT_FDCWD"
+        return f"AT_FDCWD<{bare(call.cwd)}>" if call.cwd else "AT_FDCWD"
     return call.files.get(number) or str(number)
 
 

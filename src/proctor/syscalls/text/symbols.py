@@ -21,7 +21,8 @@ SIGNALS: Final = 64
 
 # Where strace has another name for the same, or another order.
 _CALLED: Final = {"WUNTRACED": "WSTOPPED", "SCHED_NORMAL": "SCHED_OTHER"}
-_REVERSED: Final = frozenset(("access", "signalfd"))
+_REVERSED: Final = frozenset(("access", "signalfd", "eventfd"))
+_LAST: Final = frozenset(("SA_SIGINFO",))
 
 
 @lru_cache(MEMOISED)
@@ -37,6 +38,7 @@ def flags(group: str, value: int, unknown: str = "", abi: str = BASE) -> str:
             return "0"
         return f"{value:#x} /* {unknown or placeholder(known)} */"
     words = [_CALLED.get(word, word) for word in words]
+    words.sort(key=_LAST.__contains__)
     if group in _REVERSED:
         words.reverse()
     return "|".join([*words, hex(left)] if left else words)

@@ -1,0 +1,146 @@
+"""strace as the oracle: the same program under both, line by line.
+
+Each process's calls, their arguments as text, results, signals and its end have to agree. What
+differs on purpose is in docs/trace-differences.md and, as patterns, here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from proctor.syscalls.table import table_of
+from proctor.syscalls.text.formatter import Formatter
+from tests.kernel.recorded import GATE, record
+from tests.kernel.strace_lines import joined, normalised
+
+PROGRAMS = Path(__file__).parents[1] / "clients" / "syscalls"
+NAMES = sorted(path.stem for path in PROGRAMS.glob("*.c"))
+LIMIT_S = 60
+
+# Lines in which we show an address where strace shows memory: pages that the program had not
+# touched when the call began, and structs that only the call's command would tell.
+MOST_UNREAD = {"files": 3, "processes": 4, "signals": 1, "sockets": 3, "waiting": 1}
+
+ON_PURPOSE = (
+    # pipe and socketpair give numbers in memory; the kernel program looks at results.
+    (re.compile(r"<(pipe|socket):\[INODE\]>"), r"<\1>"),
+    (re.compile(r">\(deleted\)"), ">"),
+    # The mask lies on the stack, where we do not look.
+    (re.compile(r"rt_sigreturn\(\{.*?\}\)"), "rt_sigreturn()"),
+    (re.compile(r", left TIME|left TIME, "), ""),
+    (re.compile(r", si_utime=\d+, si_stime=\d+"), ""),
+    # A call that returned before the signal killed it has a result.
+    (re.compile(r"^(pause\(\)|tgkill\(.*, SIGKILL\)) = .*"), r"\1 = ENDED"),
+    # Whose descriptor it became is not known until it is seen.
+    (re.compile(r"(cmsg_data=\[\d+)<[^>]*>"), r"\1"),
+    # Names that newer kernels' headers no longer have, or never had.
+    (re.compile(r"STATX_ALL"), "STATX_BASIC_STATS|STATX_BTIME"),
+    (re.compile(r"f_flags=[^}]*"), "f_flags=FLAGS"),
+    (re.compile(r"NL0\|CR0\|TAB0\|BS0\|VT0\|FF0\|"), ""),
+    (re.compile(r"IEXTEN\|ECHOCTL\|ECHOKE"), "ECHOCTL|ECHOKE|IEXTEN"),
+    (re.compile(r"ss_flags=[^,]*"), "ss_flags=FLAGS"),
+    (re.compile(r"syscall_0x\w+\("), "syscall("),
+    (re.compile(r"SOCK_CLOEXEC\|SOCK_NONBLOCK"), "SOCK_NONBLOCK|SOCK_CLOEXEC"),
+    (re.compile(r"(arch_prctl)\([^,]*,"), r"\1(CODE,"),
+)
+RESULTS_OF_THE_RUN = re.compile(r"^(getppid|getpgid|getpgrp|getsid)\(")
+# Where another took a process's place by exec, its own end is strace's `superseded`.
+# A tracer by ptrace gets signals, too, that the program ignores and that are never delivered.
+IGNORED = re.compile(r"^--- (SIGCHLD|SIGPIPE) ")
+REPLACED = re.compile(r"^\+\+\+ (exited|superseded)")
+
+
+@pytest.fixture(params=NAMES)
+def program(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if shutil.which("gcc") is None or shutil.which("strace") is None:
+        pytest.skip("needs gcc and strace")
+    name: str = request.param
+    target = tmp_path / name
+    source = PROGRAMS / f"{name}.c"
+    command = ["gcc", "-w", "-O1", "-pthread", "-o", str(target), str(source)]
+    subprocess.run(command, check=True, timeout=LIMIT_S)
+    return target
+
+
+def test_lines_agree_with_strace(program: Path, tmp_path: Path) -> None:
+    expected = comparable(stepped(program, tmp_path), program.name)
+    found = comparable(traced(program, tmp_path), program.name)
+    assert found.keys() == expected.keys()
+    unread = 0
+    for process, lines in expected.items():
+        assert len(found[process]) == len(lines), difference(lines, found[process])
+        for theirs, ours in zip(lines, found[process], strict=True):
+            if theirs != ours:
+                assert differs_in_unread_memory(theirs, ours), f"\n{theirs}\n{ours}"
+                unread += 1
+    assert unread <= MOST_UNREAD.get(program.name, 0)
+
+
+def stepped(program: Path, tmp_path: Path) -> str:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    out = tmp_path / "strace"
+    command = ["strace", "-f", "-y", "-s", "32", "-o", str(out)]
+    subprocess.run(
+        [*command, "/bin/sh", "-c", GATE, "gate", str(program)],
+        cwd=folder,
+        input=b"\n",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    shutil.rmtree(folder)
+    return out.read_text()
+
+
+def traced(program: Path, tmp_path: Path) -> str:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    recorded = record([str(program)], folder)
+    assert not recorded.lost
+    formatter = Formatter({"x86_64": table_of("x86_64")}, descriptors=recorded.descriptors)
+    return "\n".join(formatter.lines(recorded.batch))
+
+
+def comparable(text: str, name: str) -> dict[str, list[str]]:
+    lines = joined(text)
+    start = next(n for n, (_, line) in enumerate(lines) if 'execve("/' in line and name in line)
+    found = normalised(lines[start:])
+    return {process: list(map(purposeful, kept(of))) for process, of in found.items()}
+
+
+def kept(lines: list[str]) -> list[str]:
+    replaced = any("superseded" in line or line.startswith("execve") for line in lines[1:])
+    lines = [line for line in lines if not IGNORED.match(line)]
+    return [line for line in lines if not (replaced and REPLACED.match(line))]
+
+
+def purposeful(line: str) -> str:
+    for pattern, text in ON_PURPOSE:
+        line = pattern.sub(text, line)
+    if RESULTS_OF_THE_RUN.match(line):
+        line = line.partition(" = ")[0]
+    return line
+
+
+def differs_in_unread_memory(theirs: str, ours: str) -> bool:
+    pattern = re.escape(ours).replace("ADDRESS", '(?:ADDRESS|["\\[{].*?["\\]}]+)')
+    return "ADDRESS" in ours and re.fullmatch(pattern, theirs) is not None
+
+
+def difference(theirs: list[str], ours: list[str]) -> str:
+    import difflib
+
+    return "\n".join(difflib.unified_diff(theirs, ours, "strace", "ours", lineterm="", n=1))
+
+
+def test_the_corpus_is_there() -> None:
+    assert len(NAMES) >= 7
+    assert os.geteuid() == 0

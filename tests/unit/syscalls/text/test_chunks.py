@@ -1,0 +1,39 @@
+"""Chunks of any bytes, and the numbers that trace.h has for them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proctor.records import trace_layout
+from proctor.syscalls.text import chunks
+from tests.unit.syscalls.text.calls import chunk
+
+KINDS = ("BYTES", "STRING", "IOVEC", "MSGHDR", "STRINGS", "KERNEL_FILE", "USER_STACK")
+
+
+def test_numbers_are_those_of_the_header() -> None:
+    for name in (*KINDS, "KERNEL_STACK", "CONTAINER"):
+        assert getattr(chunks, name) == trace_layout.CHUNK_KINDS[name]
+    for name in ("AT_EXIT", "FAULT", "MORE"):
+        assert getattr(chunks, name) == trace_layout.CHUNK_FLAGS[name]
+
+
+def test_whole_and_at_every_length() -> None:
+    memory = chunk(1, b"/etc/hosts", chunks.STRING) + chunk(2, b"12345678")
+    whole = chunks.parse(memory)
+    assert [(found.argument, found.data) for found in whole.chunks] == [
+        (1, b"/etc/hosts"),
+        (2, b"12345678"),
+    ]
+    assert not whole.damaged
+    for length in range(len(memory)):
+        part = chunks.parse(memory[:length])
+        assert whole.chunks[: len(part.chunks)] == part.chunks
+        assert part.damaged == (length not in (0, 24) and not 18 <= length < 24)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes(memory: bytes) -> None:
+    found = chunks.parse(memory)
+    assert sum(len(each.data) + 8 for each in found.chunks) <= len(memory)
