@@ -75,6 +75,7 @@ def test_wheel_holds_objects_types_and_licences(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "proctor/kernel/proctor.bpf.o",
+        "proctor/kernel/trace.bpf.o",
         "proctor/kernel/_bpf.abi3.so",
         "proctor/records/_layout.abi3.so",
         "proctor/schema/events.json",
