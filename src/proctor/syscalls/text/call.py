@@ -100,7 +100,7 @@ class Call:
         """All that was read for argument n, elements of arrays too."""
         return [c for c in self.chunks if c.argument == n and not c.flags & FAULT]
 
-    def int(self, n: int) -> int:
+    def signed(self, n: int) -> int:
         """As C's `int`."""
         value = self.args[n] & 0xFFFFFFFF
         return value - (1 << 32) if value & 0x80000000 else value
@@ -112,7 +112,7 @@ class Call:
     def long(self, n: int) -> int:
         """As C's `long` of the program."""
         if self.long_bytes == 4:
-            return self.int(n)
+            return self.signed(n)
         value = self.args[n]
         return value - (1 << 64) if value >> 63 else value
 

@@ -54,7 +54,7 @@ class Chunks(NamedTuple):
 
 def parse(memory: bytes) -> Chunks:
     """All chunks of a record's memory, as far as they are whole."""
-    chunks = []
+    chunks: list[Chunk] = []
     at, end = 0, len(memory)
     while at + 8 <= end:
         argument, kind, flags, part, length = header(memory, at)

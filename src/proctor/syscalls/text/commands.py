@@ -40,9 +40,9 @@ def fcntl(call: Call, texts: Texts) -> Texts:
     if command == F_SETLEASE:
         return [*begin, one_of("flock_type", call.unsigned(2), "F_???")]
     if command == F_SETSIG:
-        return [*begin, signal(call.int(2))]
+        return [*begin, signal(call.signed(2))]
     if command in (*F_DUPFD, F_SETOWN, F_SETPIPE_SZ):
-        return [*begin, str(call.int(2))]
+        return [*begin, str(call.signed(2))]
     return [*begin, value_hex(call.unsigned_long(2))]
 
 
@@ -83,13 +83,13 @@ def futex(call: Call, texts: Texts) -> Texts:
     if operation == 9:  # WAIT_BITSET
         return [*begin, value, at_timespec(call, 3), mask]
     if operation == 1:  # WAKE
-        return [*begin, str(call.int(2))]
+        return [*begin, str(call.signed(2))]
     if operation == 10:  # WAKE_BITSET
-        return [*begin, str(call.int(2)), mask]
+        return [*begin, str(call.signed(2)), mask]
     if operation == 3:  # REQUEUE
-        return [*begin, str(call.int(2)), str(call.int(3)), call.pointer(4)]
+        return [*begin, str(call.signed(2)), str(call.signed(3)), call.pointer(4)]
     if operation in (4, 12):  # CMP_REQUEUE, CMP_REQUEUE_PI
-        return [*begin, str(call.int(2)), str(call.int(3)), call.pointer(4), str(bits)]
+        return [*begin, str(call.signed(2)), str(call.signed(3)), call.pointer(4), str(bits)]
     if operation in (6, 13):  # LOCK_PI, LOCK_PI2
         return [*begin, at_timespec(call, 3)]
     if operation in (7, 8):  # UNLOCK_PI, TRYLOCK_PI
@@ -147,8 +147,8 @@ def _request(request: int) -> str:
 
 _SPEEDS: Final = tuple(
     f"B{speed}"
-    for speed in (0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200)
-) + ("B38400",)
+    for speed in ["0", "50", "75", "110", "134", "150", "200", "300", "600", "1200", "1800", "2400", "4800", "9600", "19200", "38400"]
+)
 _CONTROL_BITS: Final = ((0o100, "CSTOPB"), (0o200, "CREAD"), (0o400, "PARENB"), (0o1000, "PARODD"),
     (0o2000, "HUPCL"), (0o4000, "CLOCAL"))  # fmt: skip
 
@@ -195,7 +195,7 @@ def prctl(call: Call, texts: Texts) -> Texts:
     if name in _PR_CAPABILITY:
         return [name, one_of("capability", call.unsigned(1), "CAP_???")]
     if name in _PR_SIGNAL:
-        return [name, signal(call.int(1))]
+        return [name, signal(call.signed(1))]
     if name in _PR_NAMED:
         chunk = call.memory(1)
         if chunk is None:

@@ -101,9 +101,9 @@ class Formatter:
             strict=True,
         )
         times = self._times(records, batch.wall_offset_ns)
-        gaps = {gap.before: [] for gap in batch.gaps}
+        gaps: dict[int, list[Any]] = {}
         for gap in batch.gaps:
-            gaps[gap.before].append(gap)
+            gaps.setdefault(gap.before, []).append(gap)
         lines: list[str] = []
         for row, (at, kind, abi, number, pid, tid, started, offset, size) in enumerate(columns):
             if row in gaps:

@@ -71,7 +71,7 @@ def file_set(call: Call, n: int) -> str:
     chunk = call.entry(n)
     if chunk is None:
         return call.pointer(n)
-    numbers = members(chunk.data, max(call.int(0), 0))
+    numbers = members(chunk.data, max(call.signed(0), 0))
     return "[" + " ".join(call.file(number) for number in numbers) + "]"
 
 
@@ -84,7 +84,7 @@ def selected(call: Call, show: str) -> str:
     words = []
     for n, name in ((1, "in"), (2, "out"), (3, "except")):
         chunk = call.exit(n)
-        found = members(chunk.data, max(call.int(0), 0)) if chunk is not None else []
+        found = members(chunk.data, max(call.signed(0), 0)) if chunk is not None else []
         if found:
             words.append(f"{name} [{' '.join(map(str, found))}]")
     if left := time_left(call, 4, show):

@@ -251,7 +251,7 @@ def ids(form_bytes: int = 4) -> Printer:
 
 WORDS: Final[dict[str, Printer]] = {
     "wait_status": wait_status,
-    "wait_pid": lambda call, n: str(call.int(n)),
+    "wait_pid": lambda call, n: str(call.signed(n)),
     "siginfo": siginfo,
     "sigaction": sigaction,
     "struct:stack_t": structured("=Qi4xQ", _alternate_stack),

@@ -11,7 +11,7 @@ from proctor.syscalls.text.symbols import device, mode, octal, signal, value_hex
 
 
 def integer(call: Call, n: int) -> str:
-    return str(call.int(n))
+    return str(call.signed(n))
 
 
 def unsigned(call: Call, n: int) -> str:
@@ -47,12 +47,12 @@ def device_number(call: Call, n: int) -> str:
 
 
 def descriptor(call: Call, n: int) -> str:
-    number = call.int(n)
+    number = call.signed(n)
     return call.files.get(number) or str(number)
 
 
 def directory(call: Call, n: int) -> str:
-    number = call.int(n)
+    number = call.signed(n)
     if number == AT_FDCWD:
         return f"AT_FDCWD<{bare(call.cwd)}>" if call.cwd else "AT_FDCWD"
     return call.files.get(number) or str(number)
@@ -65,7 +65,7 @@ def identity(call: Call, n: int) -> str:
 
 
 def signal_number(call: Call, n: int) -> str:
-    return signal(call.int(n))
+    return signal(call.signed(n))
 
 
 def path(call: Call, n: int) -> str:

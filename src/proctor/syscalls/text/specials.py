@@ -86,7 +86,7 @@ def clone(tid_at: int, tls_at: int) -> Rewrite:
 
 
 def socket(call: Call, texts: Texts) -> Texts:
-    family = call.int(0)
+    family = call.signed(0)
     said = call.unsigned(1)
     kind = one_of("socket_type", said & 0xF, "SOCK_???")
     more = flags("socket_flags", said & ~0xF, "SOCK_???") if said & ~0xF else ""
@@ -198,7 +198,7 @@ def arch(call: Call, texts: Texts) -> Texts:
 
 
 def priority(call: Call, texts: Texts) -> Texts:
-    texts[1:] = [str(call.int(n)) for n in range(1, len(texts))]
+    texts[1:] = [str(call.signed(n)) for n in range(1, len(texts))]
     return texts
 
 
@@ -272,11 +272,11 @@ def when(call: Call) -> str:
 
 
 def dumpable(call: Call) -> str:
-    return dumped(call.result) if call.int(0) == 3 else ""
+    return dumped(call.result) if call.signed(0) == 3 else ""
 
 
 def barriers(call: Call) -> str:
-    return flags("membarrier", call.result) if call.int(0) == 0 and call.result > 0 else ""
+    return flags("membarrier", call.result) if call.signed(0) == 0 and call.result > 0 else ""
 
 
 ANNOTATIONS: Final[dict[str, Callable[[Call], str]]] = {

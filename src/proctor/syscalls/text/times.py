@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -58,7 +59,7 @@ def entry_timeval(call: Call, n: int) -> str:
     return _given(call, n, timeval)
 
 
-def _given(call: Call, n: int, show: Printer) -> str:
+def _given(call: Call, n: int, show: Callable[[int, int], str]) -> str:
     chunk = call.entry(n)
     form = TWO[call.long_bytes == 4]
     if chunk is None or len(chunk.data) < form.size:

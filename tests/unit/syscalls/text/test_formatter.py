@@ -50,7 +50,8 @@ CASES = {
     'write(9, "abc"..., 300)                 = 300': Made(
         "write", (9, 99, 300), 300, chunk(1, b"abc", flags=MORE)
     ),
-    "mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000001000": Made(
+    "mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)"
+    " = 0x7f0000001000": Made(
         "mmap", (0, 4096, 3, 0x22, -1, 0), 0x7F0000001000
     ),
     'execve("/bin/ls", ["ls", "-l"], 0x9 /* 2 vars */) = 0': Made(
@@ -72,12 +73,12 @@ CASES = {
         + chunk(0, struct.pack("=ihh", 4, 1, 1), flags=AT_EXIT),
     ),
     "poll(NULL, 0, 5)                        = 0 (Timeout)": Made("poll", (0, 0, 5), 0),
-    'connect(4<socket:[9]>, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")},'
-    " 16) = 0": Made(
+    'connect(4<socket:[9]>, {sa_family=AF_INET, sin_port=htons(80), '
+    'sin_addr=inet_addr("127.0.0.1")}, 16) = 0': Made(
         "connect", (4, 9, 16), 0, chunk(1, struct.pack("=H", 2) + b"\0\x50\x7f\0\0\1" + bytes(8))
     ),
     "rt_sigprocmask(SIG_SETMASK, ~[KILL STOP], NULL, 8) = 0": Made(
-        "rt_sigprocmask", (2, 9, 0, 8), 0, chunk(1, struct.pack("=Q", ~(1 << 8 | 1 << 18) % (1 << 64)))
+        "rt_sigprocmask", (2, 9, 0, 8), 0, chunk(1, struct.pack("=q", ~(1 << 8 | 1 << 18)))
     ),
     "rt_sigprocmask(SIG_BLOCK, [INT CHLD], NULL, 8) = 0": Made(
         "rt_sigprocmask", (0, 9, 0, 8), 0, chunk(1, struct.pack("=Q", 1 << 1 | 1 << 16))
