@@ -16,7 +16,7 @@ from proctor.errors import ProctorError
 from proctor.records.trace_layout import KINDS, RECORD
 from proctor.trace.arrow import ArrowMaker
 from proctor.trace.batch import Batch
-from proctor.trace.columns import SCHEMA
+from proctor.trace.columns import COLUMNS, SCHEMA
 from proctor.trace.diff import Difference, diff, profile_of
 from proctor.trace.drain import Drainer
 from proctor.trace.file import TraceFile
@@ -233,3 +233,11 @@ def test_diff_says_what_came_and_went(tmp_path: Path, capsys: pytest.CaptureFixt
     assert diff(before, before, max_calls=0, max_slower=0, new=True) == 0
     assert diff(before, after, as_json=True) == 0
     assert "exceeded: calls: +20.0 %, more than 19 %" in capsys.readouterr().out
+
+
+def test_the_page_has_the_columns() -> None:
+    page = Path(__file__).parents[3].joinpath("docs", "trace-parquet.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert [(row[0].strip("| `"), row[2].rstrip(" |")) for row in rows] == [
+        (column.name, column.meaning) for column in COLUMNS
+    ]
