@@ -112,7 +112,8 @@ static __always_inline void put_by_outer(u64 thread, struct call *call)
 
 static __always_inline bool enter_call(u64 thread, struct call *call)
 {
-	long error = bpf_map_update_elem(&calls, &thread, call, BPF_NOEXIST);
+	/* Before 6.4 maps return an int, whose sign does not reach the upper half of a long. */
+	int error = bpf_map_update_elem(&calls, &thread, call, BPF_NOEXIST);
 
 	if (error == -EEXIST) {
 		put_by_outer(thread, call);

@@ -47,7 +47,7 @@ static __always_inline bool hold_current(u64 now_ns)
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct hold hold = { .since_ns = now_ns };
 	/* A note that is there keeps what it knows of others' signals: another thread was first. */
-	long error = bpf_map_update_elem(&held, &tgid, &hold, BPF_NOEXIST);
+	int error = bpf_map_update_elem(&held, &tgid, &hold, BPF_NOEXIST); /* see enter_call */
 
 	if (error && error != -EEXIST) {
 		lose(LOSS_MAPPING, LOSS_MAP_FULL);
