@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from functools import cache
 from typing import Final
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from proctor.records.trace_layout import ABIS, SYSCALLS
-from proctor.syscalls.table import table_of
+from proctor.syscalls.table import errno_name, table_of
 
 PATH, SECOND_PATH, ADDRESS, BUFFER, MESSAGE = range(1, 6)
 _ROLES: Final = {
@@ -25,12 +24,6 @@ _ROLES: Final = {
 }
 _SHAPE: Final = (max(ABIS.values()) + 1, SYSCALLS)
 _ERRORS: Final = 4095
-_RESTARTS: Final = {
-    512: "ERESTARTSYS",
-    513: "ERESTARTNOINTR",
-    514: "ERESTARTNOHAND",
-    516: "ERESTART_RESTARTBLOCK",
-}
 
 
 @cache
@@ -65,6 +58,6 @@ def roles() -> NDArray[np.uint8]:
 def errors() -> tuple[NDArray[np.int32], pa.Array]:
     """[-result] to a place in the list of errors' names, -1: none; and the list."""
     places = np.full(_ERRORS + 1, -1, np.int32)
-    known = {**errno.errorcode, **_RESTARTS}
+    known = {number: word for number in range(_ERRORS + 1) if (word := errno_name(number))}
     places[list(known)] = np.arange(len(known))
     return places, pa.array(known.values(), pa.string())

@@ -9,6 +9,7 @@ import numpy as np
 
 from proctor.records.trace_layout import RECORD
 from proctor.trace.batch import Batch, empty_batch, padded
+from proctor.trace.columns import NO_CPU
 
 
 def under_way_batch(file: int, wall_offset_ns: int) -> Batch:
@@ -27,7 +28,7 @@ def under_way_batch(file: int, wall_offset_ns: int) -> Batch:
     return replace(
         empty_batch(wall_offset_ns),
         records=np.concatenate([record for record, _ in found]),
-        cpu=np.zeros(count, np.uint16),
+        cpu=np.full(count, NO_CPU, np.uint16),
         memory=np.frombuffer(data, np.uint8),
         memory_offset=np.array([start for _, start in found], np.int64),
         cpu_gap=np.zeros(count, np.uint32),
