@@ -29,6 +29,8 @@ TOTALS: Final = re.compile(
     r", ([\d,]+) lost(?: \(.*?\))?; kernel counted ([\d,]+) \*\*\*\n"
 )
 NOBODY: Final = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+INTERRUPTED: Final = ("timeout", "-s", "INT", "5")
+"""Wrapped round a trace: ends it with Ctrl-C's signal."""
 VALIDATOR: Final = Draft202012Validator(schema.load())
 
 
@@ -321,6 +323,42 @@ def test_a_path_that_another_thread_rewrites(tmp_path: Path, program: str) -> No
         assert mismatch["passed"] != mismatch["opened"]
         assert mismatch["opened"] in files
         VALIDATOR.validate(mismatch)
+
+
+def test_parquet_files_are_rotated_and_shown_again(tmp_path: Path, program: str) -> None:
+    traced = run(
+        tmp_path, "--rotate", "1M", "--", program, "flood", "2200000", output="run.parquet"
+    )
+    assert traced.status == 0
+    assert ", 0 lost; kernel counted 2,200," in traced.stderr
+    files = sorted(tmp_path.glob("run*.parquet"))
+    assert len(files) > 1
+    run(tmp_path, "--", "ls", "/nope", output="ls.parquet")
+    shown = subprocess.run(
+        [*PROCTOR, "trace", "show", str(tmp_path / "ls.parquet")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert '"/nope"' in shown.stdout
+    assert "+++ exited with 2 +++" in shown.stdout
+    assert shown.returncode == 0
+
+
+def test_stacks_name_functions_of_a_process_that_lives(tmp_path: Path) -> None:
+    with running("sh", "-c", "while :; do sleep 0.2; done") as process:
+        traced = run(tmp_path, "-k", "-e", "wait4", "-p", str(process.pid), wrapper=INTERRUPTED)
+    assert traced.calls("wait4")
+    assert re.search(r"^ > \[kernel\]\(\w+\+0x", traced.text, re.MULTILINE)
+    assert re.search(r"^ > \S*libc\S*\(\w+\+0x", traced.text, re.MULTILINE)
+
+
+def test_folded_stacks(tmp_path: Path) -> None:
+    traced = run(tmp_path, "--folded", "--", "ls", "/")
+    assert traced.status == 0
+    assert all(re.fullmatch(r"ls;.*;\w+ \d+", line) for line in traced.lines[1:])
+    assert [line for line in traced.lines if re.search(r";getdents64 \d+$", line)]
 
 
 def test_from_python(tmp_path: Path) -> None:

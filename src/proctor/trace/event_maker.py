@@ -22,6 +22,7 @@ from proctor.syscalls.text.formatter import Formatter
 from proctor.syscalls.text.happenings import signal_line
 from proctor.syscalls.text.symbols import signal as signal_name
 from proctor.trace.batch import Batch, Gap
+from proctor.trace.call_stacks import CallStacks
 from proctor.trace.opened import Opened, paths_of
 
 _KINDS = {number: name for name, number in KINDS.items()}
@@ -33,8 +34,11 @@ _ERRORS = range(-4095, 0)
 class EventMaker:
     """Feed batches in order: what is learned of descriptors counts for all that follow."""
 
-    def __init__(self, formatter: Formatter, tables: dict[str, Table]) -> None:
+    def __init__(
+        self, formatter: Formatter, tables: dict[str, Table], stacks: CallStacks | None = None
+    ) -> None:
         self._formatter = formatter
+        self._stacks = stacks
         self._opened = Opened(tables, ABIS)
         self._since_boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
@@ -52,7 +56,10 @@ class EventMaker:
             for gap in gaps.get(row, ()):
                 yield _lost(gap, end_ns)
             process = self._process(record)
+            frames = self._stacks.of(batch, row) if self._stacks else ()
             event = self._event(batch, row, time_ns if record["start_ns"] else end_ns, process)
+            if isinstance(event, SyscallEvent) and frames:
+                event.stack = [str(frame) for frame in frames]
             if event is not None:
                 yield event
             if row in mismatches:

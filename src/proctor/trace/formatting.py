@@ -11,7 +11,7 @@ import pyarrow.compute  # noqa: F401 - pyarrow imports it, and others, when firs
 from proctor.trace.arrow import ArrowMaker
 from proctor.trace.merge import Merger
 from proctor.trace.options import output_format
-from proctor.trace.programs import Program
+from proctor.trace.programs import Program, Programs
 from proctor.trace.progress import Progress
 from proctor.trace.spool import SpoolReader
 from proctor.trace.totals import Totals
@@ -120,6 +120,10 @@ def make_sink(task: FormatterTask) -> Sink:
     """The sink of the format that is asked for; takes the task's output over."""
     options = task.options
     form = output_format(options)
+    if options.folded:
+        from proctor.trace.folded_sink import FoldedSink
+
+        return FoldedSink(task, Programs(*programs_of(task)))
     if form == "jsonl":
         from proctor.trace.jsonl_sink import JsonLinesSink
 
@@ -138,8 +142,12 @@ def make_sink(task: FormatterTask) -> Sink:
 
 
 def arrow_maker(task: FormatterTask) -> ArrowMaker:
-    """Made while what runs is what the tracer found."""
+    return ArrowMaker(*programs_of(task))
+
+
+def programs_of(task: FormatterTask) -> tuple[dict[int, Program], int]:
+    """What ran when the tracer looked, and when that was: CLOCK_BOOTTIME."""
     running = {
         pid: Program(comm or None, exe or None) for pid, (comm, exe) in task.programs.items()
     }
-    return ArrowMaker(running, time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+    return running, time.clock_gettime_ns(time.CLOCK_BOOTTIME)

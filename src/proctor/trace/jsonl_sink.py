@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proctor.events import Summary
 from proctor.sinks.json_lines import encode_line
+from proctor.trace.call_stacks import CallStacks
 from proctor.trace.event_maker import EventMaker
 from proctor.trace.lines import LineWriter
 from proctor.trace.text_sink import formatter_of, tables
@@ -22,7 +23,11 @@ class JsonLinesSink:
 
     def __init__(self, task: FormatterTask) -> None:
         self._writer = LineWriter(task.output, task.output_name)
-        self._maker = EventMaker(formatter_of(task), tables())
+        self._maker = EventMaker(
+            formatter_of(task),
+            tables(),
+            CallStacks(task.maps_of) if task.options.stacks else None,
+        )
         self._counts: dict[str, int] = {}
 
     @property

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import select
 import socket
 import time
@@ -123,7 +124,7 @@ class FormatterTask:
     programs: dict[int, tuple[str, str]]
     """Name and executable of the processes that run then."""
     more: socket.socket
-    """To the tracer: the number of one more output file; from it: its descriptor, or why not."""
+    """To the tracer: `file NUMBER` or `maps PID`; from it: a descriptor, or why not."""
     freeze: int | None
 
     @property
@@ -134,7 +135,18 @@ class FormatterTask:
 
     def open_next(self, number: int) -> int:
         """One more output file: the tracer opens it, with the caller's rights. OSError."""
-        self.more.sendall(str(number).encode())
+        return self._asked(f"file {number}")
+
+    def maps_of(self, pid: int) -> str | None:
+        """`/proc/PID/maps` of a traced process; None where it is gone."""
+        try:
+            with os.fdopen(self._asked(f"maps {pid}"), errors="replace") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def _asked(self, request: str) -> int:
+        self.more.sendall(request.encode())
         said, descriptors, _, _ = socket.recv_fds(self.more, _MESSAGE_BYTES, 1)
         if not descriptors:
             raise OSError(errno.EIO, said.decode(errors="replace") or "the tracer is gone")

@@ -28,6 +28,15 @@ class Targets:
             return True
         return any(not has_ended(pid) for pid in self.pids)
 
+    def has(self, pid: int) -> bool:
+        """Whether a process that lives is traced, as far as its parents tell."""
+        if self.host or self.cgroups:
+            return True
+        parents, roots = dict(_parents()), {*self.pids, self.command}
+        while pid and pid not in roots:
+            pid = parents.get(pid, 0)
+        return pid in roots
+
     def open_files(self) -> dict[int, dict[int, str]]:
         """What descriptors are, by process, as /proc has them, where tracing begins."""
         pids = [self.command] if self.command is not None else []

@@ -53,6 +53,7 @@ from proctor.trace.spool_file import open_spool
 
 INTERRUPTED_STATUS: Final = 130
 LOOK_SECONDS: Final = 0.25
+ASKED_SECONDS: Final = 0.005
 _REPORT_BYTES: Final = 1 << 20
 _TERMINAL: Final = frozenset((signal.SIGINT, signal.SIGQUIT))
 
@@ -250,30 +251,41 @@ class Tracing:
         return 1 if self._broken else 0
 
     def _next_signal(self, seconds: float) -> signal.struct_siginfo | None:
-        info = signal.sigtimedwait(AWAITED, seconds)
+        info = signal.sigtimedwait(AWAITED, self._patience(seconds))
         if info is not None and info.si_signo in _TERMINAL:
             self._interrupts += 1
         self._open_more()
         return info
 
+    def _patience(self, seconds: float) -> float:
+        """The formatter waits for its answers: with stacks it asks often."""
+        return min(seconds, ASKED_SECONDS) if self._options.stacks else seconds
+
     def _open_more(self) -> None:
-        """The next output file, where the formatter asks: it may not make files for the caller."""
-        if not select.select([self._more], [], [], 0)[0]:
-            return
-        number = self._more.recv(_REPORT_BYTES)
-        if not number:
-            return
+        """What the formatter may not open itself: an output file of the caller's, the mappings of
+        a traced process."""
+        while select.select([self._more], [], [], 0)[0]:
+            what, _, number = self._more.recv(_REPORT_BYTES).decode().partition(" ")
+            if not what:
+                return
+            try:
+                descriptor = self._next_file(int(number)) if what == "file" else self._maps(number)
+            except (ProctorError, OSError) as error:
+                self._more.sendall(str(error).encode())
+                continue
+            socket.send_fds(self._more, [b"ok"], [descriptor])
+            os.close(descriptor)
+
+    def _next_file(self, number: int) -> int:
         from proctor.trace.parquet import rotated_path
 
-        path = rotated_path(Path(self._options.output or ""), int(number))
-        try:
-            with acting_as(caller_identity(os.environ)):
-                descriptor = open_output(str(path))
-        except ProctorError as error:
-            self._more.sendall(str(error).encode())
-            return
-        socket.send_fds(self._more, [b"ok"], [descriptor])
-        os.close(descriptor)
+        with acting_as(caller_identity(os.environ)):
+            return open_output(str(rotated_path(Path(self._options.output or ""), number)))
+
+    def _maps(self, pid: str) -> int:
+        if not self._targets.has(int(pid)):
+            raise ProctorError(f"process {pid}: is not traced")
+        return os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
 
     def _reap(self, command: int | None) -> None:
         while True:

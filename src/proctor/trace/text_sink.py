@@ -8,7 +8,9 @@ from proctor.records.trace_layout import ABIS
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Table, table_of
 from proctor.syscalls.text.formatter import Formatter, Options
+from proctor.trace.call_stacks import CallStacks, row_of
 from proctor.trace.lines import LineWriter
+from proctor.trace.stacks import lines as stack_lines
 
 if TYPE_CHECKING:
     from proctor.trace.batch import Batch
@@ -23,6 +25,7 @@ class TextSink:
         self._writer = LineWriter(task.output, task.output_name)
         self._says_totals = not task.options.quiet
         self._formatter = formatter_of(task)
+        self._stacks = CallStacks(task.maps_of) if task.options.stacks else None
 
     @property
     def closed(self) -> bool:
@@ -33,7 +36,12 @@ class TextSink:
         return self._writer.written_bytes
 
     def feed(self, batch: Batch) -> None:
-        self._write(self._formatter.lines(batch))
+        if self._stacks is None:
+            self._write(self._formatter.lines(batch))
+            return
+        for row in range(len(batch)):
+            frames = stack_lines(self._stacks.of(batch, row))
+            self._write(self._formatter.lines(row_of(batch, row)) + frames)
 
     def close(self, totals: Totals) -> str | None:
         if self._writer.full:
