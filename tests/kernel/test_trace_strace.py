@@ -45,6 +45,7 @@ ON_PURPOSE = (
     (re.compile(r"NL0\|CR0\|TAB0\|BS0\|VT0\|FF0\|"), ""),
     (re.compile(r"IEXTEN\|ECHOCTL\|ECHOKE"), "ECHOCTL|ECHOKE|IEXTEN"),
     (re.compile(r"ss_flags=[^,]*"), "ss_flags=FLAGS"),
+    (re.compile(r"(membarrier\(.*= 0x\w+) \(.*"), r"\1"),
     (re.compile(r"syscall_0x\w+\("), "syscall("),
     (re.compile(r"SOCK_CLOEXEC\|SOCK_NONBLOCK"), "SOCK_NONBLOCK|SOCK_CLOEXEC"),
     (re.compile(r"(arch_prctl)\([^,]*,"), r"\1(CODE,"),

@@ -31,7 +31,7 @@ int main(void)
 	wait4(-1, &status, 0, NULL);
 	if (vfork() == 0)
 		_exit(300);
-	waitpid(-1, &status, WNOHANG | WUNTRACED);
+	waitpid(-1, &status, WUNTRACED);
 	wait4(-1, &status, __WALL, &usage);
 	int child = fork();
 	if (child == 0) {

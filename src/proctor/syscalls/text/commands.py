@@ -145,10 +145,8 @@ def _request(request: int) -> str:
     return f"_IOC({direction}, {value_hex(kind)}, {value_hex(number)}, {value_hex(size)})"
 
 
-_SPEEDS: Final = tuple(
-    f"B{speed}"
-    for speed in ["0", "50", "75", "110", "134", "150", "200", "300", "600", "1200", "1800", "2400", "4800", "9600", "19200", "38400"]
-)
+_SPEEDS: Final = ("B0", "B50", "B75", "B110", "B134", "B150", "B200", "B300", "B600", "B1200",
+    "B1800", "B2400", "B4800", "B9600", "B19200", "B38400")  # fmt: skip
 _CONTROL_BITS: Final = ((0o100, "CSTOPB"), (0o200, "CREAD"), (0o400, "PARENB"), (0o1000, "PARODD"),
     (0o2000, "HUPCL"), (0o4000, "CLOCAL"))  # fmt: skip
 

@@ -98,6 +98,7 @@ class Formatter:
             records["process_start_ns"].tolist(),
             batch.memory_offset.tolist(),
             records["memory_bytes"].tolist(),
+            records["args"][:, 0].astype("i4").tolist(),
             strict=True,
         )
         times = self._times(records, batch.wall_offset_ns)
@@ -105,21 +106,25 @@ class Formatter:
         for gap in batch.gaps:
             gaps.setdefault(gap.before, []).append(gap)
         lines: list[str] = []
-        for row, (at, kind, abi, number, pid, tid, started, offset, size) in enumerate(columns):
+        of, process = (-1, -1), None
+        for row, column in enumerate(columns):
+            at, kind, abi, number, pid, tid, started, offset, size, first = column
             if row in gaps:
                 lines += self._gaps(gaps[row])
             given = raw[at + ARGUMENTS_AT : at + ARGUMENTS_END]
             chunks = memory[offset : offset + size] if size else b""
-            process = self._descriptors.of(pid, started)
+            if process is None or of != (pid, started):
+                of, process = (pid, started), self._descriptors.of(pid, started)
             head = self._heads.get(tid) or self._head(tid)
             if times is not None:
                 head += times[row][0]
             if kind > UNDER_WAY:
                 line = self._happened(kind, given, chunks, process, pid, tid)
+                process = None  # it may be another now
                 if line:
                     lines.append(head + line)
                 continue
-            call, result = self._call(abi, number, kind, given, chunks, process)
+            call, result = self._call(abi, number, kind, given, chunks, process, first)
             line = f"{head + call:<{COLUMN}} = {result}"
             lines.append(line + times[row][1] if times is not None else line)
         if len(records) in gaps:
@@ -130,12 +135,16 @@ class Formatter:
         """One call alone, in its order with the others. memory: its chunks."""
         process = self._descriptors.of(int(record["pid"]), int(record["process_start_ns"]))
         raw = record.tobytes()
-        compiled = self._of(int(record["abi"]), int(record["number"]))
+        abi, number = int(record["abi"]), int(record["number"])
+        compiled = self._compiled.get((abi, number)) or self._of(abi, number)
         given = raw[ARGUMENTS_AT:ARGUMENTS_END]
-        call = self._make(int(record["abi"]), given, memory, process)
-        arguments = compiled.arguments(call)
+        call = self._make(abi, given, memory, process)
         kind = int(record["kind"])
-        self._change(compiled, kind, call, process)
+        if compiled.files_in_memory:
+            self._change(compiled, kind, call, process)
+        arguments = compiled.arguments(call)
+        if not compiled.files_in_memory:
+            self._change(compiled, kind, call, process)
         call.files = process.files.names if self._options.paths else {}
         return Texts(compiled.name, arguments, self._result(compiled, kind, call))
 
@@ -152,8 +161,16 @@ class Formatter:
         )
 
     def _call(
-        self, abi: int, number: int, kind: int, given: bytes, chunks: bytes, process: Process
+        self,
+        abi: int,
+        number: int,
+        kind: int,
+        given: bytes,
+        chunks: bytes,
+        process: Process,
+        first: int,
     ) -> tuple[str, str]:
+        """first: argument 0 as C's int."""
         compiled = self._compiled.get((abi, number)) or self._of(abi, number)
         files = process.files
         key: object
@@ -161,14 +178,11 @@ class Formatter:
             key = (given, chunks, kind, files.version)
         elif not compiled.file_arguments:
             key = (given, chunks, kind)
+        elif compiled.file_arguments == (0,):
+            name = process.place.path if first == AT_FDCWD else files.names.get(first)
+            key = (given, chunks, kind, name)
         else:
-            names = files.names
-            key = (given, chunks, kind, *[
-                names.get(number) if (number := int.from_bytes(
-                    given[8 * n : 8 * n + 4], "little", signed=True)) != AT_FDCWD
-                else process.place.path
-                for n in compiled.file_arguments
-            ])  # fmt: skip
+            key = (given, chunks, kind, *self._names(compiled, given, process))
         found = compiled.texts.get(key)
         if found is None:
             found = self._memoised(compiled, key, abi, kind, given, chunks, process)
@@ -182,6 +196,14 @@ class Formatter:
         if self._options.paths:
             call.files = process.files.names
         return shown, self._result(compiled, kind, call)
+
+    def _names(self, compiled: Compiled, given: bytes, process: Process) -> list[str | None]:
+        """What the descriptors among the arguments are called."""
+        found = []
+        for n in compiled.file_arguments:
+            fd = int.from_bytes(given[8 * n : 8 * n + 4], "little", signed=True)
+            found.append(process.place.path if fd == AT_FDCWD else process.files.names.get(fd))
+        return found
 
     def _memoised(
         self,
