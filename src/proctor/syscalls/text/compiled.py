@@ -57,6 +57,7 @@ class Compiled:
 
     __slots__ = (
         "annotation",
+        "calls",
         "change",
         "file_arguments",
         "files_in_memory",
@@ -84,6 +85,8 @@ class Compiled:
         self.files_in_memory = not FILES_IN_MEMORY.isdisjoint(formats)
         self.returns_file = syscall.returns == "fd" or syscall.name in ("fcntl", "fcntl64")
         self.result_text = result_printer(syscall)
+        self.calls = 0
+        """Since `texts` was empty; below 0: none are kept until it is 0."""
         self.texts: dict[object, tuple[str, str, Call | None]] = {}
         """Memoised: by what they depend on, name with arguments, the result, and
         the call itself where it changes descriptors."""

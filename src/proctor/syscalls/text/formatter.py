@@ -22,6 +22,8 @@ COLUMN: Final = 39
 """Of the result's ` = `, the program's id included."""
 MEMOISED: Final = 8192
 """Texts kept for each syscall."""
+UNMEMOISED: Final = 16 * MEMOISED
+"""Calls without keeping, after many that were all different."""
 
 _ARGUMENTS: Final = struct.Struct("=6Qq")
 ARGUMENTS_AT: Final = 16
@@ -172,6 +174,10 @@ class Formatter:
     ) -> tuple[str, str]:
         """first: argument 0 as C's int."""
         compiled = self._compiled.get((abi, number)) or self._of(abi, number)
+        compiled.calls += 1
+        if compiled.calls < 0:
+            return self._ended(compiled, kind, process, self._printed(
+                compiled, abi, kind, given, chunks, process))  # fmt: skip
         files = process.files
         key: object
         if compiled.files_in_memory:
@@ -186,6 +192,12 @@ class Formatter:
         found = compiled.texts.get(key)
         if found is None:
             found = self._memoised(compiled, key, abi, kind, given, chunks, process)
+        return self._ended(compiled, kind, process, found)
+
+    def _ended(
+        self, compiled: Compiled, kind: int, process: Process, found: tuple[str, str, Call | None]
+    ) -> tuple[str, str]:
+        """The call with its result, once it has changed what it changes."""
         shown, result, call = found
         if call is None:
             return shown, result
@@ -215,17 +227,30 @@ class Formatter:
         chunks: bytes,
         process: Process,
     ) -> tuple[str, str, Call | None]:
+        found = self._printed(compiled, abi, kind, given, chunks, process)
+        if len(compiled.texts) >= MEMOISED:
+            compiled.texts.clear()
+            # Where nearly all differ, looking for what is known costs more than it saves.
+            compiled.calls = -UNMEMOISED if compiled.calls < 2 * MEMOISED else 0
+        compiled.texts[key] = found
+        return found
+
+    def _printed(
+        self,
+        compiled: Compiled,
+        abi: int,
+        kind: int,
+        given: bytes,
+        chunks: bytes,
+        process: Process,
+    ) -> tuple[str, str, Call | None]:
         call = self._make(abi, given, chunks, process)
         if compiled.files_in_memory:
             # What the call made stands in its memory, so it has to count first.
             self._change(compiled, kind, call, process)
         shown = f"{compiled.name}({', '.join(compiled.arguments(call))})"
         result = self._result(compiled, kind, call)
-        found = (shown, result, None if compiled.change is None else call)
-        if len(compiled.texts) >= MEMOISED:
-            compiled.texts.clear()
-        compiled.texts[key] = found
-        return found
+        return shown, result, None if compiled.change is None else call
 
     def _make(self, abi: int, given: bytes, chunks: bytes, process: Process) -> Call:
         *args, result = _ARGUMENTS.unpack(given)
