@@ -8,6 +8,7 @@
 #include "stack.h"
 #include "vector.h"
 
+#define FEW_BYTES 64 /* quicker copied than by a helper */
 #define RETURNED 6 /* the argument of chunks about what the call returned */
 
 static __always_inline u16 plain_number(long number, u8 abi)
@@ -78,6 +79,8 @@ static __always_inline void fetch_all(struct thread *thread, struct trace_rule *
 		u32 arg = fetch->arg, meta;
 		int used;
 
+		if (!(mask >> i))
+			break;
 		if (!(mask >> i & 1))
 			continue;
 		CLAMP(arg, 5);
@@ -180,8 +183,13 @@ static __always_inline void append_entry(struct work *work, struct thread *threa
 	if (!entry)
 		return;
 	CLAMP(bytes, sizeof(entry->bytes));
-	bpf_probe_read_kernel(sink.memory, bytes, entry->bytes);
 	work->used = bytes;
+	if (bytes > FEW_BYTES) {
+		bpf_probe_read_kernel(sink.memory, bytes, entry->bytes);
+		return;
+	}
+	for (u32 at = 0; at < FEW_BYTES && at < bytes; at += 8)
+		*(u64 *)(sink.memory + at) = *(u64 *)(entry->bytes + at);
 }
 
 static __always_inline void fill_call(struct trace_record *record, struct thread *thread, s64 result,

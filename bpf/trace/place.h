@@ -55,29 +55,14 @@ static __always_inline bool is_place(struct dentry *dentry)
 /* Whether a struct path is one of the places or lies below one. */
 __noinline int lies_in_place(u64 path_address)
 {
-	struct path *path = (struct path *)path_address;
-	struct dentry *dentry = BPF_CORE_READ(path, dentry);
-	struct mount *mount = (void *)BPF_CORE_READ(path, mnt) - bpf_core_field_offset(struct mount, mnt);
-	struct mount_links above;
-	struct dentry_links links;
+	struct path_walk walk = {};
 
-	read_mount(&above, mount);
-	for (u32 i = 0; i < PATH_COMPONENTS; i++) {
-		if (is_place(dentry))
+	begin_walk(&walk, (struct path *)path_address);
+	for (u32 i = 0; i < PATH_COMPONENTS; i++)
+		if (is_place(walk.dentry))
 			return 1;
-		if (dentry == above.mnt_root) {
-			if (above.mnt_parent == mount)
-				return 0;
-			mount = above.mnt_parent;
-			dentry = above.mnt_mountpoint;
-			read_mount(&above, mount);
-			continue;
-		}
-		read_dentry(&links, dentry);
-		if (links.d_parent == dentry)
+		else if (step_up(&walk) == STEP_ROOT)
 			return 0;
-		dentry = links.d_parent;
-	}
 	return 0;
 }
 
