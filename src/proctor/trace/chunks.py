@@ -34,6 +34,8 @@ class ChunkTable:
     """Records whose memory ends within a chunk: what follows the whole ones is left out."""
 
     def where(self, which: NDArray[np.bool_]) -> ChunkTable:
+        if which.all():
+            return self
         return ChunkTable(
             self.record[which],
             self.arg[which],
@@ -45,17 +47,14 @@ class ChunkTable:
             self.damaged,
         )
 
-    def first_of_each(self, rank: int = 0) -> ChunkTable:
-        """Of each record the first chunk of this table, or the one `rank` places after it."""
+    def first_of_each(self) -> ChunkTable:
+        """Of each record the first chunk of this table."""
+        if bool((self.record[1:] > self.record[:-1]).all()):
+            return self
         order = np.argsort(self.record, kind="stable")
         record = self.record[order]
-        first = np.flatnonzero(np.r_[True, record[1:] != record[:-1]][: len(record)])
-        wanted = first + rank
-        wanted = wanted[wanted < len(record)] if rank else wanted
-        if rank:
-            wanted = wanted[record[wanted] == record[wanted - rank]]
         keep = np.zeros(len(record), bool)
-        keep[order[wanted]] = True
+        keep[order[np.r_[True, record[1:] != record[:-1]]]] = True
         return self.where(keep)
 
 

@@ -27,7 +27,7 @@ from proctor.trace.batch import (
 from proctor.trace.sequence import TaskSequences
 from proctor.trace.spool import END_WATERMARK_NS, Frame, Part, SpoolReader
 
-BATCH_RECORDS: Final = 1 << 16
+BATCH_RECORDS: Final = 1 << 15
 """Small enough for the processor's caches, large enough that Python's part does not count."""
 
 _MEMORY_LOST: Final = np.uint32(FLAGS["MEMORY_LOST"])
