@@ -319,7 +319,9 @@ def test_a_path_that_another_thread_rewrites(tmp_path: Path, program: str) -> No
     events = [json.loads(line) for line in traced.lines]
     opened = [e for e in events if e.get("name") == "openat" and e.get("return", -1) >= 0]
     assert {e["kernel_path"] for e in opened} >= set(files)
-    for mismatch in (e for e in events if e["type"] == "path_mismatch"):
+    mismatches = [e for e in events if e["type"] == "path_mismatch"]
+    assert mismatches
+    for mismatch in mismatches:
         assert mismatch["passed"] != mismatch["opened"]
         assert mismatch["opened"] in files
         VALIDATOR.validate(mismatch)
@@ -427,6 +429,23 @@ def test_interrupting_twice_ends_at_once(tmp_path: Path) -> None:
         finally:
             os.kill(child, signal.SIGKILL)
     Traced(0, "", "", log.read_text()).check_totals()
+
+
+def test_interrupting_twice_leaves_out_what_is_not_written_yet(
+    tmp_path: Path, program: str
+) -> None:
+    log = tmp_path / "log"
+    command = [*PROCTOR, "trace", "-o", str(log), "--", program, "flood", "6000000"]
+    with Terminal(command) as it:
+        wait_until(lambda: log.exists() and log.stat().st_size > 1000, "it writes", 20 * SLOW)
+        it.type("\x03")
+        time.sleep(0.1)
+        it.type("\x03")
+        it.wait()
+    traced = Traced(0, "", "", log.read_text())
+    _, lost = traced.check_totals()
+    assert lost > 0
+    assert "interrupted" in traced.lines[-1]
 
 
 def test_a_reader_that_goes_away_does_not_harm_the_command(tmp_path: Path) -> None:

@@ -96,7 +96,9 @@ static void *flip(void *files)
 {
 	for (;;) {
 		memcpy(flipping, ((char **)files)[0], 32);
+		__asm__ volatile("" ::: "memory");
 		memcpy(flipping, ((char **)files)[1], 32);
+		__asm__ volatile("" ::: "memory");
 	}
 	return NULL;
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from proctor.records.trace_layout import ABIS
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Table, table_of
 from proctor.syscalls.text.formatter import Formatter, Options
+from proctor.syscalls.text.quoting import quote
 from proctor.trace.call_stacks import CallStacks, row_of
 from proctor.trace.lines import LineWriter
+from proctor.trace.opened import Mismatch, Opened
 from proctor.trace.stacks import lines as stack_lines
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ class TextSink:
         self._writer = LineWriter(task.output, task.output_name)
         self._says_totals = not task.options.quiet
         self._formatter = formatter_of(task)
+        self._opened = Opened(tables(), ABIS)
         self._stacks = CallStacks(task.maps_of) if task.options.stacks else None
 
     @property
@@ -38,10 +42,16 @@ class TextSink:
     def feed(self, batch: Batch) -> None:
         if self._stacks is None:
             self._write(self._formatter.lines(batch))
-            return
-        for row in range(len(batch)):
-            frames = stack_lines(self._stacks.of(batch, row))
-            self._write(self._formatter.lines(row_of(batch, row)) + frames)
+        else:
+            for row in range(len(batch)):
+                frames = stack_lines(self._stacks.of(batch, row))
+                self._write(self._formatter.lines(row_of(batch, row)) + frames)
+        self._write([self._mismatch_line(batch, found) for found in self._opened.mismatches(batch)])
+
+    def _mismatch_line(self, batch: Batch, found: Mismatch) -> str:
+        tid = batch.records["tid"][found.row]
+        passed, opened = (quote(os.fsencode(path)) for path in (found.passed, found.opened))
+        return f"*** {tid} {found.name}: passed {passed}, the kernel opened {opened} ***"
 
     def close(self, totals: Totals) -> str | None:
         if self._writer.full:
