@@ -8,7 +8,7 @@ from typing import Final
 
 from proctor.syscalls.descriptors import Process, kernel_file
 from proctor.syscalls.text.call import Call
-from proctor.syscalls.text.chunks import KERNEL_FILE, OF_RESULT
+from proctor.syscalls.text.chunks import OF_RESULT
 
 Change = Callable[[Process, Call], None]
 """What a call that succeeded did to its process."""
@@ -26,8 +26,8 @@ AT_FDCWD: Final = -100
 
 def opened(call: Call, argument: int = OF_RESULT, part: int = 0) -> str:
     """What the kernel found there; empty: it says nothing, or there is no name."""
-    for chunk in call.chunks:
-        if (chunk.argument, chunk.kind, chunk.part) == (argument, KERNEL_FILE, part):
+    for chunk in call.kernel_files:
+        if (chunk.argument, chunk.part) == (argument, part):
             return kernel_file(chunk.data, chunk.more)
     return ""
 

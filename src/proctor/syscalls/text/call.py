@@ -11,6 +11,7 @@ from proctor.syscalls.text.chunks import (
     BYTES,
     FAULT,
     IOVEC,
+    KERNEL_FILE,
     MSGHDR,
     STRING,
     STRINGS,
@@ -38,6 +39,7 @@ class Call:
         "args",
         "cwd",
         "files",
+        "kernel_files",
         "long_bytes",
         "result",
         "text_bytes",
@@ -64,6 +66,7 @@ class Call:
         self._memory = memory
         self._entry: dict[int, Chunk] = {}
         self._exit: dict[int, Chunk] = {}
+        self.kernel_files: list[Chunk] = []
         at, end = 0, len(memory)
         while at + 8 <= end:
             argument, kind, flags, part, length = header(memory, at)
@@ -73,6 +76,9 @@ class Call:
                 if argument not in side:
                     data = memory[at : at + length]
                     side[argument] = made(Chunk, (argument, kind, flags, part, data))
+            elif kind == KERNEL_FILE and not flags & FAULT and at + length <= end:
+                data = memory[at : at + length]
+                self.kernel_files.append(Chunk(argument, kind, flags, part, data))
             at += length + 7 & ~7
 
     @property
