@@ -62,40 +62,35 @@ static __always_inline bool fetch_iovec(struct sink *sink, u64 pointer, u64 elem
 	return true;
 }
 
+/* Its fields are read from the chunk: on the stack they would be too much. */
+#define MESSAGE_FIELD(body, narrow, field)                                                 \
+	((narrow) ? ((struct user_msghdr_32 *)(body))->field : ((struct user_msghdr_64 *)(body))->field)
+
 static __always_inline bool fetch_message(struct sink *sink, u64 pointer, u64 left,
 					  struct vector_meta meta)
 {
-	struct user_msghdr_64 message = {};
-	u64 size = sizeof(message);
+	u64 size = meta.narrow ? sizeof(struct user_msghdr_32) : sizeof(struct user_msghdr_64);
+	u8 *body = chunk_room(sink);
+	u64 field, length;
 
-	if (meta.narrow) {
-		struct user_msghdr_32 narrow = {};
-
-		size = sizeof(narrow);
-		if (bpf_probe_read_user(&narrow, sizeof(narrow), (void *)pointer))
-			return false;
-		message.name = narrow.name;
-		message.name_length = narrow.name_length;
-		message.iov = narrow.iov;
-		message.iov_length = narrow.iov_length;
-		message.control = narrow.control;
-		message.control_length = narrow.control_length;
-	} else if (bpf_probe_read_user(&message, sizeof(message), (void *)pointer)) {
-		return false;
-	}
+	if (!body)
+		return true;
 	if (!fetch_bytes(sink, pointer, size, size, meta.arg, CHUNK_MSGHDR, 0))
 		return false;
-	/* name_length is an int with padding after it */
-	if (message.name && (u32)message.name_length &&
-	    !fetch_bytes(sink, message.name, (u32)message.name_length, SOCKADDR_BYTES, meta.arg,
-			 CHUNK_BYTES, 0))
+	body += sizeof(struct trace_chunk);
+	field = MESSAGE_FIELD(body, meta.narrow, name);
+	length = (u32)MESSAGE_FIELD(body, meta.narrow, name_length); /* an int, and padding after it */
+	if (field && length &&
+	    !fetch_bytes(sink, field, length, SOCKADDR_BYTES, meta.arg, CHUNK_BYTES, 0))
 		append_fault(sink, meta.arg, CHUNK_BYTES, 0);
-	if (message.control && message.control_length &&
-	    !fetch_bytes(sink, message.control, message.control_length, CONTROL_BYTES, meta.arg,
-			 CHUNK_BYTES, 2))
+	field = MESSAGE_FIELD(body, meta.narrow, control);
+	length = MESSAGE_FIELD(body, meta.narrow, control_length);
+	if (field && length &&
+	    !fetch_bytes(sink, field, length, CONTROL_BYTES, meta.arg, CHUNK_BYTES, 2))
 		append_fault(sink, meta.arg, CHUNK_BYTES, 2);
-	if (message.iov && message.iov_length &&
-	    !fetch_iovec(sink, message.iov, message.iov_length, left, meta, 1, 16))
+	field = MESSAGE_FIELD(body, meta.narrow, iov);
+	length = MESSAGE_FIELD(body, meta.narrow, iov_length);
+	if (field && length && !fetch_iovec(sink, field, length, left, meta, 1, 16))
 		append_fault(sink, meta.arg, CHUNK_IOVEC, 1);
 	return true;
 }
