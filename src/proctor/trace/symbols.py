@@ -98,7 +98,7 @@ def demangled(name: str) -> str:
     demangle = _demangler()
     if demangle is None or not name.startswith("_Z"):
         return name
-    plain = demangle(name.encode())
+    plain: str | None = demangle(name.encode())
     if plain is None:
         return name
     if not _RUST_HASH.search(plain):
