@@ -39,6 +39,8 @@ ON_PURPOSE = (
     (re.compile(r"^(pause\(\)|tgkill\(.*, SIGKILL\)) = .*"), r"\1 = ENDED"),
     # Whose descriptor it became is not known until it is seen.
     (re.compile(r"(cmsg_data=\[\d+)<[^>]*>"), r"\1"),
+    # The thread may have ended, and cleared it, before strace looks.
+    (re.compile(r"parent_tid=\[\w+\]"), "parent_tid=[TID]"),
     # Names that newer kernels' headers no longer have, or never had.
     (re.compile(r"STATX_ALL"), "STATX_BASIC_STATS|STATX_BTIME"),
     (re.compile(r"f_flags=[^}]*"), "f_flags=FLAGS"),

@@ -41,6 +41,7 @@ int main(void)
 	select(8, &in, NULL, NULL, &none);
 	FD_ZERO(&in); FD_SET(ends[0], &in);
 	pselect(8, &in, NULL, NULL, &ten, &set);
+	brief.tv_sec = 0, brief.tv_usec = 1000; /* select left what remained */
 	select(0, NULL, NULL, NULL, &brief);
 	int queue = epoll_create1(EPOLL_CLOEXEC);
 	epoll_create(1);
