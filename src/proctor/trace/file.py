@@ -27,7 +27,7 @@ class TraceFile:
         try:
             self._file = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
             schema = self._file.schema_arrow
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, ValueError, OSError) as error:
             raise ProctorError(f"{path}: its footer is damaged: nothing can be read") from error
         self.facts = self._facts(self._file.metadata.metadata or {})
         """What is said of the whole trace: docs/trace-parquet.md."""
@@ -41,9 +41,10 @@ class TraceFile:
         done = 0
         try:
             for batch in self._file.iter_batches(READ_ROWS, columns=columns, use_threads=False):
+                batch.validate(full=True)  # text that is none would be found much later
                 done += batch.num_rows
                 yield batch
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, ValueError, OSError) as error:
             raise ProctorError(f"{self._path}: is damaged after row {done:,}") from error
 
     def _facts(self, metadata: dict[bytes, bytes]) -> dict[str, Any]:
