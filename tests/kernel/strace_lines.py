@@ -48,6 +48,8 @@ def joined(text: str) -> list[tuple[str, str]]:
 
 
 def _blank(begin: str, rest: str) -> str:
+    if rest.lstrip().startswith("=>"):
+        return " "
     return " " if begin.rstrip().endswith(",") and rest and rest[0] not in " )" else ""
 
 
