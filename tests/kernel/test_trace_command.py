@@ -20,6 +20,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from proctor import schema
+from proctor.kernel.process_table import cgroup_root
 from tests.kernel.terminal import Terminal
 from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, children_of, environment, wait_until
 
@@ -404,6 +405,46 @@ def test_no_loss_reconciles_and_leaves_no_cgroup(tmp_path: Path, program: str) -
     assert calls >= 300_000
     assert lost == 0
     assert not list(Path("/sys/fs/cgroup").glob("**/proctor-trace-*"))
+
+
+HOLDING: Final = """
+import sys
+from proctor.trace import brake, session
+from proctor.trace.options import TraceOptions
+brake.HOLD_ABOVE, brake.LET_GO_BELOW = -1.0, -2.0
+command = ("sh", "-c", f"echo ran > {sys.argv[1]}")
+session.trace(TraceOptions(command=command, no_loss=True, output=sys.argv[2]))
+"""
+"""A brake that holds from the beginning on, and does not let go."""
+
+
+@pytest.mark.parametrize("killed", ["tracer", "drainer", "both"])
+def test_a_held_tree_runs_on_when_those_who_hold_it_are_killed(tmp_path: Path, killed: str) -> None:
+    ran, log = tmp_path / "ran", tmp_path / "log"
+    root = cgroup_root()
+    assert root is not None
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(ran), str(log)],
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        frozen = root / f"proctor-trace-{process.pid}/cgroup.freeze"
+        wait_until(lambda: frozen.exists() and frozen.read_text() == "1\n", "held", 20 * SLOW)
+        time.sleep(3 * SLOW)  # the gate is open; a COMMAND that was not started has to stay so
+        drainer = children_of(process.pid)[-1]
+        assert not ran.exists()
+        for pid in {"tracer": [process.pid], "drainer": [drainer]}.get(
+            killed, [process.pid, drainer]
+        ):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(ran.exists, "it runs on", 10 * SLOW)
+    finally:
+        if killed != "drainer":
+            process.kill()
+        process.wait(TIMEOUT_S)
+    run(tmp_path, "--no-loss", "--", "true")  # and the cgroup goes with the next
+    assert not list(root.glob("**/proctor-trace-*"))
 
 
 def test_interrupting_a_command_is_the_commands_own_business(tmp_path: Path) -> None:
