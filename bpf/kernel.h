@@ -28,9 +28,26 @@ typedef __s64 s64;
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define S_IFREG 0100000
+#define S_IFDIR 0040000
+#define O_ACCMODE 3
+#define O_CREAT 0100
+#define O_TRUNC 01000
+#define AT_FDCWD -100
+#define AT_REMOVEDIR 0x200
+#define FMODE_WRITE 2
+#define FMODE_CREATED 0x100000 /* open() made the file */
+#define PROC_SUPER_MAGIC 0x9fa0
+#define SYSFS_MAGIC 0x62656572
+#define PROT_WRITE 2
 #define PROT_EXEC 4
+#define MAP_TYPE 0xf
+#define MAP_SHARED 1
+#define MAP_SHARED_VALIDATE 3
 #define MAP_ANONYMOUS 0x20
+#define EPERM 1
+#define EACCES 13
 #define EEXIST 17
+#define EROFS 30
 #define SIGILL 4
 #define SIGTRAP 5
 #define SIGBUS 7
@@ -68,11 +85,12 @@ typedef struct { u32 val; } kgid_t;
 
 struct qstr { u32 len; const unsigned char *name; };
 struct timespec64 { s64 tv_sec; long tv_nsec; };
-struct super_block { u32 s_dev; };
+struct super_block { u32 s_dev; unsigned long s_magic; };
 struct inode {
 	unsigned short i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	u32 i_generation;
 	s64 i_ctime_sec;   /* since 6.11 */
 	u32 i_ctime_nsec;
 };
@@ -82,10 +100,10 @@ struct dentry { struct dentry *d_parent; struct qstr d_name; struct inode *d_ino
 struct vfsmount { struct dentry *mnt_root; };
 struct mount { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct vfsmount mnt; };
 struct path { struct vfsmount *mnt; struct dentry *dentry; };
-struct file { struct inode *f_inode; struct path f_path; void *private_data; };
+struct file { unsigned int f_mode; struct inode *f_inode; struct path f_path; void *private_data; };
 struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
-struct fs_struct { struct path pwd; };
+struct fs_struct { struct path root, pwd; };
 struct mm_struct { unsigned long arg_start, arg_end; };
 struct cred { kuid_t uid; kgid_t gid; };
 struct signal_struct {

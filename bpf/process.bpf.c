@@ -3,9 +3,8 @@
  * Processes: fork, exec and exit of what is in scope, and the inheritance of scope.
  */
 #include "common.h"
+#include "path.h"
 
-#define PATH_COMPONENTS 48
-#define NAME_BYTES 256
 #define PATHS_ROOM (2 * PATH_MAX_BYTES + NAME_BYTES)
 
 struct exec_scratch {
@@ -58,48 +57,14 @@ static __always_inline void file_identity(struct file *file, struct file_key *ke
 	key->ctime_ns = inode_ctime_ns(inode);
 }
 
-/*
- * Append the components of a path to the scratch's text, leaf first, each ended by NUL, up to the
- * root of its mount namespace. Returns the bytes appended.
- *
- * `used` lives in the map and not in a register: the verifier would follow every way through the
- * loop that gives it another range.
- */
-static __always_inline u16 append_path(struct exec_scratch *scratch, struct path *path)
+/* Appends a path to the scratch's text: see append_components. Returns the bytes appended. */
+static __always_inline u16 append_path(struct exec_scratch *scratch, struct path *path, u32 last_start)
 {
-	struct vfsmount *vfsmount = BPF_CORE_READ(path, mnt);
-	struct dentry *dentry = BPF_CORE_READ(path, dentry);
 	volatile u32 *used = &scratch->used;
 	u32 before = *used;
-	struct mount *mount;
 
-	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	for (int i = 0; i < PATH_COMPONENTS; i++) {
-		struct dentry *parent;
-		u32 at = *used;
-		long written;
-
-		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
-			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
-
-			if (above == mount)
-				return *used - before;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = above;
-			continue;
-		}
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (parent == dentry)
-			return *used - before;
-		if (at > 2 * PATH_MAX_BYTES || at - before > PATH_MAX_BYTES)
-			break;
-		written = bpf_probe_read_kernel_str(scratch->text + at, NAME_BYTES,
-						    BPF_CORE_READ(dentry, d_name.name));
-		if (written < 0)
-			break;
-		*used = at + written;
-		dentry = parent;
-	}
+	if (append_components((u8 *)scratch->text, used, last_start, path))
+		return *used - before;
 	scratch->record.head.flags |= FLAG_TRUNCATED;
 	/* Without its last NUL a path is one cut short: see path_text in records/decode.py. */
 	if (*used > before)
@@ -189,8 +154,8 @@ static __always_inline void emit_exec(struct task_struct *task, struct process *
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
 
 	scratch->used = 0;
-	record->exe_bytes = append_path(scratch, &file->f_path);
-	record->cwd_bytes = append_path(scratch, &BPF_CORE_READ(task, fs)->pwd);
+	record->exe_bytes = append_path(scratch, &file->f_path, PATH_MAX_BYTES);
+	record->cwd_bytes = append_path(scratch, &BPF_CORE_READ(task, fs)->pwd, 2 * PATH_MAX_BYTES);
 	record->argv_bytes = append_argv(scratch, task);
 	size = sizeof(*record) + *(volatile u32 *)&scratch->used;
 	CLAMP(size, sizeof(*record) + sizeof(scratch->text));

@@ -21,26 +21,9 @@ static __always_inline u16 plain_number(long number, u8 abi)
 	return plain < TRACE_SYSCALLS ? plain : 0xffff;
 }
 
-#ifdef __TARGET_ARCH_arm64
 static __always_inline void copy_args(u64 *args, struct pt_regs *regs, u8 abi)
 {
-	args[0] = regs->orig_x0;
-	for (int i = 1; i < 6; i++)
-		args[i] = regs->user_regs.regs[i];
-}
-
-static __always_inline long number_in(struct pt_regs *regs)
-{
-	return (s32)regs->syscallno;
-}
-
-static __always_inline long result_in(struct pt_regs *regs)
-{
-	return regs->user_regs.regs[0];
-}
-#else
-static __always_inline void copy_args(u64 *args, struct pt_regs *regs, u8 abi)
-{
+#ifndef __TARGET_ARCH_arm64
 	if (abi == ABI_I386) {
 		args[0] = (u32)regs->bx;
 		args[1] = (u32)regs->cx;
@@ -50,24 +33,10 @@ static __always_inline void copy_args(u64 *args, struct pt_regs *regs, u8 abi)
 		args[5] = (u32)regs->bp;
 		return;
 	}
-	args[0] = regs->di;
-	args[1] = regs->si;
-	args[2] = regs->dx;
-	args[3] = regs->r10;
-	args[4] = regs->r8;
-	args[5] = regs->r9;
-}
-
-static __always_inline long number_in(struct pt_regs *regs)
-{
-	return regs->orig_ax;
-}
-
-static __always_inline long result_in(struct pt_regs *regs)
-{
-	return regs->ax;
-}
 #endif
+	for (int i = 0; i < 6; i++)
+		args[i] = argument_in(regs, i);
+}
 
 /* The fetches of a mask. What could not be read at the entry is noted for the exit. */
 static __always_inline void fetch_all(struct thread *thread, struct trace_rule *rule, u8 mask,

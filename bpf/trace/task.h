@@ -15,9 +15,9 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+#include "../registers.h"
 
 #define CGROUP_LEVELS 16
-#define TS_COMPAT 2 /* x86: in a 32-bit call, whatever the code segment */
 #define THREADS_BY_TID 32768
 
 /* Set by the loader before load, so that the verifier drops what is off. */
@@ -255,8 +255,6 @@ static __always_inline struct thread *traced_thread(void)
 }
 
 #ifdef __TARGET_ARCH_arm64
-#define _TIF_32BIT (1 << 22)
-
 static __always_inline enum trace_abi current_abi(long number)
 {
 	u64 flags = configuration.task_storage ? bpf_get_current_task_btf()->thread_info.flags
