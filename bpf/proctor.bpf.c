@@ -12,5 +12,6 @@
 #include "pieces.bpf.c"
 #include "tls.bpf.c"
 #include "tie.bpf.c"
+#include "files.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -25,6 +25,9 @@ enum record_type {
 	RECORD_CLIENT_HELLO = 20,
 	RECORD_DNS = 21,
 	RECORD_MAPPING = 24,     /* to the recorder only: a file not seen before */
+	RECORD_FILE = 25,        /* the path of a file that a process begins to use */
+	RECORD_FILE_USE = 26,    /* what it did to it since the last of these */
+	RECORD_FILE_CHANGE = 27, /* one call that names files by path */
 	/* Payload ring. */
 	RECORD_TLS_OPEN = 32,
 	RECORD_TLS_DATA = 33,
@@ -73,7 +76,8 @@ enum loss_program {
 	LOSS_TLS = 4,
 	LOSS_TIE = 5,
 	LOSS_MAPPING = 6,
-	LOSS_PROGRAMS = 7,
+	LOSS_FILE = 7,
+	LOSS_PROGRAMS = 8,
 };
 
 enum loss_reason {
@@ -166,6 +170,50 @@ struct mapping_record {
 	__u64 ctime_ns;
 	__u64 device;            /* the kernel's s_dev */
 	__s32 fd;                /* -1: the executable itself */
+	__u32 reserved;
+};
+
+/*
+ * A path up to the root of its mount namespace follows: components as in exec_record.
+ * A use is of one file by one program of one process.
+ */
+struct file_record {
+	struct record_head head;
+	__u64 use;               /* unique in a recording */
+	__u64 inode;
+	__u64 device;            /* the kernel's s_dev */
+	__u32 mode;
+	__u32 reserved;
+};
+
+struct file_use_record {     /* head: time_ns is when it was used last */
+	struct record_head head;
+	__u64 use;
+	__u64 first_ns;          /* of what this record counts */
+	__u64 bytes_written;
+	__u64 bytes_read;
+	__u32 writes;
+	__u32 reads;
+	__u32 creations;         /* open() made the file */
+	__u32 resizes;           /* O_TRUNC, ftruncate, fallocate */
+	__u32 mappings;          /* shared and writable: what is written there is not seen */
+	__u32 attributes;        /* mode, owner, times, extended attributes: how often changed */
+};
+
+/*
+ * Follow, of the lengths given: the text that the program passed and the directory it counts from
+ * (the process's root where the text begins with `/`), components as in exec_record; both once
+ * more for calls with two names. A text that could not be read is absent, with FLAG_UNREADABLE.
+ */
+struct file_change_record {
+	struct record_head head;
+	__u32 operation;         /* enum file_operation */
+	__u32 flags_given;       /* of open and renameat2 */
+	__s32 error;             /* errno, 0 for success */
+	__u16 path_bytes;
+	__u16 base_bytes;
+	__u16 new_path_bytes;
+	__u16 new_base_bytes;
 	__u32 reserved;
 };
 
@@ -265,6 +313,50 @@ struct hold {                /* held: tgid -> */
 	__u64 since_ns;
 	__u32 foreign_stop;      /* somebody else stopped it meanwhile: leave it stopped */
 	__u32 foreign_continue;  /* somebody else let it go: it ran unattached */
+};
+
+/* What a syscall does to files: file_rules, by number. */
+enum file_operation {
+	/* Through a descriptor: kept in file_uses, told as FILE_USE. */
+	FILE_OPEN = 1,           /* a FILE_CHANGE where it was refused */
+	FILE_WRITE = 2,
+	FILE_READ = 3,
+	FILE_COPY = 4,           /* to `file` from `other` */
+	FILE_RESIZE = 5,
+	FILE_MAP = 6,
+	FILE_ATTRIBUTES = 7,     /* a FILE_CHANGE where it was refused */
+	/* By path: each a FILE_CHANGE. */
+	FILE_PATH_ATTRIBUTES = 16,
+	FILE_PATH_RESIZE = 17,
+	FILE_DELETE = 18,
+	FILE_DELETE_DIRECTORY = 19,
+	FILE_RENAME = 20,
+	FILE_MAKE = 21,
+	FILE_MAKE_DIRECTORY = 22,
+	FILE_LINK = 23,
+	FILE_SYMLINK = 24,       /* the second name is the text of the link: without a directory */
+};
+
+enum file_rule_limits {
+	FILE_SYSCALLS = 512,
+	FILE_NO_ARGUMENT = 7,
+};
+
+enum file_rule_flag {
+	FILE_RULE_READS = 1,     /* reads are asked for */
+	FILE_RULE_FLAGS_IN_MEMORY = 2, /* `flags` points to them: openat2 */
+	FILE_RULE_TRUNCATES = 4, /* creat */
+};
+
+struct file_rule {           /* numbers of arguments, or FILE_NO_ARGUMENT */
+	__u8 operation;
+	__u8 options;            /* enum file_rule_flag */
+	__u8 file;               /* a descriptor: the file, or the directory that `path` counts from */
+	__u8 other;              /* likewise for `other_path` */
+	__u8 path;
+	__u8 other_path;
+	__u8 flags;
+	__u8 reserved;
 };
 
 struct handle_key {          /* handles: -> state of an SSL* */

@@ -69,6 +69,7 @@ _SESSION_OPTIONS = (
         type=click.Path(readable=False),
         help="Write JSON lines; `-` is standard output.",
     ),
+    click.option("--file-reads", is_flag=True, help="Tell what is read of files, too."),
     click.option("--live", is_flag=True, help="A line per event on standard error."),
     click.option("-q", "--quiet", is_flag=True, help="No summary at the end."),
     _VERBOSE,

@@ -88,6 +88,31 @@ class DnsEvent(Event):
     error: str | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class ActionEvent(Event):
+    """What a program did to a file. `time_ns`: when last, of what this event adds up."""
+
+    type: ClassVar[str] = "action"
+    kind: str
+    """`file_create`, `file_write`, `file_read`, `file_attributes`, `file_rename`, `file_link`,
+    `file_symlink`, `file_delete`, `directory_create`, `directory_delete`."""
+    path: str | None = None
+    new_path: str | None = None
+    """Of `file_rename` and `file_link`: the other name."""
+    target: str | None = None
+    """Of `file_symlink`: the link's text."""
+    bytes: int | None = None
+    count: int | None = None
+    """Calls that wrote, read or changed it."""
+    first_time_ns: int | None = None
+    truncated: bool | None = None
+    """Its size was set: by opening it with O_TRUNC, by truncate or fallocate."""
+    mapped: bool | None = None
+    """It was mapped to be written: how much was is not known."""
+    error: str | None = None
+    """errno's name: it was refused."""
+
+
 @dataclass(slots=True)
 class CallConnection:
     """The connection that carried a call."""
@@ -270,7 +295,7 @@ class Summary(Event):
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     kind.type: kind
     for kind in (
-        *(ProcessEvent, ConnectionEvent, DnsEvent, Call, Coverage, Summary),
+        *(ProcessEvent, ConnectionEvent, DnsEvent, ActionEvent, Call, Coverage, Summary),
         *(SyscallEvent, SignalEvent, PathMismatch, LostEvent),
     )
 }
@@ -301,7 +326,7 @@ def rfc3339(time_ns: int) -> str:
 _FIRST_NS: Final = int(datetime(1, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
 _LAST_NS: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) * 1_000_000_000
 
-_AS_TEXT: Final = {"time_ns": "time", "start_time_ns": "start_time"}
+_AS_TEXT: Final = {"time_ns": "time", "start_time_ns": "start_time", "first_time_ns": "first_time"}
 """Points in time: numbers here, RFC 3339 on the line."""
 _RENAMED: Final = {"return_value": "return"} | _AS_TEXT
 

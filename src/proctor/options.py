@@ -13,6 +13,8 @@ class SessionOptions:
     """Path of the recording; None: on the user's shelf."""
     jsonl: str | None = None
     """Path of the JSON lines; `-`: standard output."""
+    file_reads: bool = False
+    """Tell what is read of files, too."""
     live: bool = False
     """A line per event on standard error while it runs."""
     quiet: bool = False

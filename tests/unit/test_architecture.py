@@ -35,7 +35,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "analysis": {"records", "streams", "messages", "calls", "actions", "events"},
     "launch": {"kernel", "privilege"},
     "session": {
-        *("launch", "kernel", "records", "intake", "analysis", "sinks", "views"),
+        *("launch", "kernel", "records", "syscalls", "intake", "analysis", "sinks", "views"),
         *("options", "privilege", "__version__"),
     },
     "syscalls": {"records"},

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from proctor.actions.connections import Connections
+from proctor.actions.files import Files
 from proctor.actions.names import Names
 from proctor.actions.processes import Processes, user_name
 from proctor.analysis.coverage import CoverageBook
@@ -56,6 +57,7 @@ class Analysis:
         self._processes = Processes(offset_ns, user_name)
         self._names = Names(offset_ns, self._processes)
         self._connections = Connections(offset_ns, self._processes, self._names)
+        self._files = Files(offset_ns, self._processes)
         self._handles = Handles(offset_ns, self._processes, self._connections)
         self._coverage = CoverageBook(offset_ns, self._processes, self._connections)
         self._streams = Streams()
@@ -106,6 +108,7 @@ class Analysis:
         events += self._processes.feed(record)
         events += self._names.feed(record)
         events += self._connections.feed(record)
+        events += self._files.feed(record)
         events += self._coverage.feed(record)
         events += self._handles.release(self._now_ns)
         return events

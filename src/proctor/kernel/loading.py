@@ -7,7 +7,8 @@ object is opened afresh and loaded without it; what that costs the user is said 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -98,13 +99,23 @@ FEATURES: Final = (
         frozenset({"connection_rows", "handle_rows"}),
     ),
     Feature(
+        "what programs do to files",
+        "5.9",
+        "CONFIG_FTRACE_SYSCALLS and CONFIG_DEBUG_INFO_BTF",
+        frozenset({"file_call", "file_rows"}),
+    ),
+    Feature(
         "DNS queries and answers",
         "5.8",
         "CONFIG_CGROUP_BPF and a mounted cgroup v2 hierarchy: mount -t cgroup2 none /sys/fs/cgroup",
         frozenset({"dns_egress", "dns_ingress"}),
     ),
 )
-MAP_ITERATORS: Final = {"connection_rows": "connections", "handle_rows": "handles"}
+MAP_ITERATORS: Final = {
+    "connection_rows": "connections",
+    "handle_rows": "handles",
+    "file_rows": "file_uses",
+}
 NO_CGROUPS: Final = "not attached: no cgroup v2 hierarchy is mounted"
 
 
@@ -167,6 +178,13 @@ def attach_programs(kernel: KernelObject) -> None:
     for name, reason in kernel.refused.items():
         if is_essential(name):
             raise KernelError(f"kernel program {name}: {reason}", kernel.log, name)
+
+
+def put_file_rules(kernel: KernelObject, rules: Iterable[tuple[int, bytes]]) -> None:
+    """What each syscall does to files: `struct file_rule` by number. Before they are attached."""
+    known = kernel.map("file_rules", "__u32", "struct file_rule")
+    for number, rule in rules:
+        known.put(number.to_bytes(4, sys.byteorder), rule)
 
 
 def _attach(kernel: KernelObject, name: str, cgroup_fd: int | None) -> None:

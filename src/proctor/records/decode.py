@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from proctor.records.layout import (
     DIRECTION_RECEIVED,
+    FILE_OPERATIONS,
     FLAG_SKIPPED,
     FLAG_UNREADABLE,
     HEAD,
@@ -27,6 +28,9 @@ from proctor.records.types import (
     DnsRecord,
     ExecRecord,
     ExitRecord,
+    FileChangeRecord,
+    FileRecord,
+    FileUseRecord,
     ForkRecord,
     HelloRecord,
     JsonRecord,
@@ -117,6 +121,29 @@ def _program(values: Values, rest: bytes) -> Values:
     )
 
 
+def _file_path(values: Values, rest: bytes) -> Values:
+    return (path_text(rest),)
+
+
+def _changed_names(values: Values, rest: bytes) -> Values:
+    sizes = values[_CHANGE_TEXTS]
+    if sum(sizes) != len(rest):
+        raise ValueError(f"texts of {'+'.join(map(str, sizes))} bytes: {len(rest)} follow")
+    texts, at = [], 0
+    for size in sizes:
+        texts.append(rest[at : at + size])
+        at += size
+    unreadable = values[_FLAGS] & FLAG_UNREADABLE
+    path, base, new_path, new_base = texts
+    two_names = values[_OPERATION] in _WITH_TWO_NAMES
+    return (
+        None if unreadable and not (path or base) else os.fsdecode(path),
+        None if unreadable and not base else path_text(base),
+        None if not two_names or (unreadable and not new_path) else os.fsdecode(new_path),
+        None if not two_names or (unreadable and not new_base) else path_text(new_base),
+    )
+
+
 def path_text(components: bytes) -> str:
     """An absolute path from its components, leaf first, each ended by NUL; none is `/`.
 
@@ -149,6 +176,13 @@ def _place(layout: Layout, *names: str) -> slice:
 _FLAGS: Final = HEAD.fields.index("flags")
 _DNS_TOTAL: Final = LAYOUTS["dns_record"].fields.index("total_bytes")
 _PROGRAM_TEXTS: Final = _place(LAYOUTS["exec_record"], "exe_bytes", "cwd_bytes", "argv_bytes")
+_CHANGE_TEXTS: Final = _place(
+    LAYOUTS["file_change_record"], "path_bytes", "base_bytes", "new_path_bytes", "new_base_bytes"
+)
+_OPERATION: Final = LAYOUTS["file_change_record"].fields.index("operation")
+_WITH_TWO_NAMES: Final = frozenset(
+    FILE_OPERATIONS[name] for name in ("FILE_RENAME", "FILE_LINK", "FILE_SYMLINK")
+)
 _TLS_PIECE: Final = _place(
     LAYOUTS["tls_data_record"], "total_bytes", "position", "call", "piece_bytes", "direction"
 )
@@ -174,6 +208,9 @@ _ROWS: Final[dict[int, Row]] = {
         (_row(HelloRecord, "hello_record", _payload), ["RECORD_CLIENT_HELLO"]),
         (_row(DnsRecord, "dns_record", _dns_message), ["RECORD_DNS"]),
         (_row(MappingRecord, "mapping_record"), ["RECORD_MAPPING"]),
+        (_row(FileRecord, "file_record", _file_path), ["RECORD_FILE"]),
+        (_row(FileUseRecord, "file_use_record"), ["RECORD_FILE_USE"]),
+        (_row(FileChangeRecord, "file_change_record", _changed_names), ["RECORD_FILE_CHANGE"]),
         (_row(TlsOpenRecord, "tls_open_record"), ["RECORD_TLS_OPEN"]),
         (_row(TlsDataRecord, "tls_data_record", _tls_piece), ["RECORD_TLS_DATA"]),
         (_row(TlsReturnRecord, "tls_return_record"), ["RECORD_TLS_RETURN"]),

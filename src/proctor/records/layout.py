@@ -25,6 +25,11 @@ FLAG_HELD: Final[int] = lib.FLAG_HELD
 FLAG_SKIPPED: Final[int] = lib.FLAG_SKIPPED
 FLAG_RECONSIDER: Final[int] = lib.FLAG_RECONSIDER
 
+FILE_OPERATIONS: Final[dict[str, int]] = {
+    name: int(value) for name, value in ffi.typeof("enum file_operation").relements.items()
+}
+"""`FILE_OPEN` and the like, with their numbers."""
+
 DIRECTION_SENT: Final[int] = lib.DIRECTION_SENT
 DIRECTION_RECEIVED: Final[int] = lib.DIRECTION_RECEIVED
 

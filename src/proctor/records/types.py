@@ -109,6 +109,53 @@ class MappingRecord(Record):
 
 
 @dataclass(slots=True)
+class FileRecord(Record):
+    """A process begins to use a file through a descriptor."""
+
+    use: int
+    inode: int
+    device: int
+    mode: int
+    path: str
+
+
+@dataclass(slots=True)
+class FileUseRecord(Record):
+    """What it did since the last of these. `time_ns`: when it used the file last."""
+
+    use: int
+    first_ns: int
+    bytes_written: int
+    bytes_read: int
+    writes: int
+    reads: int
+    creations: int
+    resizes: int
+    mappings: int
+    attributes: int
+
+
+@dataclass(slots=True)
+class FileChangeRecord(Record):
+    """One call by path."""
+
+    operation: int
+    flags_given: int
+    error: int
+    path_bytes: int
+    base_bytes: int
+    new_path_bytes: int
+    new_base_bytes: int
+    path: str | None
+    """As the program passed it; empty where it passed none. None: could not be read."""
+    base: str | None
+    """The directory that it counts from; the process's root where it begins with `/`."""
+    new_path: str | None
+    """None also where the call has one name."""
+    new_base: str | None
+
+
+@dataclass(slots=True)
 class TlsOpenRecord(Record):
     tls: int
     pointer: int

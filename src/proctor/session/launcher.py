@@ -143,7 +143,13 @@ class Session:
         keep = {reading, keeper_ended} | ({jsonl_fd} if jsonl_fd is not None else set())
         self._fork("analyser", lambda: analyser_life(task, identity), keep)
         ours = {os.getpid(), self._pids.keeper, self._pids.analyser}
-        work = RecorderTask(scope=scope, ours=ours, until_gone=until_gone, verbose=options.verbose)
+        work = RecorderTask(
+            scope=scope,
+            ours=ours,
+            until_gone=until_gone,
+            verbose=options.verbose,
+            file_reads=options.file_reads,
+        )
         self._fork(
             "recorder",
             lambda: recorder_life(work, to_keeper, control),

@@ -22,7 +22,7 @@ from proctor.intake.keeper import BATCH_HEAD, VERDICT
 from proctor.kernel.counters import Counters
 from proctor.kernel.holding import let_all_go, let_go
 from proctor.kernel.libraries import Libraries, Library
-from proctor.kernel.loading import refused_features
+from proctor.kernel.loading import MAP_ITERATORS, refused_features
 from proctor.kernel.newcomers import Newcomers
 from proctor.kernel.object import KernelObject
 from proctor.kernel.process_table import Row, cgroup_names, json_record, process_record
@@ -42,6 +42,7 @@ HOUSEKEEPING_SECONDS: Final = 1.0
 
 _TLS: Final = struct.Struct("=Q")
 _CALL: Final = struct.Struct("=I")
+_INDEX: Final = struct.Struct("=I")
 _HANDLE: Final = struct.Struct("=QII")
 _MAPPING: Final = LAYOUTS["mapping_record"]
 
@@ -72,6 +73,7 @@ class Recorder:
         self._held = kernel.map("held", "__u32", "struct hold")
         self._handles = kernel.map("handles", "struct handle_key", "struct handle_key")
         self._skipped = kernel.map("skipped", "__u64", "__u32")
+        self._files_ending = kernel.map("files_ending", "__u32", "__u32")
         self._libraries = Libraries(kernel)
         self._counters = Counters(kernel)
         self._pending: deque[memoryview] = deque()
@@ -259,7 +261,7 @@ class Recorder:
         self._bury()
 
     def _read_rows(self) -> None:
-        for name in ("connection_rows", "handle_rows"):
+        for name in MAP_ITERATORS:
             if name in self._kernel.links:
                 rows = self._kernel.read_iterator(name)
                 if rows:
@@ -319,6 +321,7 @@ class Recorder:
         """
         self._stop_holding()
         self._drain()
+        self._files_ending.put(_INDEX.pack(0), _INDEX.pack(1))
         self._keep_house()
         self._say(lib.RECORD_LOSS, lost=self._counters.totals())
         self._say(lib.RECORD_END)

@@ -38,13 +38,15 @@ class RecorderTask:
     until_gone: bool
     """End when no watched process lives any more."""
     verbose: int
+    file_reads: bool = False
 
 
 def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.socket) -> int:
     """Load, say so over `control` (with the map of held processes), record until told to end."""
-    from proctor.kernel.loading import attach_programs, load_programs
+    from proctor.kernel.loading import attach_programs, load_programs, put_file_rules
     from proctor.kernel.object import KernelError
     from proctor.kernel.scope import enter_scope
+    from proctor.session.file_rules import file_rules, native_abi
     from proctor.session.recorder import Recorder
     from proctor.session.recorder_rights import keep_recorder_rights
 
@@ -54,6 +56,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
         kernel = load_programs(task.scope.configuration())
         ours = task.ours | {os.getpid()}
         enter_scope(kernel, task.scope, ours)
+        put_file_rules(kernel, file_rules(native_abi(), reads=task.file_reads))
         attach_programs(kernel)
         rows = enter_scope(kernel, task.scope, ours)
         keep_recorder_rights()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from proctor.events import (
+    ActionEvent,
     Call,
     ConnectionEvent,
     Coverage,
@@ -18,6 +19,7 @@ from proctor.events import (
     Usage,
 )
 from proctor.views.conversation import Conversations, Line
+from proctor.views.files import FileTotals
 
 TURNS_FIRST: Final = 4
 TURNS_LAST: Final = 8
@@ -114,6 +116,7 @@ class Digest:
         self.executions = 0
         self.hosts: dict[str, Host] = {}
         self.hosts_left_out = 0
+        self.files = FileTotals()
         self.coverage: dict[tuple[ProcessKey | None, str | None], Coverage] = {}
         """The last word on each process and library."""
         self.coverage_left_out = 0
@@ -133,6 +136,8 @@ class Digest:
                 self._process(event)
             case ConnectionEvent():
                 self._connection(event)
+            case ActionEvent():
+                self.files.feed(event)
             case Coverage():
                 self._coverage(event)
             case Summary():

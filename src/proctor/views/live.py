@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from proctor.events import (
+    ActionEvent,
     Call,
     ConnectionEvent,
     Coverage,
@@ -18,6 +19,7 @@ from proctor.events import (
 from proctor.reasons import REASONS
 from proctor.views.clean import clean_line, clean_lines
 from proctor.views.conversation import Conversations, Line
+from proctor.views.files import VERBS, action_texts
 from proctor.views.shorten import shorten
 from proctor.views.terminal import glyphs
 from proctor.views.units import duration, number, plural, size
@@ -55,6 +57,8 @@ class LiveView:
                 self._line(event, event.event, *connection_texts(event))
             case DnsEvent():
                 self._line(event, "dns", *self._dns_texts(event))
+            case ActionEvent():
+                self._line(event, VERBS.get(event.kind, event.kind), *action_texts(event))
             case Call():
                 self._call(event)
             case Coverage():

@@ -8,6 +8,7 @@ from proctor.events import Json
 from proctor.reasons import REASONS
 from proctor.views.clean import clean_line
 from proctor.views.digest import Digest, Host, ModelTotals, sum_known
+from proctor.views.files import DONE, REFUSED
 from proctor.views.programs import programs_tree
 from proctor.views.shorten import shorten
 from proctor.views.terminal import Glyphs, glyphs
@@ -24,6 +25,7 @@ _WIDTH_MAX: Final = 110
 _MODELS_SHOWN: Final = 10
 _HOSTS_SHOWN: Final = 12
 _COVERAGE_SHOWN: Final = 12
+_FILES_SHOWN: Final = 4
 _RUNNING_SHOWN: Final = 8
 _NARROW: Final = 90
 
@@ -53,6 +55,7 @@ class _SummaryView:
         self._section("Models", self._models())
         self._section("Programs", programs_tree(self._digest, self._width, self._glyphs))
         self._section("Hosts", self._hosts())
+        self._section("Files", self._files())
         self._section("Coverage", self._coverage())
         self._section("Still running", self._still_running())
         self._section("Lost", self._lost())
@@ -166,6 +169,21 @@ class _SummaryView:
             )
         more = len(hosts) - _HOSTS_SHOWN + self._digest.hosts_left_out
         return [table, *self._more(more, "host")]
+
+    def _files(self) -> list[RenderableType]:
+        """What was done to how many, with the first of them."""
+        files = self._digest.files
+        words = [word for word in (*dict.fromkeys(DONE.values()), REFUSED) if files.count(word)]
+        if not words:
+            return []
+        table = self._grid(">Count", "Files", "")
+        for word in words:
+            named = list(files.paths.get(word, ()))[:_FILES_SHOWN]
+            more = files.count(word) - len(named)
+            text = ", ".join(map(clean_line, named)) + (f" {self._glyphs.more}" if more else "")
+            style = "proctor.warn" if word == REFUSED else ""
+            table.add_row(number(files.count(word)), _styled(word, style), text)
+        return [table]
 
     def _errors(self, host: Host) -> str:
         times = self._glyphs.times

@@ -22,6 +22,8 @@ AFTER_THE_STRUCT = {
     "exec_record": ("exe", "cwd", "argv"),
     "hello_record": ("data",),
     "dns_record": ("data",),
+    "file_record": ("path",),
+    "file_change_record": ("path", "base", "new_path", "new_base"),
     "tls_data_record": ("data",),
 }
 

@@ -25,7 +25,12 @@ PARTS_OF_EVENTS = {
     "missing_part": events.MissingPart,
 }
 COMMON = {"schema", "type", "time", "process", "escaped"}
-ON_THE_LINE = {"time_ns": "time", "start_time_ns": "start_time", "return_value": "return"}
+ON_THE_LINE = {
+    "time_ns": "time",
+    "start_time_ns": "start_time",
+    "first_time_ns": "first_time",
+    "return_value": "return",
+}
 
 
 def line_names(kind: type) -> set[str]:
