@@ -252,6 +252,12 @@ static __always_inline void emit_change(struct process *process, struct file_rul
 		lose(LOSS_FILE, LOSS_RING_FULL);
 }
 
+/* Another CPU may have noted a time after `now_ns` was read. */
+static __always_inline bool is_past(u64 now_ns, u64 since_ns, u64 limit_ns)
+{
+	return (s64)(now_ns - since_ns) >= (s64)limit_ns;
+}
+
 static __always_inline bool same_counts(struct use_counts *one, struct use_counts *other)
 {
 	return one->writes == other->writes && one->reads == other->reads &&
@@ -269,7 +275,8 @@ static __always_inline void fill_use(struct file_use_record *record, struct file
 	record->head.tid = tgid;
 	record->head.cgroup = use->cgroup;
 	record->use = use->id;
-	record->first_ns = use->first_ns;
+	/* 0 where the last row was written between a use's times and its counts. */
+	record->first_ns = use->first_ns ? use->first_ns : use->last_ns;
 	record->bytes_written = counts.bytes_written - told->bytes_written;
 	record->bytes_read = counts.bytes_read - told->bytes_read;
 	record->writes = counts.writes - told->writes;
@@ -604,14 +611,14 @@ int file_rows(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	process = bpf_map_lookup_elem(&processes, &key.tgid);
 	over = *ending || !process || process->start_ns != use->start_ns ||
-	       process->images != (u16)key.images || now_ns - use->last_ns >= QUIET_NS;
+	       process->images != (u16)key.images || is_past(now_ns, use->last_ns, QUIET_NS);
 	if (same_counts(&use->counts, &use->told)) {
 		if (!over)
 			return 0;
 		bpf_map_delete_elem(&file_uses, &key);
 		if (same_counts(&use->counts, &use->told))
 			return 0; /* else it was used at this very moment */
-	} else if (!over && now_ns - use->first_ns < BUSY_NS) {
+	} else if (!over && !(use->first_ns && is_past(now_ns, use->first_ns, BUSY_NS))) {
 		return 0;
 	}
 	fill_use(&record, use, key.tgid);
