@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench import trace_peers
 from bench.usage import Sampler
 
 HERE = Path(__file__).parent
@@ -30,6 +31,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FIGURES)}")
     parser.add_argument("--pairs", type=int, default=5, help="of runs that are compared")
+    parser.add_argument("--loads", default="all", help="of trace: dd,dd2,find,compile,imports")
+    parser.add_argument("--peers", default="all", help="of trace: strace,perf,bpftrace, or none")
     options = parser.parse_args()
     unknown = set(options.names) - FIGURES.keys()
     if unknown:
@@ -38,12 +41,12 @@ def main() -> int:
         )
     for name in options.names or FIGURES:
         print(f"{name}: {FIGURES[name].__doc__}")
-        for key, value in FIGURES[name](options.pairs).items():
+        for key, value in FIGURES[name](options).items():
             print(f"  {key:<34} {value}")
     return 0
 
 
-def start(pairs: int) -> Row:
+def start(options: argparse.Namespace) -> Row:
     """`proctor run -- true` against `true`: seconds more."""
 
     def timed(command: list[str]) -> float:
@@ -54,14 +57,14 @@ def start(pairs: int) -> Row:
     with tempfile.TemporaryDirectory() as made:
         more = [
             timed([*proctor(Path(made, str(number))), "true"]) - timed(["true"])
-            for number in range(pairs)
+            for number in range(options.pairs)
         ]
     return {"seconds more, median": f"{statistics.median(more):.2f}", "range": spread(more)}
 
 
-def agents(pairs: int) -> Row:
+def agents(options: argparse.Namespace) -> Row:
     """four agents at once, prompts of 60 kB, streamed answers of 300 chunks"""
-    plain, watched, usage, lost = compare("load_agents.py", pairs)
+    plain, watched, usage, lost = compare("load_agents.py", options.pairs)
     return {
         "wall, ratio (median of pairs)": ratio(plain, watched, lambda row: row["wall_s"]),
         "p50 latency, ratio": ratio(plain, watched, lambda row: row["latency_ms"]["p50"]),
@@ -73,9 +76,9 @@ def agents(pairs: int) -> Row:
     }
 
 
-def bulk(pairs: int) -> Row:
+def bulk(options: argparse.Namespace) -> Row:
     """two senders push 1 GB of requests over TLS as fast as they can"""
-    plain, watched, usage, lost = compare("load_bulk.py", pairs)
+    plain, watched, usage, lost = compare("load_bulk.py", options.pairs)
     return {
         "throughput, ratio (median of pairs)": ratio(plain, watched, lambda row: row["mb_per_s"]),
         "unwatched, MB/s": median(plain, lambda row: row["mb_per_s"]),
@@ -85,9 +88,9 @@ def bulk(pairs: int) -> Row:
     }
 
 
-def analysis(pairs: int) -> Row:
+def analysis(options: argparse.Namespace) -> Row:
     """a recording of agents' calls, read again: per second of CPU time"""
-    rows = [json_of([PYTHON, str(HERE / "analysis.py")]) for _ in range(pairs)]
+    rows = [json_of([PYTHON, str(HERE / "analysis.py")]) for _ in range(options.pairs)]
     return {
         key: f"{statistics.median(row[key] for row in rows):.6g}"
         for key, value in rows[0].items()
@@ -95,17 +98,24 @@ def analysis(pairs: int) -> Row:
     }
 
 
-FIGURES: dict[str, Callable[[int], Row]] = {
+def trace(options: argparse.Namespace) -> Row:
+    """`proctor trace` beside strace, perf and bpftrace; what the columns are: trace_peers.py"""
+    return trace_peers.measure(options.pairs, options.loads, options.peers)
+
+
+FIGURES: dict[str, Callable[[argparse.Namespace], Row]] = {
     "start": start,
     "agents": agents,
     "bulk": bulk,
     "analysis": analysis,
+    "trace": trace,
 }
 
 
 def compare(load: str, pairs: int) -> tuple[list[Row], list[Row], list[Any], str]:
     """The load unwatched and watched in turn, and what the watched runs cost and lost."""
-    plain, watched, usage, lost = [], [], [], {}
+    plain, watched, usage = [], [], []
+    lost: dict[str, int] = {}
     for number in range(pairs):
         with tempfile.TemporaryDirectory(prefix="proctor-bench-") as made:
             lines = Path(made, "lines")
