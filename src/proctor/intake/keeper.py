@@ -38,6 +38,7 @@ PAYLOAD_BYTES: Final = 512 << 10
 """Of the payload ring at a time: little enough to stay in a core's cache until it is written."""
 
 # The head's first fields: enough to split a batch and sort it.
+_HEAD_BYTES: Final = HEAD.size_bytes
 _START: Final = struct.Struct(HEAD.packing.format[:5])
 _PROGRAM: Final = LAYOUTS["exec_record"]
 _TLS_AT: Final = LAYOUTS["tls_return_record"].offsets["tls"]
@@ -114,9 +115,9 @@ class Keeper:
         while start < end:
             left = end - start
             length, kind, _, time_ns = (
-                _START.unpack_from(batch, start) if left >= HEAD.size_bytes else (0, 0, 0, 0)
+                _START.unpack_from(batch, start) if left >= _HEAD_BYTES else (0, 0, 0, 0)
             )
-            if not HEAD.size_bytes <= length <= min(left, FRAME_MAX_BYTES):
+            if not _HEAD_BYTES <= length <= min(left, FRAME_MAX_BYTES):
                 if not cut:
                     self._lose("malformed", 1, left)
                 break

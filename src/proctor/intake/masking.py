@@ -64,6 +64,12 @@ BEGINNING: Final = LineState(Mode.LINE_START)
 UNKNOWN: Final = LineState(Mode.UNKNOWN, b"", UNKNOWN_LINE_BYTES)
 
 PLAIN: Final = LineState(Mode.PLAIN)
+# A member's name looked up in its class costs 0.2 us, and this is done for every line.
+_PLAIN_MODE: Final = Mode.PLAIN
+_URL_MODE: Final = Mode.URL
+_URL_NAME_MODE: Final = Mode.URL_NAME
+_URL_VALUE_MODE: Final = Mode.URL_VALUE
+_URL_AUTHORITY_MODE: Final = Mode.URL_AUTHORITY
 _SECRET: Final = LineState(Mode.SECRET)
 _URL: Final = LineState(Mode.URL)
 _URL_NAME: Final = LineState(Mode.URL_NAME)
@@ -121,7 +127,7 @@ _CREDENTIAL_LINE: Final = re.compile(
 def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState:
     """Masks `buffer[start:end]` in its place and returns the state behind it."""
     while start < end:
-        if state.mode is Mode.PLAIN:
+        if state.mode is _PLAIN_MODE:
             last_line_end = buffer.rfind(b"\n", start, end)
             if last_line_end < 0:
                 return state
@@ -152,16 +158,20 @@ def _whole_lines(buffer: bytearray, start: int, end: int) -> int:
         start = line.end()
 
 
+_AFTER_LINE: Final[dict[Mode, LineState]] = {
+    Mode.SECRET: LineState(Mode.AFTER_SECRET),
+    Mode.SCHEME: LineState(Mode.AFTER_SECRET),
+    Mode.URL_VALUE: LineState(Mode.AFTER_SECRET),
+    Mode.URL_AUTHORITY: LineState(Mode.AFTER_SECRET),
+    Mode.URL: LineState(Mode.AFTER_URL),
+    Mode.URL_NAME: LineState(Mode.AFTER_URL),
+    Mode.UNKNOWN: LineState(Mode.AFTER_UNKNOWN),
+}
+
+
 def _after_line(state: LineState) -> LineState:
-    match state.mode:
-        case Mode.SECRET | Mode.SCHEME | Mode.URL_VALUE | Mode.URL_AUTHORITY:
-            return LineState(Mode.AFTER_SECRET)
-        case Mode.URL | Mode.URL_NAME:
-            return LineState(Mode.AFTER_URL)
-        case Mode.UNKNOWN:
-            return LineState(Mode.AFTER_UNKNOWN, b"", state.left_bytes)
-        case _:
-            return BEGINNING
+    after = _AFTER_LINE.get(state.mode, BEGINNING)
+    return after._replace(left_bytes=state.left_bytes) if state.left_bytes else after
 
 
 # A step takes `buffer[start:stop]`, where `stop` is the line's end or the piece's, and
@@ -237,17 +247,17 @@ def _continuation(continued: Mode) -> _Step:
 def _url(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
     for part in _URL_PARTS.finditer(buffer, start, stop):
         text = part.group()
-        match state.mode:
-            case Mode.URL:
-                state = _in_url(text, state)
-            case Mode.URL_NAME:
-                state = _in_parameter_name(text, state)
-            case Mode.URL_VALUE if text not in _ENDS_VALUE:
-                _cover(buffer, part.start(), part.end())
-            case Mode.URL_AUTHORITY if text not in _ENDS_AUTHORITY:
-                _cover(buffer, part.start(), part.end())
-            case _:
-                state = _URL_NAME if text in _BEGINS_NAME else _URL
+        mode = state.mode
+        if mode is _URL_MODE:
+            state = _in_url(text, state)
+        elif mode is _URL_NAME_MODE:
+            state = _in_parameter_name(text, state)
+        elif (mode is _URL_VALUE_MODE and text not in _ENDS_VALUE) or (
+            mode is _URL_AUTHORITY_MODE and text not in _ENDS_AUTHORITY
+        ):
+            _cover(buffer, part.start(), part.end())
+        else:
+            state = _URL_NAME if text in _BEGINS_NAME else _URL
     return stop, state
 
 
