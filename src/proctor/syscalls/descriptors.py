@@ -120,13 +120,15 @@ class Descriptors:
         self,
         files: Mapping[int, Mapping[int, str]] | None = None,
         places: Mapping[int, str] | None = None,
+        closing: Mapping[int, set[int]] | None = None,
     ) -> None:
-        """files: {pid: {descriptor: its name as /proc/PID/fd has it}}; places: {pid: cwd}."""
+        """files: {pid: {descriptor: its name as /proc/PID/fd has it}}; places: {pid: cwd};
+        closing: {pid: those that exec closes}."""
         self._processes: dict[int, Process] = {}
         for pid, names in (files or {}).items():
             process = self.of(pid)
             for number, text in names.items():
-                process.files.set(number, text)
+                process.files.set(number, text, number in (closing or {}).get(pid, ()))
         for pid, path in (places or {}).items():
             self.of(pid).place.path = path
 

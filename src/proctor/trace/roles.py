@@ -121,6 +121,10 @@ class FormatterTask:
     """Every syscall is traced, so what descriptors are can be followed."""
     files: dict[int, dict[int, str]]
     """What descriptors are when tracing begins, by process."""
+    closing: dict[int, set[int]]
+    """Those of them that exec closes."""
+    places: dict[int, str]
+    """Working directories, likewise."""
     programs: dict[int, tuple[str, str]]
     """Name and executable of the processes that run then."""
     more: socket.socket

@@ -39,9 +39,19 @@ class Targets:
 
     def open_files(self) -> dict[int, dict[int, str]]:
         """What descriptors are, by process, as /proc has them, where tracing begins."""
-        pids = [self.command] if self.command is not None else []
-        pids += self.trees() if self.pids else []
-        return {pid: files for pid in pids if (files := _descriptors(pid))}
+        return {pid: files for pid in self._first() if (files := _descriptors(pid))}
+
+    def working_directories(self) -> dict[int, str]:
+        """Likewise, where each is."""
+        return {pid: place for pid in self._first() if (place := _link(f"/proc/{pid}/cwd"))}
+
+    def closing(self) -> dict[int, set[int]]:
+        """Descriptors that exec closes, by process."""
+        return {pid: _closing(pid) for pid in self._first()}
+
+    def _first(self) -> list[int]:
+        command = [self.command] if self.command is not None else []
+        return command + (self.trees() if self.pids else [])
 
     def programs(self) -> dict[int, tuple[str, str]]:
         """Name and executable of what runs already; empty texts where not known."""
@@ -83,24 +93,41 @@ def _parents() -> Iterable[tuple[int, int]]:
 
 
 def _descriptors(pid: int) -> dict[int, str]:
-    found: dict[int, str] = {}
-    folder = f"/proc/{pid}/fd"
+    names = {number: _link(f"/proc/{pid}/fd/{number}") for number in _numbers(f"/proc/{pid}/fd")}
+    return {number: name for number, name in names.items() if name}
+
+
+def _closing(pid: int) -> set[int]:
+    folder = f"/proc/{pid}/fdinfo"
+    return {number for number in _numbers(folder) if _closes(f"{folder}/{number}")}
+
+
+def _closes(path: str) -> bool:
+    """Whether FD_CLOEXEC is set: among the flags, which are octal."""
+    with suppress(OSError):
+        for line in Path(path).read_text(errors="replace").splitlines():
+            if line.startswith("flags:"):
+                return bool(int(line.split()[1], 8) & os.O_CLOEXEC)
+    return False
+
+
+def _numbers(folder: str) -> list[int]:
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - two names, no paths
+        return [int(name) for name in os.listdir(folder)]  # noqa: PTH208 - names, no paths
     except OSError:
-        return found
-    for name in names:
-        try:
-            found[int(name)] = os.readlink(f"{folder}/{name}")  # noqa: PTH115
-        except OSError:
-            continue
-    return found
+        return []
+
+
+def _link(path: str) -> str:
+    """Where it leads; empty where it is gone."""
+    try:
+        return os.readlink(path)  # noqa: PTH115
+    except OSError:
+        return ""
 
 
 def _program(pid: int) -> tuple[str, str]:
-    comm = exe = ""
+    comm = ""
     with suppress(OSError):
         comm = Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n")
-    with suppress(OSError):
-        exe = os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115
-    return comm, exe
+    return comm, _link(f"/proc/{pid}/exe")

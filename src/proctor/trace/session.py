@@ -142,6 +142,8 @@ class Tracing:
             options=options,
             everything=plan.everything,
             files=targets.open_files(),
+            closing=targets.closing(),
+            places=targets.working_directories(),
             programs=targets.programs(),
             more=more,
             freeze=freeze,

@@ -81,7 +81,7 @@ def formatter_of(task: FormatterTask) -> Formatter:
             durations=options.durations,
             paths=task.everything,
         ),
-        Descriptors(task.files if task.everything else {}),
+        Descriptors(task.files, task.places, task.closing) if task.everything else None,
     )
 
 
