@@ -613,11 +613,10 @@ int file_rows(struct bpf_iter__bpf_map_elem *ctx)
 	over = *ending || !process || process->start_ns != use->start_ns ||
 	       process->images != (u16)key.images || is_past(now_ns, use->last_ns, QUIET_NS);
 	if (same_counts(&use->counts, &use->told)) {
-		if (!over)
-			return 0;
-		bpf_map_delete_elem(&file_uses, &key);
-		if (same_counts(&use->counts, &use->told))
-			return 0; /* else it was used at this very moment */
+		/* A use between the look and this, after seconds without, would be lost with it. */
+		if (over)
+			bpf_map_delete_elem(&file_uses, &key);
+		return 0;
 	} else if (!over && !(use->first_ns && is_past(now_ns, use->first_ns, BUSY_NS))) {
 		return 0;
 	}

@@ -160,6 +160,15 @@ class Machine:
             context.args[index] = value & 0xFFFFFFFFFFFFFFFF
         self.run(program, context, by)
 
+    def left(self, number: int, result: int, *arguments: int, by: Task) -> None:
+        """The exit of any syscall, at the tracepoint of all."""
+        names = ("di", "si", "dx", "r10", "r8", "r9")
+        registers = self.kernel("struct pt_regs", orig_ax=number & 0xFFFFFFFFFFFFFFFF)
+        for name, value in zip(names, arguments, strict=False):
+            setattr(registers, name, value & 0xFFFFFFFFFFFFFFFF)
+        words = [int(self.ffi.cast("uintptr_t", registers)), result & 0xFFFFFFFFFFFFFFFF]
+        self.run("file_call", self.ffi.new("uint64_t[]", words), by)
+
     def syscall_returns(self, program: str, result: int, *, by: Task) -> None:
         self.run(program, self.kernel("struct trace_event_raw_sys_exit", ret=result), by)
 
@@ -262,7 +271,7 @@ def _names(ffi: Any, enum: str) -> list[str]:
 _MAPS: Final = {
     "processes": 4, "scope_cgroups": 8, "scope_exes": 24, "files": 24, "held": 4,
     "connections": 8, "dns_sockets": 8, "handles": 16, "freed": 16, "calls": 8, "outer_calls": 16,
-    "skipped": 8, "record_starts": 48, "losses": 4,
+    "skipped": 8, "record_starts": 48, "losses": 4, "file_uses": 32,
 }  # fmt: skip
 """Their keys' sizes; exec_scratch is scratch."""
 

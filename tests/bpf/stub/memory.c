@@ -43,6 +43,23 @@ long bpf_probe_read_kernel(void *to, __u32 size, const void *from)
 	return read_memory(STUB_KERNEL, to, size, from);
 }
 
+/* Up to the NUL or the end of what is readable: strings of tests lie in memory of their own. */
+long bpf_probe_read_user_str(void *to, __u32 size, const void *from)
+{
+	char *out = to;
+
+	if (fails(STUB_READ_USER))
+		return -EFAULT;
+	for (uint32_t i = 0; i < size; i++) {
+		if (!readable(STUB_USER, (const char *)from + i, 1))
+			return -EFAULT;
+		out[i] = i + 1 < size ? ((const char *)from)[i] : 0;
+		if (!out[i])
+			return i + 1;
+	}
+	return 0;
+}
+
 long bpf_probe_read_kernel_str(void *to, __u32 size, const void *from)
 {
 	char *out = to;

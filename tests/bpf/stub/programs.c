@@ -15,7 +15,8 @@ struct stub_map stub_maps[] = {
 	RING(lifecycle), RING(payload), MAP(losses), MAP(processes), MAP(scope_cgroups),
 	MAP(exec_scratch), MAP(scope_exes), MAP(files), MAP(held), MAP(connections),
 	MAP(dns_sockets), MAP(handles), MAP(freed), MAP(calls), MAP(outer_calls), MAP(skipped),
-	MAP(record_starts), { 0 },
+	MAP(record_starts), MAP(file_rules), MAP(files_ending), MAP(file_uses), MAP(file_scratch),
+	{ 0 },
 };
 
 const struct stub_named_program stub_programs[] = {
@@ -26,7 +27,8 @@ const struct stub_named_program stub_programs[] = {
 	PROGRAM(copy_pieces), PROGRAM(ssl_write_enter), PROGRAM(ssl_write_ex_enter),
 	PROGRAM(ssl_read_enter), PROGRAM(ssl_read_ex_enter), PROGRAM(ssl_return),
 	PROGRAM(ssl_new_return), PROGRAM(ssl_do_handshake_enter), PROGRAM(ssl_free_enter),
-	PROGRAM(handle_rows), PROGRAM(bio_write_enter), { 0 },
+	PROGRAM(handle_rows), PROGRAM(bio_write_enter), PROGRAM(file_call), PROGRAM(file_rows),
+	{ 0 },
 };
 
 stub_program *stub_tail(void *programs, unsigned int index)

@@ -17,6 +17,11 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
+#ifndef __noinline
+#define __noinline __attribute__((noinline))
+#endif
+#define barrier_var(var) asm volatile("" : "+r"(var))
+
 void *bpf_map_lookup_elem(void *map, const void *key);
 long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags);
 long bpf_map_delete_elem(void *map, const void *key);
@@ -29,6 +34,7 @@ __u64 bpf_ringbuf_query(void *ring, __u64 what);
 long bpf_seq_write(void *seq, const void *data, __u32 size);
 
 long bpf_probe_read_user(void *to, __u32 size, const void *from);
+long bpf_probe_read_user_str(void *to, __u32 size, const void *from);
 long bpf_probe_read_kernel(void *to, __u32 size, const void *from);
 long bpf_probe_read_kernel_str(void *to, __u32 size, const void *from);
 long bpf_skb_load_bytes(const void *skb, __u32 offset, void *to, __u32 size);
