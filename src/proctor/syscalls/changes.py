@@ -121,6 +121,32 @@ def makes_pair(name: str, at: int, flags_at: int | None) -> Change:
     return change
 
 
+# Commands of bpf that return a descriptor, and what /proc calls it; the numbers are ABI.
+BPF_FILES: Final = {0: "bpf-map", 5: "bpf-prog", 7: "", 13: "bpf-prog", 14: "bpf-map", 17: "",
+    18: "btf", 19: "btf", 28: "", 30: "", 32: "", 33: "", 36: ""}  # fmt: skip
+LANDLOCK_VERSION: Final = 1 | 2
+
+
+def makes_bpf_file(call: Call) -> bool:
+    return call.unsigned(0) in BPF_FILES
+
+
+def makes_of_bpf(process: Process, call: Call) -> None:
+    """Other commands return 0, which is no descriptor."""
+    if makes_bpf_file(call):
+        name = BPF_FILES[call.unsigned(0)]
+        makes(f"anon_inode:{name}" if name else "", always_closing=True)(process, call)
+
+
+def asks_landlock_version(call: Call) -> bool:
+    return bool(call.unsigned(2) & LANDLOCK_VERSION)
+
+
+def makes_ruleset(process: Process, call: Call) -> None:
+    if not asks_landlock_version(call):
+        makes("anon_inode:[landlock-ruleset]", always_closing=True)(process, call)
+
+
 def copies(process: Process, call: Call) -> None:
     process.files.copy_of(signed(call.args[0]), call.result)
 
@@ -218,7 +244,9 @@ CHANGES: Final[dict[str, Change]] = {
     "pidfd_open": makes("anon_inode:[pidfd]", always_closing=True),
     "pidfd_getfd": makes(always_closing=True),
     "perf_event_open": makes("anon_inode:[perf_event]"),
-    "bpf": makes(),
+    "bpf": makes_of_bpf,
+    "landlock_create_ruleset": makes_ruleset,
+    "mq_open": makes(always_closing=True),
     "io_uring_setup": makes("anon_inode:[io_uring]", always_closing=True),
     "userfaultfd": makes("anon_inode:[userfaultfd]", 0),
     "memfd_create": makes_memory,

@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from proctor.records.trace_layout import CHUNK_KINDS, KINDS
+from proctor.records.trace_layout import CHUNK_FLAGS, CHUNK_KINDS
 from proctor.trace.batch import Batch
+from proctor.trace.code_files import CodeFiles
+from proctor.trace.mapping_rings import MAPPINGS
+from proctor.trace.mappings import Mappings
 from proctor.trace.stacks import Frame, Stacks, addresses
 from proctor.trace.symbols import kernel_symbols
 
+if TYPE_CHECKING:
+    from proctor.trace.roles import FormatterTask
+    from proctor.trace.spool import Frame as SpoolFrame
+
 _USER, _KERNEL = CHUNK_KINDS["USER_STACK"], CHUNK_KINDS["KERNEL_STACK"]
-_REPLACED = frozenset((KINDS["EXEC"], KINDS["EXIT"]))
+_AT_EXIT = CHUNK_FLAGS["AT_EXIT"]
 
 
 class CallStacks:
     """Made with root's rights, which alone see the kernel's addresses; used without."""
 
-    def __init__(self, maps_of: Callable[[int], str | None]) -> None:
-        self._stacks = Stacks(maps_of=maps_of)
+    def __init__(self, task: FormatterTask) -> None:
+        self._mappings = Mappings(task.maps_of, task.maps)
+        self._stacks = Stacks(self._mappings, CodeFiles(task.code_of))
         kernel_symbols()
 
+    def feed(self, frame: SpoolFrame) -> None:
+        """Every frame of the spool, in order: what it tells of mappings."""
+        for part in frame.parts:
+            if part.cpu == MAPPINGS:
+                self._mappings.feed(part.memory.tobytes())
+
     def of(self, batch: Batch, row: int) -> tuple[Frame, ...]:
-        """Innermost first. To be asked for every row, in order: programs replace each other."""
+        """Innermost first. To be asked in the order in which the calls ended."""
         record = batch.records[row]
-        pid = int(record["pid"])
-        if int(record["kind"]) in _REPLACED:
-            if int(record["kind"]) == KINDS["EXEC"] or record["args"][2]:
-                self._stacks.replaced(pid)
-            return ()
         user: tuple[int, ...] = ()
         kernel: tuple[int, ...] = ()
+        entered_ns = None
         for head, body in batch.chunks_of(row):
             if head["kind"] == _USER:
                 user = addresses(bytes(body))
+                if not head["flags"] & _AT_EXIT:
+                    entered_ns = int(record["start_ns"])
             elif head["kind"] == _KERNEL:
                 kernel = addresses(bytes(body))
-        return self._stacks.frames(pid, user, kernel) if user or kernel else ()
+        if not user and not kernel:
+            return ()
+        self._mappings.advance(int(record["start_ns"]) + int(record["duration_ns"]))
+        return self._stacks.frames(int(record["pid"]), user, kernel, entered_ns=entered_ns)
 
 
 def row_of(batch: Batch, row: int) -> Batch:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from proctor.trace.mapping_rings import MappingRings
 from proctor.trace.rings import New, Rings
 from proctor.trace.spool import PIECES_MAX, SpoolWriter
 
@@ -43,8 +44,11 @@ class DrainCounts:
 
 
 class Drainer:
-    def __init__(self, rings: Rings, spool: SpoolWriter) -> None:
+    def __init__(
+        self, rings: Rings, spool: SpoolWriter, mappings: MappingRings | None = None
+    ) -> None:
         self._rings = rings
+        self._mappings = mappings
         self._spool = spool
         self.counts = DrainCounts()
 
@@ -54,6 +58,7 @@ class Drainer:
         wall_offset_ns = time.time_ns() - time.monotonic_ns()
         copied = 0
         self.counts.sweeps += 1
+        self._copy_mappings(wall_offset_ns)
         some: list[New] = []
         pieces = 0
         for cpu in range(self._rings.cpus):
@@ -100,6 +105,16 @@ class Drainer:
         except OSError as error:
             self._refused(error)
         self.counts.processor_ns = time.process_time_ns()
+
+    def _copy_mappings(self, wall_offset_ns: int) -> None:
+        """Before the records: who reads a frame knows all that was mapped before its watermark."""
+        while self._mappings and (part := self._mappings.new()):
+            try:
+                self._spool.write([part], 0, wall_offset_ns)
+            except OSError as error:
+                self._refused(error)
+                return
+            self._mappings.give_back()
 
     def _write(self, new: list[New], watermark_ns: int, wall_offset_ns: int) -> bool:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proctor.records.trace_layout import ABIS
-from proctor.trace.call_stacks import CallStacks
 from proctor.trace.lines import LineWriter
 from proctor.trace.stacks import Folded
 from proctor.trace.text_sink import tables
@@ -13,6 +12,7 @@ from proctor.trace.totals import CALL_KINDS
 
 if TYPE_CHECKING:
     from proctor.trace.batch import Batch
+    from proctor.trace.call_stacks import CallStacks
     from proctor.trace.programs import Programs
     from proctor.trace.roles import FormatterTask
     from proctor.trace.totals import Totals
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class FoldedSink:
     """Takes the task's output over; everything is written at the end."""
 
-    def __init__(self, task: FormatterTask, programs: Programs) -> None:
+    def __init__(self, task: FormatterTask, stacks: CallStacks, programs: Programs) -> None:
         self._writer = LineWriter(task.output, task.output_name)
-        self._stacks = CallStacks(task.maps_of)
+        self._stacks = stacks
         self._programs = programs
         known = tables()
         self._tables = {number: known[name.lower()].by_number for name, number in ABIS.items()}

@@ -10,7 +10,7 @@ import pyarrow.compute  # noqa: F401 - pyarrow imports it, and others, when firs
 
 from proctor.trace.arrow import ArrowMaker
 from proctor.trace.merge import Merger
-from proctor.trace.options import output_format
+from proctor.trace.options import names_stacks, output_format
 from proctor.trace.programs import Program, Programs
 from proctor.trace.progress import Progress
 from proctor.trace.spool import SpoolReader
@@ -19,6 +19,7 @@ from proctor.trace.under_way import under_way_batch
 
 if TYPE_CHECKING:
     from proctor.trace.batch import Batch
+    from proctor.trace.call_stacks import CallStacks
     from proctor.trace.roles import Ending, FormatterTask, Orders
 
 
@@ -43,7 +44,8 @@ class Formatting:
 
     def __init__(self, task: FormatterTask) -> None:
         self._task = task
-        self._sink = make_sink(task)
+        self._stacks = _call_stacks(task)
+        self._sink = make_sink(task, self._stacks)
         self._totals = Totals()
         self._merger = Merger()
         self._problems: list[str] = []
@@ -59,6 +61,8 @@ class Formatting:
                     reader.end_here()
                 continue
             self._merger.feed(frame)
+            if self._stacks:
+                self._stacks.feed(frame)
             self._feed(self._merger.take())
             progress.show(self._totals, self._sink.written_bytes)
             orders.poll()
@@ -116,18 +120,26 @@ class Formatting:
         return options.output not in (None, "-") and not options.quiet and sys.stderr.isatty()
 
 
-def make_sink(task: FormatterTask) -> Sink:
+def _call_stacks(task: FormatterTask) -> CallStacks | None:
+    if not names_stacks(task.options):
+        return None
+    from proctor.trace.call_stacks import CallStacks
+
+    return CallStacks(task)
+
+
+def make_sink(task: FormatterTask, stacks: CallStacks | None) -> Sink:
     """The sink of the format that is asked for; takes the task's output over."""
     options = task.options
     form = output_format(options)
-    if options.folded:
+    if options.folded and stacks:
         from proctor.trace.folded_sink import FoldedSink
 
-        return FoldedSink(task, Programs(*programs_of(task)))
+        return FoldedSink(task, stacks, Programs(*programs_of(task)))
     if form == "jsonl":
         from proctor.trace.jsonl_sink import JsonLinesSink
 
-        return JsonLinesSink(task)
+        return JsonLinesSink(task, stacks)
     if form == "arrow":
         from proctor.trace.arrow_sink import ArrowSink
 
@@ -138,7 +150,7 @@ def make_sink(task: FormatterTask) -> Sink:
         return ParquetSink(task, arrow_maker(task))
     from proctor.trace.text_sink import TextSink
 
-    return TextSink(task)
+    return TextSink(task, stacks)
 
 
 def arrow_maker(task: FormatterTask) -> ArrowMaker:

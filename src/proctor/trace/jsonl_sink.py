@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from proctor.events import Summary
 from proctor.sinks.json_lines import encode_line
-from proctor.trace.call_stacks import CallStacks
 from proctor.trace.event_maker import EventMaker
 from proctor.trace.lines import LineWriter
 from proctor.trace.text_sink import formatter_of, tables
 
 if TYPE_CHECKING:
     from proctor.trace.batch import Batch
+    from proctor.trace.call_stacks import CallStacks
     from proctor.trace.roles import FormatterTask
     from proctor.trace.totals import Totals
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class JsonLinesSink:
     """Takes the task's output over."""
 
-    def __init__(self, task: FormatterTask) -> None:
+    def __init__(self, task: FormatterTask, stacks: CallStacks | None) -> None:
         self._writer = LineWriter(task.output, task.output_name)
         self._maker = EventMaker(
             formatter_of(task),
             tables(),
-            CallStacks(task.maps_of) if task.options.stacks else None,
+            stacks,
         )
         self._counts: dict[str, int] = {}
 

@@ -154,6 +154,11 @@ def output_format(options: TraceOptions) -> str:
     return _SUFFIXES.get(Path(options.output or "").suffix.lower(), "text")
 
 
+def names_stacks(options: TraceOptions) -> bool:
+    """Whether functions are to be found; tables keep addresses."""
+    return options.folded or (options.stacks and output_format(options) in ("text", "jsonl"))
+
+
 def check_together(options: TraceOptions) -> None:
     """ProctorError, exit status 2, for options that do not go together or lack another."""
     form = output_format(options)

@@ -25,6 +25,7 @@ from proctor.trace.brake import LOOK_SECONDS as BRAKE_LOOK_SECONDS
 from proctor.trace.brake import Brake, Fill, let_go
 
 if TYPE_CHECKING:
+    from proctor.trace.mappings import Region
     from proctor.trace.options import TraceOptions
     from proctor.trace.rings import RingFiles
 
@@ -37,6 +38,8 @@ FINISH: Final = b"finish"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainerTask:
     rings: RingFiles
+    mapping_events: tuple[int, ...]
+    """Of the kernel, where stacks are to be named."""
     spool: int
     control: socket.socket
     """To the tracer: READY, then the report (JSON) at the end; from it: FINISH."""
@@ -47,21 +50,23 @@ class DrainerTask:
     def descriptors(self) -> set[int]:
         rings = {self.rings.records, self.rings.memory, self.rings.heads, self.rings.tails}
         held = {self.freeze} if self.freeze is not None else set()
-        return rings | {self.spool, self.control.fileno()} | held
+        return rings | {self.spool, self.control.fileno(), *self.mapping_events} | held
 
 
 def drainer_life(task: DrainerTask, identity: Identity) -> int:
     """Copy the rings to the spool until told to finish."""
     from proctor.trace.drain import Drainer
+    from proctor.trace.mapping_rings import MappingRings
     from proctor.trace.rings import Rings
     from proctor.trace.spool import SpoolWriter
 
     run_before_others()
     with Rings(task.rings) as rings:
+        mappings = MappingRings(task.mapping_events) if task.mapping_events else None
         drop_to(identity)
         lock_down()
         brake = Brake(task.freeze, Fill(task.rings)) if task.freeze is not None else None
-        drainer = Drainer(rings, SpoolWriter(task.spool))
+        drainer = Drainer(rings, SpoolWriter(task.spool), mappings)
         task.control.sendall(READY)
         try:
             counts = drainer.run(_Stopping(task.control, brake))
@@ -127,8 +132,11 @@ class FormatterTask:
     """Working directories, likewise."""
     programs: dict[int, tuple[str, str]]
     """Name and executable of the processes that run then."""
+    maps: dict[int, str]
+    """Where their code lies: lines of `/proc/PID/maps`. Empty where no stacks are to be named."""
     more: socket.socket
-    """To the tracer: `file NUMBER` or `maps PID`; from it: a descriptor, or why not."""
+    """To the tracer: `file NUMBER`, `maps PID`, `code PID START-END PATH`; from it: a descriptor,
+    or why not."""
     freeze: int | None
 
     @property
@@ -148,6 +156,10 @@ class FormatterTask:
                 return file.read()
         except OSError:
             return None
+
+    def code_of(self, pid: int, region: Region) -> int:
+        """The file of a mapping, a program or library. OSError."""
+        return self._asked(f"code {pid} {region.start:x}-{region.end:x} {region.path}")
 
     def _asked(self, request: str) -> int:
         self.more.sendall(request.encode())

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import sys
 import time
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import Any, Final
 
 from proctor.errors import ProctorError
+from proctor.kernel.mapping_events import open_mapping_events
 from proctor.kernel.object import KernelError
 from proctor.kernel.requirements import check_requirements
 from proctor.kernel.trace_object import TraceObject, rule
@@ -34,9 +33,10 @@ from proctor.launch.role import fork_role, run_as_others
 from proctor.launch.targets import scope_of
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records.trace_layout import COUNTS
+from proctor.trace.answers import Answers, executable_maps
 from proctor.trace.brake import TreeCgroup, let_go
 from proctor.trace.lines import open_output
-from proctor.trace.options import TraceOptions, check_together
+from proctor.trace.options import TraceOptions, check_together, names_stacks
 from proctor.trace.plan import Plan, counted, plan_of
 from proctor.trace.rings import RingFiles
 from proctor.trace.roles import (
@@ -129,7 +129,10 @@ class Tracing:
             spool = open_spool(options.output)
         self._formatter_control, orders = socket.socketpair(type=socket.SOCK_SEQPACKET)
         self._drainer_control, drainer_end = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        self._more, more = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        asked, more = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        self._answers = Answers(asked, options.output, targets)
+        mapping_events = self._open_mapping_events()
+        programs = targets.programs()
         drainer_ended, drainer_alive = os.pipe()
         self._under_way = os.memfd_create("under way")
         formatting = FormatterTask(
@@ -144,7 +147,8 @@ class Tracing:
             files=targets.open_files(),
             closing=targets.closing(),
             places=targets.working_directories(),
-            programs=targets.programs(),
+            programs=programs,
+            maps={pid: executable_maps(pid) for pid in programs} if mapping_events else {},
             more=more,
             freeze=freeze,
         )
@@ -165,6 +169,7 @@ class Tracing:
                 record_capacity=rings.record_capacity,
                 memory_blocks=rings.memory_blocks,
             ),
+            mapping_events=mapping_events,
             spool=spool,
             control=drainer_end,
             freeze=freeze,
@@ -175,11 +180,25 @@ class Tracing:
         self._alive.add(self._drainer)
         for end in (orders, drainer_end, more):
             end.close()
-        for descriptor in (spool, output, drainer_ended, drainer_alive):
+        for descriptor in (spool, output, drainer_ended, drainer_alive, *mapping_events):
             os.close(descriptor)
         self._await_ready("drainer", self._drainer_control)
         self._await_ready("formatter", self._formatter_control)
         self._attach(plan)
+
+    def _open_mapping_events(self) -> tuple[int, ...]:
+        if not names_stacks(self._options):
+            return ()
+        try:
+            return tuple(open_mapping_events())
+        except OSError as error:
+            cause = (error.strerror or str(error)).lower()
+            print(
+                f"proctor: perf events: {cause}: functions are named only of processes that live "
+                "when their calls are written",
+                file=sys.stderr,
+            )
+            return ()
 
     def _await_ready(self, name: str, control: socket.socket) -> None:
         if control.recv(len(READY)) != READY:
@@ -256,38 +275,12 @@ class Tracing:
         info = signal.sigtimedwait(AWAITED, self._patience(seconds))
         if info is not None and info.si_signo in _TERMINAL:
             self._interrupts += 1
-        self._open_more()
+        self._answers.give()
         return info
 
     def _patience(self, seconds: float) -> float:
         """The formatter waits for its answers: with stacks it asks often."""
         return min(seconds, ASKED_SECONDS) if self._options.stacks else seconds
-
-    def _open_more(self) -> None:
-        """What the formatter may not open itself: an output file of the caller's, the mappings of
-        a traced process."""
-        while select.select([self._more], [], [], 0)[0]:
-            what, _, number = self._more.recv(_REPORT_BYTES).decode().partition(" ")
-            if not what:
-                return
-            try:
-                descriptor = self._next_file(int(number)) if what == "file" else self._maps(number)
-            except (ProctorError, OSError) as error:
-                self._more.sendall(str(error).encode())
-                continue
-            socket.send_fds(self._more, [b"ok"], [descriptor])
-            os.close(descriptor)
-
-    def _next_file(self, number: int) -> int:
-        from proctor.trace.parquet import rotated_path
-
-        with acting_as(caller_identity(os.environ)):
-            return open_output(str(rotated_path(Path(self._options.output or ""), number)))
-
-    def _maps(self, pid: str) -> int:
-        if not self._targets.has(int(pid)):
-            raise ProctorError(f"process {pid}: is not traced")
-        return os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
 
     def _reap(self, command: int | None) -> None:
         while True:

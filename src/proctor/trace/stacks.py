@@ -1,33 +1,26 @@
 """Stacks of calls: addresses to frames, as `-k` shows them, and folded for flame graphs.
 
-An address means something in an address space at a time, so each process has its mappings
-kept: those that it had when first asked about, and those made since, as its calls tell.
+What cannot be named keeps its address: a process that was there before tracing and ended before it
+was asked about, code that was made at run time and not told of, a file that nobody can open.
 """
 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from proctor.trace.symbols import FileSymbols, SortedSymbols, Symbol, kernel_symbols, perf_map
+from proctor.trace.code_files import CodeFiles
+from proctor.trace.mappings import AddressSpace, Mappings
+from proctor.trace.symbols import SortedSymbols, Symbol, kernel_symbols, perf_map
 
-FILES_KEPT: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A mapping: [start, end) of memory is `path` from `file_offset` on."""
-
-    start: int
-    end: int
-    file_offset: int
-    path: str
-    """Empty: of no file; `[vdso]` and the like as the kernel says."""
+STACKS_KEPT: Final = 4096
+"""Of an address space."""
+PERF_MAP_SECONDS: Final = 1.0
+"""Between two looks at what a program tells of the code it makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,56 +55,6 @@ def addresses(chunk: bytes) -> tuple[int, ...]:
     return struct.unpack_from(f"={count}Q", chunk)
 
 
-class AddressSpace:
-    """The mappings of one process that hold code, or may."""
-
-    def __init__(self, regions: Iterable[Region] = ()) -> None:
-        self._regions = sorted(regions, key=lambda region: region.start)
-
-    def map(self, made: Region) -> None:
-        """A new mapping, in the place of what was there."""
-        kept = [part for region in self._regions for part in _without(region, made)]
-        self._regions = sorted([*kept, made], key=lambda region: region.start)
-
-    def at(self, address: int) -> Region | None:
-        place = bisect_right(self._regions, address, key=lambda region: region.start) - 1
-        if place >= 0 and address < self._regions[place].end:
-            return self._regions[place]
-        return None
-
-
-def _without(region: Region, hole: Region) -> Iterator[Region]:
-    if region.end <= hole.start or region.start >= hole.end:
-        yield region
-        return
-    if region.start < hole.start:
-        yield Region(region.start, hole.start, region.file_offset, region.path)
-    if region.end > hole.end:
-        moved = hole.end - region.start
-        yield Region(hole.end, region.end, region.file_offset + moved, region.path)
-
-
-def parse_maps(text: str) -> Iterator[Region]:
-    """Regions of `/proc/PID/maps`; lines that are none are passed over."""
-    for line in text.splitlines():
-        words = line.split(None, 5)
-        try:
-            start, end = (int(word, 16) for word in words[0].split("-"))
-            offset = int(words[2], 16)
-        except (ValueError, IndexError):
-            continue
-        path = words[5].removesuffix(" (deleted)") if len(words) > 5 else ""
-        yield Region(start, end, offset, path)
-
-
-def read_maps(pid: int) -> str | None:
-    """`/proc/PID/maps` now; None where the process is gone or not ours to read."""
-    try:
-        return Path(f"/proc/{pid}/maps").read_text(errors="replace")
-    except OSError:
-        return None
-
-
 def read_perf_map(pid: int) -> str | None:
     """What a program says of the code it made: Python's with -X perf, node's, Java's."""
     try:
@@ -120,76 +63,86 @@ def read_perf_map(pid: int) -> str | None:
         return None
 
 
-@lru_cache(maxsize=FILES_KEPT)
-def _symbols_of(path: str) -> FileSymbols:
-    return FileSymbols(Path(path))
+class _PerfMap:
+    """The code that a process made at run time, as it has told until now."""
 
+    def __init__(self, read: Callable[[], str | None]) -> None:
+        self._read = read
+        self._symbols = SortedSymbols(())
+        self._read_at = -PERF_MAP_SECONDS
 
-@dataclass(slots=True)
-class _Process:
-    space: AddressSpace
-    made: SortedSymbols | None = None
-    """Of code made at run time; None: not read yet."""
+    def at(self, address: int) -> Symbol | None:
+        found = self._symbols.at(address)
+        if found is None and time.monotonic() - self._read_at >= PERF_MAP_SECONDS:
+            self._read_at = time.monotonic()
+            self._symbols = perf_map(self._read() or "")
+            found = self._symbols.at(address)
+        return found
 
 
 @dataclass(slots=True)
 class Stacks:
     """Frames of stacks, for all processes of a trace."""
 
-    maps_of: Callable[[int], str | None] = read_maps
+    mappings: Mappings = field(default_factory=Mappings)
+    files: CodeFiles = field(default_factory=CodeFiles)
     perf_map_of: Callable[[int], str | None] = read_perf_map
-    _processes: dict[int, _Process] = field(default_factory=dict)
-
-    def mapped(self, pid: int, region: Region) -> None:
-        """A call of the process made this mapping."""
-        if pid in self._processes:
-            self._processes[pid].space.map(region)
-
-    def replaced(self, pid: int) -> None:
-        """The process executed another program, or ended: nothing of it holds any more."""
-        self._processes.pop(pid, None)
+    _kernel: dict[tuple[int, bool], Frame] = field(default_factory=dict)
 
     def frames(
-        self, pid: int, user: Sequence[int], kernel: Sequence[int] = ()
+        self,
+        pid: int,
+        user: Sequence[int],
+        kernel: Sequence[int] = (),
+        *,
+        entered_ns: int | None = None,
     ) -> tuple[Frame, ...]:
-        """Innermost first, the kernel's before the program's."""
+        """Innermost first, the kernel's before the program's. Of the time that the mappings were
+        advanced to; `entered_ns`: the stack was taken then, at the entry of a call.
+        """
         return (
-            *(_kernel_frame(address, caller=bool(at)) for at, address in enumerate(kernel)),
-            *(self._frame(pid, address, caller=bool(at)) for at, address in enumerate(user)),
+            *(self._kernel_frame(address, caller=bool(at)) for at, address in enumerate(kernel)),
+            *self._user(pid, tuple(user), entered_ns),
         )
 
-    def _frame(self, pid: int, address: int, *, caller: bool) -> Frame:
-        process = self._process(pid)
-        region = process.space.at(address)
-        if region is None:
-            process.space = self._space(pid)  # mapped since, by a call that was not traced
-            region = process.space.at(address)
+    def _user(self, pid: int, user: tuple[int, ...], entered_ns: int | None) -> tuple[Frame, ...]:
+        space = self.mappings.space(pid, entered_ns)
+        known: tuple[Frame, ...] | None = space.remembered.get(user)
+        if known is not None:
+            return known
+        if len(space.remembered) > STACKS_KEPT:
+            space.remembered = {}
+        found = tuple(
+            self._frame(pid, space, address, caller=bool(at)) for at, address in enumerate(user)
+        )
+        if all(frame.symbol or frame.path for frame in found):  # else it may be told later
+            space.remembered[user] = found
+        return found
+
+    def _frame(self, pid: int, space: AddressSpace, address: int, *, caller: bool) -> Frame:
+        region = space.at(address)
+        if region is None and self.mappings.ask(pid):
+            region = space.at(address)
         # A caller goes on after its call, which may be the last thing in it.
         before = int(caller)
         if region is None or not region.path.startswith("/"):
-            path = region.path if region else ""
-            found = self._made(pid, process).at(address - before) if region else None
-            return Frame(address, path, address, _moved(found, before))
+            found = self._made(pid, space).at(address - before) if region else None
+            return Frame(address, region.path if region else "", address, _moved(found, before))
         place = address - region.start + region.file_offset
-        return Frame(
-            address,
-            region.path,
-            place,
-            _moved(_symbols_of(region.path).at(place - before), before),
-        )
+        symbols = self.files.symbols(pid, region)
+        found = symbols.at(place - before) if symbols else None
+        return Frame(address, region.path, place, _moved(found, before))
 
-    def _process(self, pid: int) -> _Process:
-        if pid not in self._processes:
-            self._processes[pid] = _Process(self._space(pid))
-        return self._processes[pid]
+    def _made(self, pid: int, space: AddressSpace) -> _PerfMap:
+        if space.made is None:
+            space.made = _PerfMap(lambda: self.perf_map_of(pid))
+        found: _PerfMap = space.made
+        return found
 
-    def _space(self, pid: int) -> AddressSpace:
-        return AddressSpace(parse_maps(self.maps_of(pid) or ""))
-
-    def _made(self, pid: int, process: _Process) -> SortedSymbols:
-        if process.made is None:
-            process.made = perf_map(self.perf_map_of(pid) or "")
-        return process.made
+    def _kernel_frame(self, address: int, *, caller: bool) -> Frame:
+        if (address, caller) not in self._kernel:
+            self._kernel[address, caller] = _kernel_frame(address, caller=caller)
+        return self._kernel[address, caller]
 
 
 def _kernel_frame(address: int, *, caller: bool) -> Frame:

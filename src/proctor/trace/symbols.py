@@ -1,8 +1,8 @@
 """Names of code addresses: functions of ELF files, of the kernel, and of code made at run time.
 
 Files are read by `symbolic`, which knows symbol tables and DWARF; C++ and old Rust names are
-demangled by the C++ library. Where one of the two is missing, a frame is shown by its file and
-offset, or by its mangled name: less, never wrong.
+demangled by the C++ library. Where that is missing a name stays mangled; where a file has no
+symbols, or more than FILE_BYTES_MOST, a frame is shown by file and offset: less, never wrong.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from symbolic.debuginfo import Archive
+from symbolic.exceptions import SymbolicError
+
 from proctor.kernel.elf import Elf, ElfError
 
 DEBUG_FOLDER: Final = Path("/usr/lib/debug/.build-id")
+FILE_BYTES_MOST: Final = 1 << 30
 KALLSYMS: Final = Path("/proc/kallsyms")
 _RUST_HASH: Final = re.compile(r"::h[0-9a-f]{16}$")
 _RUST_BEGINNING: Final = re.compile(r"(^|::)_<")
@@ -51,15 +55,16 @@ class Symbol:
 class FileSymbols:
     """The functions of an ELF file. One that is none, or cannot be read, has none."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: int) -> None:
+        """`file`: a descriptor, which stays the caller's."""
         self._functions = None
         try:
-            with path.open("rb") as file:
-                self._elf = Elf(file.fileno())
-                self._elf.close()
+            self._elf = Elf(file)
+            data = bytes(self._elf.data) if len(self._elf.data) <= FILE_BYTES_MOST else b""
+            self._elf.close()
         except (OSError, ValueError, ElfError):
             return
-        self._functions = _functions_of(path)
+        self._functions = _functions_of(data)
 
     def at(self, file_offset: int) -> Symbol | None:
         """The function at an offset of the file, and none of those inlined into it."""
@@ -72,15 +77,10 @@ class FileSymbols:
         return Symbol(demangled(found[-1].symbol), relative - found[-1].sym_addr)
 
 
-def _functions_of(path: Path) -> Any:
+def _functions_of(data: bytes) -> Any:
     """`symbolic`'s look-up table of a file, of its separate debug file if there is one."""
     try:
-        from symbolic.debuginfo import Archive
-        from symbolic.exceptions import SymbolicError
-    except ImportError:
-        return None
-    try:
-        for binary in Archive.open(str(path)).iter_objects():
+        for binary in Archive.from_bytes(data).iter_objects():
             build_id = binary.code_id or ""
             apart = DEBUG_FOLDER / build_id[:2] / f"{build_id[2:]}.debug"
             if apart.is_file():

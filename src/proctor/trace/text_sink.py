@@ -10,13 +10,14 @@ from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Table, table_of
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.syscalls.text.quoting import quote
-from proctor.trace.call_stacks import CallStacks, row_of
+from proctor.trace.call_stacks import row_of
 from proctor.trace.lines import LineWriter
 from proctor.trace.opened import Mismatch, Opened
 from proctor.trace.stacks import lines as stack_lines
 
 if TYPE_CHECKING:
     from proctor.trace.batch import Batch
+    from proctor.trace.call_stacks import CallStacks
     from proctor.trace.roles import FormatterTask
     from proctor.trace.totals import Totals
 
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 class TextSink:
     """Takes the task's output over."""
 
-    def __init__(self, task: FormatterTask) -> None:
+    def __init__(self, task: FormatterTask, stacks: CallStacks | None) -> None:
         self._writer = LineWriter(task.output, task.output_name)
         self._says_totals = not task.options.quiet
         self._formatter = formatter_of(task)
         self._opened = Opened(tables(), ABIS)
-        self._stacks = CallStacks(task.maps_of) if task.options.stacks else None
+        self._stacks = stacks
 
     @property
     def closed(self) -> bool:

@@ -6,9 +6,9 @@ import struct
 from typing import Final
 
 from proctor.syscalls.constants import ioctl_names
-from proctor.syscalls.text.call import Call, pointer
+from proctor.syscalls.text.call import Call, pointer, structured
 from proctor.syscalls.text.files import lock
-from proctor.syscalls.text.quoting import quote_cut, terminated
+from proctor.syscalls.text.quoting import quote, terminated
 from proctor.syscalls.text.symbols import flags, one_of, signal, value_hex
 from proctor.syscalls.text.times import at_timespec
 
@@ -19,9 +19,11 @@ Texts = list[str]
 F_DUPFD: Final = (0, 1030)
 F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK = 1, 2, 3, 4, 5
 LOCKS: Final = (5, 6, 7, 36, 37, 38)
+F_OFD_GETLK: Final = 36
 NO_ARGUMENT: Final = (1, 3, 9, 11, 1025, 1032, 1034)
 F_SETOWN, F_SETSIG, F_GETSIG, F_SETLEASE, F_GETLEASE, F_NOTIFY = 8, 10, 11, 1024, 1025, 1026
 F_SETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS = 1031, 1033, 1034
+F_OWNERS: Final = (15, 16)
 
 
 def fcntl(call: Call, texts: Texts) -> Texts:
@@ -30,7 +32,10 @@ def fcntl(call: Call, texts: Texts) -> Texts:
     if command in NO_ARGUMENT:
         return begin
     if command in LOCKS:
-        return [*begin, lock(call, 2, held_by=command in (F_GETLK, 36))]
+        asks = command in (F_GETLK, F_OFD_GETLK)
+        return [*begin, call.pointer(2) if asks and call.failed else lock(call, 2, asks)]
+    if command in F_OWNERS:
+        return [*begin, _OWNER(call, 2)]
     if command == F_SETFD:
         return [*begin, flags("fd_flags", call.unsigned(2), "FD_???")]
     if command == F_SETFL:
@@ -44,6 +49,13 @@ def fcntl(call: Call, texts: Texts) -> Texts:
     if command in (*F_DUPFD, F_SETOWN, F_SETPIPE_SZ):
         return [*begin, str(call.signed(2))]
     return [*begin, value_hex(call.unsigned_long(2))]
+
+
+def _owner(kind: int, pid: int) -> str:
+    return f"{{type={one_of('fcntl_owner', kind, 'F_OWNER_???')}, pid={pid}}}"
+
+
+_OWNER: Final = structured("=ii", _owner)
 
 
 def fcntl_result(call: Call) -> str:
@@ -171,7 +183,8 @@ def _termios(input_: int, output: int, control: int, local: int) -> str:
 # prctl
 
 _PR_SIGNAL: Final = ("PR_SET_PDEATHSIG",)
-_PR_NAMED: Final = ("PR_SET_NAME",)
+_PR_NAMED: Final = ("PR_SET_NAME", "PR_GET_NAME")
+_PR_ASKED: Final = ("PR_GET_PDEATHSIG", "PR_GET_CHILD_SUBREAPER")
 _PR_NONE: Final = ("PR_GET_DUMPABLE", "PR_GET_KEEPCAPS", "PR_GET_SECCOMP", "PR_GET_TIMERSLACK",
     "PR_GET_SECUREBITS", "PR_GET_TIMING", "PR_MCE_KILL_GET")  # fmt: skip
 _PR_CAPABILITY: Final = ("PR_CAPBSET_READ", "PR_CAPBSET_DROP")
@@ -186,6 +199,15 @@ def dumpable(value: int) -> str:
     return _DUMPABLE[value] if value < len(_DUMPABLE) else f"{value:#x} /* SUID_DUMP_??? */"
 
 
+def _thread_name(call: Call, asked: bool) -> str:
+    chunk = call.exit(1) if asked else call.entry(1) or call.exit(1)
+    if chunk is None:
+        return call.pointer(1)
+    name = terminated(chunk.data)
+    # The kernel takes 15 bytes, whatever follows.
+    return quote(name[:15], more=len(name) > 15)
+
+
 def prctl(call: Call, texts: Texts) -> Texts:
     name = texts[0]
     if name in _PR_NONE:
@@ -195,10 +217,16 @@ def prctl(call: Call, texts: Texts) -> Texts:
     if name in _PR_SIGNAL:
         return [name, signal(call.signed(1))]
     if name in _PR_NAMED:
-        chunk = call.memory(1)
+        return [name, _thread_name(call, asked=name == "PR_GET_NAME")]
+    if name in _PR_ASKED:
+        chunk = call.exit(1)
         if chunk is None:
             return [name, call.pointer(1)]
-        return [name, quote_cut(terminated(chunk.data)[:15], call.text_bytes)]
+        value = int.from_bytes(chunk.data[:4], "little", signed=True)
+        return [name, f"[{signal(value) if name == 'PR_GET_PDEATHSIG' else value}]"]
+    if name == "PR_SET_VMA":
+        what = one_of("prctl_vma", call.unsigned(1), "PR_SET_VMA_???")
+        return [name, what, call.pointer(2), str(call.unsigned_long(3)), call.pointer(4)]
     if name == "PR_SET_DUMPABLE":
         return [name, dumpable(call.unsigned(1))]
     if name in _PR_ONE:

@@ -6,10 +6,23 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from proctor.syscalls.changes import CHANGES, Change
+from proctor.syscalls.changes import (
+    CHANGES,
+    Change,
+    asks_landlock_version,
+    makes_bpf_file,
+)
 from proctor.syscalls.constants import BASE
 from proctor.syscalls.table import Argument, Fetch, Syscall
-from proctor.syscalls.text import files, network, polling, processes, scalars, times
+from proctor.syscalls.text import (
+    files,
+    network,
+    polling,
+    processes,
+    scalars,
+    structures,
+    times,
+)
 from proctor.syscalls.text.call import Call, Printer
 from proctor.syscalls.text.commands import fcntl_result
 from proctor.syscalls.text.quoting import quote_cut
@@ -30,6 +43,7 @@ WORDS: Final[dict[str, Printer]] = {
     **network.WORDS,
     **polling.WORDS,
     **processes.WORDS,
+    **structures.WORDS,
 }
 # Numbers that an argument may also point to: word, bytes, signed.
 POINTED: Final = {
@@ -49,7 +63,8 @@ ENTRY: Final = 1
 # Their texts depend on descriptors that stand in memory.
 FILES_IN_MEMORY: Final = frozenset(("pollfd", "fd_set", "msghdr", "array:mmsghdr", "fd_out"))
 FILE_WORDS: Final = frozenset(("fd", "dirfd", "mmap_fd"))
-AT_FILE_ARGUMENT: Final = {"mmap": (4,), "mmap2": (4,)}
+# Of the last three it depends on the command.
+MAYBE_FILES: Final = frozenset(("fd", "fcntl_result", "bpf_result", "landlock_result"))
 
 
 class Compiled:
@@ -83,7 +98,7 @@ class Compiled:
         formats = [argument.format for argument in syscall.arguments]
         self.file_arguments = tuple(n for n, word in enumerate(formats) if word in FILE_WORDS)
         self.files_in_memory = not FILES_IN_MEMORY.isdisjoint(formats)
-        self.returns_file = syscall.returns == "fd" or syscall.name in ("fcntl", "fcntl64")
+        self.returns_file = syscall.returns in MAYBE_FILES
         self.result_text = result_printer(syscall)
         self.calls = 0
         """Since `texts` was empty; below 0: none are kept until it is 0."""
@@ -120,7 +135,7 @@ def printer_of(
     word = argument.format
     kind, _, group = word.partition(":")
     if argument.type.endswith("*") and word in POINTED:
-        return scalars.number_at(*POINTED[word])
+        return scalars.number_at(*POINTED[word], str if word != "hex" else value_hex)
     if fetch is not None and fetch.kind == FETCH_BUFFER and word == "buffer":
         return counted_buffer(fetch)
     if word == "socklen" and not argument.type.endswith("*"):
@@ -185,6 +200,8 @@ RESULTS: Final[dict[str, Callable[[Call], str]]] = {
     "fd": lambda call: call.file(call.result),
     "octal_mode": lambda call: octal(call.result) if call.result else "000",
     "fcntl_result": fcntl_result,
+    "bpf_result": lambda call: call.file(call.result) if makes_bpf_file(call) else decimal(call),
+    "landlock_result": lambda c: decimal(c) if asks_landlock_version(c) else c.file(c.result),
     "signal": lambda call: f"{call.result} ({signal(call.result)})",
     "personality": lambda call: f"{value_hex(call.result)} ({one_of('personality', call.result)})",
     "none": lambda _: "?",

@@ -8,7 +8,7 @@ from typing import Final
 from proctor.syscalls.text.call import Call, Printer
 from proctor.syscalls.text.chunks import Chunk
 from proctor.syscalls.text.symbols import flags, signal_set
-from proctor.syscalls.text.times import TWO, timespec, timeval
+from proctor.syscalls.text.times import TWO, timespec, timeval, unpacked
 
 _POLL: Final = struct.Struct("=ihh")
 _EVENT: Final = {"packed": struct.Struct("=IQ"), "aligned": struct.Struct("=I4xQ")}
@@ -53,11 +53,8 @@ def polled(call: Call, timeout: int | None = None) -> str:
 
 def time_left(call: Call, n: int, show: str = "timespec") -> str:
     chunk = call.exit(n)
-    form = TWO[call.long_bytes == 4]
-    if chunk is None or len(chunk.data) < form.size:
-        return ""
-    seconds, fraction = form.unpack_from(chunk.data)
-    return "left " + (timeval if show == "timeval" else timespec)(seconds, fraction)
+    left = unpacked(chunk.data, TWO) if chunk is not None else ()
+    return "left " + (timeval if show == "timeval" else timespec)(*left) if left else ""
 
 
 def members(data: bytes, count: int) -> list[int]:

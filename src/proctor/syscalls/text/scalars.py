@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from proctor.syscalls.text.call import AT_FDCWD, Call, Printer
@@ -116,14 +117,16 @@ def _lengths(call: Call, n: int) -> list[Chunk]:
     return [chunk for chunk in found if chunk is not None and len(chunk.data) >= 4]
 
 
-def number_at(form_bytes: int, signed: bool = True) -> Printer:
+def number_at(
+    form_bytes: int, signed: bool = True, show: Callable[[int], str] = str
+) -> Printer:
     """`[5]`: a number that the argument points to."""
 
     def printed(call: Call, n: int) -> str:
         chunk = call.memory(n)
         if chunk is None or len(chunk.data) < form_bytes:
             return call.pointer(n)
-        return f"[{int.from_bytes(chunk.data[:form_bytes], 'little', signed=signed)}]"
+        return f"[{show(int.from_bytes(chunk.data[:form_bytes], 'little', signed=signed))}]"
 
     return printed
 

@@ -193,8 +193,30 @@ def slept(index: int) -> Rewrite:
 
 
 def arch(call: Call, texts: Texts) -> Texts:
+    found = call.exit(1) if texts[0] in ("ARCH_GET_FS", "ARCH_GET_GS") else None
     texts[1] = value_hex(call.unsigned_long(1))
+    if found is not None:
+        texts[1] = f"[{value_hex(int.from_bytes(found.data, 'little'))}]"
     return texts
+
+
+def ipc_made(flags_at: int, group: str) -> Rewrite:
+    """Flags with permissions below them: `IPC_CREAT|0600`."""
+
+    def rewrite(call: Call, texts: Texts) -> Texts:
+        said = call.unsigned(flags_at)
+        words = [flags(group, said & ~0o777)] if said & ~0o777 else []
+        return [*texts[:flags_at], "|".join([*words, octal(said & 0o777)])]
+
+    return rewrite
+
+
+def ipc_controlled(command_at: int, group: str) -> Rewrite:
+    def rewrite(call: Call, texts: Texts) -> Texts:
+        texts[command_at] = one_of(group, call.unsigned(command_at))
+        return texts
+
+    return rewrite
 
 
 def priority(call: Call, texts: Texts) -> Texts:
@@ -208,11 +230,18 @@ def personality(call: Call, texts: Texts) -> Texts:
     return texts
 
 
+PAGE_BYTES: Final = 4096
+
+
 def resident(call: Call, texts: Texts) -> Texts:
-    """mincore: a byte a page."""
+    """mincore: a byte a page, as many as a string has."""
     chunk = call.exit(2)
+    texts[2] = call.pointer(2)
     if chunk is not None:
-        texts[2] = "[" + ", ".join(str(byte & 1) for byte in chunk.data) + "]"
+        pages = (call.unsigned_long(1) + PAGE_BYTES - 1) // PAGE_BYTES
+        shown = min(pages, call.text_bytes, len(chunk.data))
+        words = [str(byte & 1) for byte in chunk.data[:shown]]
+        texts[2] = "[" + ", ".join([*words, "..."] if shown < pages else words) + "]"
     return texts
 
 
@@ -254,6 +283,12 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "clock_nanosleep": slept(3),
 
     "arch_prctl": arch,
+    "semget": ipc_made(2, "semget"),
+    "shmget": ipc_made(2, "shmget"),
+    "msgget": ipc_made(1, "msgget"),
+    "semctl": ipc_controlled(2, "semctl"),
+    "shmctl": ipc_controlled(1, "shmctl"),
+    "msgctl": ipc_controlled(1, "msgctl"),
     "getpriority": priority,
     "setpriority": priority,
     "personality": personality,

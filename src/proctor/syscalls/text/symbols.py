@@ -21,7 +21,7 @@ SIGNALS: Final = 64
 
 # Where strace has another name for the same, or another order.
 _CALLED: Final = {"WUNTRACED": "WSTOPPED", "SCHED_NORMAL": "SCHED_OTHER"}
-_REVERSED: Final = frozenset(("access", "signalfd", "eventfd"))
+_REVERSED: Final = frozenset(("access", "signalfd", "eventfd", "socket_flags", "semop"))
 _LAST: Final = frozenset(("SA_SIGINFO",))
 
 

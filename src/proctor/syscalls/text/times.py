@@ -32,12 +32,17 @@ FOUR: Final = by_long("=qqqq", "=iiii")
 
 
 def numbers(call: Call, n: int, forms: tuple[struct.Struct, struct.Struct]) -> tuple[int, ...]:
-    """The C longs that argument n points to, in the program's width; none if too short."""
+    """The C longs that argument n points to; none where it was not read."""
     chunk = call.memory(n)
-    form = forms[call.long_bytes == 4]
-    if chunk is None or len(chunk.data) < form.size:
-        return ()
-    return form.unpack_from(chunk.data)
+    return () if chunk is None else unpacked(chunk.data, forms)
+
+
+def unpacked(data: bytes, forms: tuple[struct.Struct, struct.Struct]) -> tuple[int, ...]:
+    """32-bit programs have both: their old calls take narrow times, the newer ones wide."""
+    for form in forms:
+        if len(data) >= form.size:
+            return form.unpack_from(data)
+    return ()
 
 
 def at_timespec(call: Call, n: int) -> str:
@@ -61,10 +66,8 @@ def entry_timeval(call: Call, n: int) -> str:
 
 def _given(call: Call, n: int, show: Callable[[int, int], str]) -> str:
     chunk = call.entry(n)
-    form = TWO[call.long_bytes == 4]
-    if chunk is None or len(chunk.data) < form.size:
-        return call.pointer(n)
-    return show(*form.unpack_from(chunk.data))
+    found = unpacked(chunk.data, TWO) if chunk is not None else ()
+    return show(*found) if found else call.pointer(n)
 
 
 def at_itimerspec(call: Call, n: int) -> str:
@@ -150,6 +153,8 @@ def _timex(modes: int, offset: int, frequency: int, maximum: int, estimated: int
 WORDS: Final[dict[str, Printer]] = {
     "timespec": at_timespec,
     "timeval": at_timeval,
+    "timespec_left": entry_timespec,
+    "timeval_left": entry_timeval,
     "itimerspec": at_itimerspec,
     "itimerval": at_itimerval,
     "rusage": at_rusage,
