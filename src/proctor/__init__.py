@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from proctor.api import LiveSession, Recording, open, run, watch  # noqa: A004 - proctor.open
     from proctor.errors import ProctorError
     from proctor.events import (
+        ActionEvent,
         Call,
         CallConnection,
         ConnectionEvent,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActionEvent",
     "Call",
     "CallConnection",
     "ConnectionEvent",

@@ -30,13 +30,14 @@ def run(
     output: str | os.PathLike[str] | None = None,
     follow: bool = False,
     as_root: bool = False,
+    file_reads: bool = False,
 ) -> LiveSession:
     """Run COMMAND and watch it and its descendants, as `proctor run` does.
 
     Its input, output and errors are this process's own. `output`: where to keep
     the recording; by default it is gone when the session is closed.
     """
-    options = ["--follow"] * follow + ["--as-root"] * as_root
+    options = ["--follow"] * follow + ["--as-root"] * as_root + ["--file-reads"] * file_reads
     return LiveSession("run", options, output, list(command))
 
 
@@ -48,12 +49,13 @@ def watch(
     exe: str | Sequence[str] = (),
     seconds: float | None = None,
     output: str | os.PathLike[str] | None = None,
+    file_reads: bool = False,
 ) -> LiveSession:
     """Watch processes that run already, as `proctor watch` does; with no filter, the host.
 
     Ends after `seconds`, or with `stop()`.
     """
-    options: list[str] = []
+    options = ["--file-reads"] * file_reads
     options += [f"--pid={each}" for each in ([pid] if isinstance(pid, int) else pid)]
     for name, given in (("cgroup", cgroup), ("container", container), ("exe", exe)):
         options += [f"--{name}={each}" for each in ([given] if isinstance(given, str) else given)]

@@ -12,7 +12,7 @@ from typing import Final
 REASONS: Final[dict[str, str]] = {
     # Loss in the kernel
     "ring_full": "the kernel's ring was full: the record or payload was dropped",
-    "map_full": "a kernel map was full: the process, connection or handle was not followed",
+    "map_full": "a kernel map was full: the process, connection, handle or file was not followed",
     "unreadable": "the memory could not be read by the kernel program",
     "call_too_long": "the call was longer than this kernel's loop bound",
     "arguments_full": "no room for what a syscall's arguments point to: it came without",

@@ -22,8 +22,8 @@ from proctor.records.types import ExecRecord, ExitRecord, ForkRecord, Record
 ProcessKey = tuple[int, int]
 """pid and start_ns: names a process for ever."""
 
-EXITED_REMEMBERED: Final = 1024
-"""Records of a process may come a little after its exit."""
+EXITED_REMEMBERED: Final = 4096
+"""Records of a process may come a little after its exit: what it did to files, up to a second."""
 ANCESTORS_MAX: Final = 64
 PROGRAMS_REMEMBERED: Final = 8
 """Of one process, for what is told late."""

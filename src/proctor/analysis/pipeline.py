@@ -1,8 +1,8 @@
 """The road, wired: raw records in, events out. Live analysis and replay are both this.
 
-records -> streams -> messages -> calls ---+
-   +-> processes, names, connections ------+-> events, and the summary at the end
-   +-> coverage ---------------------------+
+records -> streams -> messages -> calls -----+
+   +-> processes, names, connections, files -+-> events, and the summary at the end
+   +-> coverage -----------------------------+
 """
 
 from __future__ import annotations

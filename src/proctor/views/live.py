@@ -58,7 +58,7 @@ class LiveView:
             case DnsEvent():
                 self._line(event, "dns", *self._dns_texts(event))
             case ActionEvent():
-                self._line(event, VERBS.get(event.kind, event.kind), *action_texts(event))
+                self._line(event, VERBS.get(event.kind, "file"), *action_texts(event))
             case Call():
                 self._call(event)
             case Coverage():

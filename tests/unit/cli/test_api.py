@@ -129,10 +129,10 @@ def test_a_session_that_cannot_begin_is_a_proctor_error(monkeypatch: pytest.Monk
 def test_options_are_those_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
     monkeypatch.setattr(api, "LiveSession", lambda *arguments: given.append(arguments))
-    api.run(["a", "-b"], follow=True, as_root=True, output="x")
+    api.run(["a", "-b"], follow=True, as_root=True, file_reads=True, output="x")
     api.watch(pid=[1, 2], cgroup="/a", exe=("b", "c"), seconds=2.5)
     assert given == [
-        ("run", ["--follow", "--as-root"], "x", ["a", "-b"]),
+        ("run", ["--follow", "--as-root", "--file-reads"], "x", ["a", "-b"]),
         (
             "watch",
             ["--pid=1", "--pid=2", "--cgroup=/a", "--exe=b", "--exe=c", "--for=2.5"],

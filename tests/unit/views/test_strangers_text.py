@@ -7,6 +7,7 @@ import re
 import pytest
 
 from proctor.events import (
+    ActionEvent,
     Call,
     ConnectionEvent,
     Coverage,
@@ -68,6 +69,13 @@ def strange_everywhere(text: str) -> list[Event]:
         ProcessEvent(time_ns=1, process=who, event="exec", argv=[text, text]),
         ConnectionEvent(
             time_ns=1, process=who, event="close", id=1, remote=text, server_name=text, error=text
+        ),
+        *(
+            ActionEvent(
+                time_ns=1, process=who, kind=kind, path=text, new_path=text, target=text, error=error
+            )
+            for kind in ("file_create", "file_link", text)
+            for error in (None, text)
         ),
         call,
         Coverage(time_ns=1, process=who, library=text, state=text, reason=text, advice=text),
