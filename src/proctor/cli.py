@@ -156,6 +156,9 @@ class _TraceGroup(click.Group):
         return []
 
 
+_SORTS: Final = ("time", "calls", "errors", "p50", "p99", "max", "name")
+
+
 @proctor.group(
     cls=_TraceGroup,
     invoke_without_command=True,
@@ -196,7 +199,7 @@ class _TraceGroup(click.Group):
 @click.option(
     "-S",
     "sort",
-    type=click.Choice(["time", "calls", "errors", "p50", "p99", "max", "name"]),
+    type=click.Choice(_SORTS),
     default="time",
     help="-c: the column to sort by.",
 )
@@ -256,23 +259,37 @@ def _subcommand(ctx: click.Context, command: click.Command, words: list[str]) ->
 
 
 @trace.command("show")
-@click.argument("file", metavar="FILE", type=click.Path(readable=False))
+@click.argument(
+    "paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False)
+)
 @click.option(
     "--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True
 )
-def trace_show(file: str, form: str) -> int:
-    """Show a Parquet file of `proctor trace` as lines. Needs no privilege."""
+@click.option("-c", "--count", is_flag=True, help="A table of calls, errors and times instead.")
+@click.option("-S", "sort", type=click.Choice(_SORTS), default="time", help="-c: its order.")
+@click.option("--errors", is_flag=True, help="-c: each error by its name.")
+def trace_show(**given: Any) -> int:
+    """Show Parquet files of `proctor trace` as lines. Needs no privilege.
+
+    The first of a rotated set stands for all of it.
+    """
     from proctor.trace import show as showing
 
-    return showing.show(file, form)
+    return showing.show(**given)
 
 
 @trace.command("diff")
 @click.argument("before", metavar="A", type=click.Path(readable=False))
 @click.argument("after", metavar="B", type=click.Path(readable=False))
 @click.option("--max-calls", metavar="PERCENT", type=float, help="Exit 1 where calls grew more.")
-@click.option("--max-slower", metavar="PERCENT", type=float, help="Exit 1 where time grew more.")
-@click.option("--new", is_flag=True, help="Exit 1 where B has syscalls, files or hosts A has not.")
+@click.option(
+    "--max-slower", metavar="PERCENT", type=float, help="Exit 1 where the median call got slower."
+)
+@click.option(
+    "--new",
+    metavar="KINDS",
+    help="Exit 1 where B has some that A has not: syscalls,files,hosts,errors.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def trace_diff(**given: Any) -> int:
     """Say what changed from A to B: calls, errors, time, files, hosts."""

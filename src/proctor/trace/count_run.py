@@ -18,13 +18,12 @@ from proctor.kernel.call_counts import CallCounts
 from proctor.kernel.object import KernelError
 from proctor.kernel.trace_object import TraceObject
 from proctor.launch.command import AWAITED, FORWARDED, Launched, exit_status
-from proctor.records.trace_layout import ABIS
-from proctor.syscalls.table import table_of
 from proctor.trace import count_view, histogram
-from proctor.trace.count import CountSession, NameOf
+from proctor.trace.count import CountSession
 from proctor.trace.options import TraceOptions, output_format
 from proctor.trace.plan import Plan
 from proctor.trace.scope import Targets, put_scope
+from proctor.trace.syscall_names import syscall_namer
 from proctor.views.terminal import make_console
 
 if TYPE_CHECKING:
@@ -33,20 +32,6 @@ if TYPE_CHECKING:
 INTERRUPTED_STATUS: Final = 130
 LOOK_SECONDS: Final = 1.0
 _TERMINAL: Final = frozenset((signal.SIGINT, signal.SIGQUIT))
-
-
-def syscall_namer() -> NameOf:
-    """Names by ABI and number, as `openat`; `i386:openat` where the ABI is not the first."""
-    tables = {number: (name.lower(), table_of(name.lower())) for name, number in ABIS.items()}
-    natives = ("x86_64", "arm64")
-
-    def name_of(abi: int, number: int) -> str:
-        name, table = tables[abi]
-        syscall = table.by_number.get(number)
-        plain = syscall.name if syscall else f"syscall_{number}"
-        return plain if name in natives else f"{name}:{plain}"
-
-    return name_of
 
 
 def run(

@@ -35,12 +35,20 @@ class EventMaker:
     """Feed batches in order: what is learned of descriptors counts for all that follow."""
 
     def __init__(
-        self, formatter: Formatter, tables: dict[str, Table], stacks: CallStacks | None = None
+        self,
+        formatter: Formatter,
+        tables: dict[str, Table],
+        stacks: CallStacks | None = None,
+        boot_to_wall_ns: int | None = None,
     ) -> None:
+        """`tables`: by ABI; without them no path is looked up, as on another machine or later.
+        `boot_to_wall_ns`: None: of this machine, now."""
         self._formatter = formatter
         self._stacks = stacks
         self._opened = Opened(tables, ABIS)
-        self._since_boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        if boot_to_wall_ns is None:
+            boot_to_wall_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self._since_boot_ns = boot_to_wall_ns
 
     def events(self, batch: Batch) -> Iterator[Event]:
         """In the order in which the calls ended, holes at their place."""

@@ -16,6 +16,10 @@ from proctor.trace.parquet import FORMAT_VERSION, METADATA_KEY
 
 _MAGIC: Final = b"PAR1"
 READ_ROWS: Final = 1 << 15
+READ_BYTES: Final = 16 << 20
+"""At once, of all columns: rows with much memory come in smaller slices."""
+_BUFFER_BYTES: Final = 1 << 17
+"""Of each column's chunk that is read; without it, the whole chunk is."""
 
 
 class TraceFile:
@@ -25,7 +29,9 @@ class TraceFile:
         self._path = path
         _check_ends(path)
         try:
-            self._file = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
+            self._file = pq.ParquetFile(
+                path, memory_map=False, pre_buffer=False, buffer_size=_BUFFER_BYTES
+            )
             schema = self._file.schema_arrow
         except (pa.ArrowException, ValueError, OSError) as error:
             raise ProctorError(f"{path}: its footer is damaged: nothing can be read") from error
@@ -37,15 +43,24 @@ class TraceFile:
         self.rows: int = self._file.metadata.num_rows
 
     def record_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """All rows in order, at most READ_ROWS at once. ProctorError at damage."""
+        """All rows in order, in slices of READ_ROWS and about READ_BYTES at most. Memory does not
+        grow with the file. ProctorError at damage."""
         done = 0
         try:
-            for batch in self._file.iter_batches(READ_ROWS, columns=columns, use_threads=False):
-                batch.validate(full=True)  # text that is none would be found much later
-                done += batch.num_rows
-                yield batch
+            for group in range(self._file.num_row_groups):
+                for rows in self._file.iter_batches(
+                    self._slice_rows(group), row_groups=[group], columns=columns, use_threads=False
+                ):
+                    rows.validate(full=True)  # text that is none would be found much later
+                    done += rows.num_rows
+                    yield rows
         except (pa.ArrowException, ValueError, OSError) as error:
             raise ProctorError(f"{self._path}: is damaged after row {done:,}") from error
+
+    def _slice_rows(self, group: int) -> int:
+        said = self._file.metadata.row_group(group)
+        row_bytes = said.total_byte_size // max(said.num_rows, 1) + 1
+        return int(min(max(READ_BYTES // max(row_bytes, 1), 1), READ_ROWS))
 
     def _facts(self, metadata: dict[bytes, bytes]) -> dict[str, Any]:
         try:

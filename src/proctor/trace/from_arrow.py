@@ -23,48 +23,72 @@ def batch_of(table: pa.RecordBatch) -> Batch:
     """Times are wall-clock: `wall_offset_ns` is 0."""
     records = np.zeros(table.num_rows, RECORD)
     for name in _AS_THEY_ARE:
-        records[name] = _numbers(table.column(name))
+        records[name] = numbers(table.column(name))
     for place in range(6):
-        records["args"][:, place] = _numbers(table.column(f"arg{place}"))
-    records["start_ns"] = _numbers(table.column("time").cast(pa.int64()))
-    records["kind"] = _codes(table.column("kind"), KINDS)
-    records["abi"] = _codes(table.column("abi"), ABIS)
+        records["args"][:, place] = numbers(table.column(f"arg{place}"))
+    records["start_ns"] = numbers(table.column("time").cast(pa.int64()))
+    records["kind"] = codes(table.column("kind"), KINDS)
+    records["abi"] = codes(table.column("abi"), ABIS)
     memory, offsets, sizes = _memory(table.column("memory"))
     records["memory_bytes"] = sizes
+    # As the kernel says it: of calls that were under way when tracing began only the end is known.
     joined = records["kind"] == KINDS["JOINED"]
-    records["start_ns"][joined] -= records["duration_ns"][joined]
+    records["duration_ns"][joined] = records["start_ns"][joined]
+    records["start_ns"][joined] = 0
     return Batch(
         records=records,
-        cpu=_numbers(table.column("cpu"), NO_CPU).astype(np.uint16),
+        cpu=numbers(table.column("cpu"), NO_CPU).astype(np.uint16),
         memory=memory,
         memory_offset=offsets,
-        cpu_gap=_numbers(table.column("lost_before_cpu")).astype(np.uint32),
-        task_gap=_numbers(table.column("lost_before_task")).astype(np.uint32),
+        cpu_gap=numbers(table.column("lost_before_cpu")).astype(np.uint32),
+        task_gap=numbers(table.column("lost_before_task")).astype(np.uint32),
         wall_offset_ns=0,
     )
 
 
-def _numbers(column: pa.Array, absent: int = 0) -> NDArray[Any]:
-    filled: NDArray[Any] = column.fill_null(absent).to_numpy(zero_copy_only=False)
-    return filled
+def numbers(column: pa.Array, absent: int = 0) -> NDArray[Any]:
+    found: NDArray[Any] = (column.fill_null(absent) if column.null_count else column).to_numpy()
+    return found
 
 
-def _codes(column: pa.DictionaryArray, numbers: Mapping[str, int]) -> NDArray[np.uint8]:
+def codes(column: pa.DictionaryArray, known: Mapping[str, int]) -> NDArray[np.uint8]:
     words = [word.upper() if word else "" for word in column.dictionary.to_pylist()]
-    codes = np.array([*(numbers.get(word, 0) for word in words), 0], np.uint8)
-    indices = column.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
-    found: NDArray[np.uint8] = codes[indices]
+    codes = np.array([*(known.get(word, 0) for word in words), 0], np.uint8)
+    found: NDArray[np.uint8] = codes[numbers(column.indices, len(words))]
     return found
 
 
 def _memory(
     column: pa.Array,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint32]]:
-    """Each record's chunks moved to a multiple of 8, where readers expect them."""
-    pieces = column.to_pylist()
-    sizes = np.array([len(piece) if piece else 0 for piece in pieces], np.uint32)
-    room = (sizes.astype(np.int64) + 7) & ~7
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(room)])[: len(pieces)]
-    memory = b"".join((piece or b"").ljust(int(size), b"\0") for piece, size in zip(
-        pieces, room, strict=True))  # fmt: skip
-    return np.frombuffer(memory, np.uint8), offsets, sizes
+    """Arrow's own bytes, where every record's chunks lie at a multiple of 8, as readers expect.
+
+    They do where sizes are multiples of 8, as the kernel makes them.
+    """
+    rows = len(column)
+    if not rows:
+        return np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.uint32)
+    _, ends, content = column.buffers()
+    bounds = np.frombuffer(ends, np.int32, rows + 1, column.offset * 4).astype(np.int64)
+    sizes = np.diff(bounds)
+    if content is None or not sizes.any():
+        return np.empty(0, np.uint8), np.zeros(rows, np.int64), np.zeros(rows, np.uint32)
+    memory = np.frombuffer(content, np.uint8)[bounds[0] : bounds[-1]]
+    offsets = bounds[:-1] - bounds[0]
+    if (sizes & 7).any():
+        memory, offsets = _spread(memory, offsets, sizes)
+    if column.null_count:
+        sizes[column.is_null().to_numpy(zero_copy_only=False)] = 0
+    return memory, offsets, sizes.astype(np.uint32)
+
+
+def _spread(
+    memory: NDArray[np.uint8], offsets: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Every piece moved to a multiple of 8."""
+    room = (sizes + 7) & ~7
+    places = np.cumsum(room) - room
+    spread = np.zeros(int(room.sum()), np.uint8)
+    for begin, size, place in zip(offsets.tolist(), sizes.tolist(), places.tolist(), strict=True):
+        spread[place : place + size] = memory[begin : begin + size]
+    return spread, places

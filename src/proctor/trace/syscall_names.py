@@ -1,7 +1,8 @@
-"""The syscall tables as arrays, looked up by ABI and number for a whole column at once."""
+"""Names by ABI and number: of one call, and as arrays of a whole column at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
@@ -61,3 +62,17 @@ def errors() -> tuple[NDArray[np.int32], pa.Array]:
     known = {number: word for number in range(_ERRORS + 1) if (word := errno_name(number))}
     places[list(known)] = np.arange(len(known))
     return places, pa.array(known.values(), pa.string())
+
+
+def syscall_namer() -> Callable[[int, int], str]:
+    """Names by ABI and number, as `openat`; `i386:openat` where the ABI is not the first."""
+    tables = {number: (name.lower(), table_of(name.lower())) for name, number in ABIS.items()}
+    natives = ("x86_64", "arm64")
+
+    def name_of(abi: int, number: int) -> str:
+        name, table = tables[abi]
+        syscall = table.by_number.get(number)
+        plain = syscall.name if syscall else f"syscall_{number}"
+        return plain if name in natives else f"{name}:{plain}"
+
+    return name_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,20 @@ class Totals:
     def as_json(self) -> bytes:
         """For the metadata of formats that have no lines."""
         return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def of_json(cls, said: Any) -> Totals | None:
+        """What `as_json` wrote; None where it is none of that."""
+        if not isinstance(said, dict):
+            return None
+        names = ("calls", "others", "under_way", "kernel_counted")
+        lost = said.get("lost")
+        if not all(isinstance(said.get(name, 0), int | None) for name in names):
+            return None
+        if not isinstance(lost, dict) or not all(isinstance(each, int) for each in lost.values()):
+            return None
+        calls, others, under_way = (said.get(name) or 0 for name in names[:3])
+        return cls(calls, others, under_way, dict(lost), said.get("kernel_counted"))
 
     def line(self) -> str:
         """`1,024,125 calls, 3 other records, 0 lost; kernel counted 1,024,128`."""

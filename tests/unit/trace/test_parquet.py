@@ -218,7 +218,7 @@ def test_diff_says_what_came_and_went(tmp_path: Path, capsys: pytest.CaptureFixt
     write(Path(before), batch_of_calls([opened("/etc/hosts"), opened("/proc/12/stat")] * 5))
     calls = [opened("/proc/99/stat"), opened("/new"), RENAMED, connected(inet)]
     write(Path(after), batch_of_calls([*calls, *[opened("/new")] * 8]))
-    found = Difference(profile_of(before), profile_of(after))
+    found = Difference(profile_of([before]), profile_of([after]))
     assert found.new() == {
         "syscalls": ["connect", "rename"],
         "files": ["/new"],
@@ -226,11 +226,12 @@ def test_diff_says_what_came_and_went(tmp_path: Path, capsys: pytest.CaptureFixt
         "errors": ["rename ENOENT"],
     }
     assert found.gone()["files"] == ["/etc/hosts"]
-    assert found.grown_percent("calls") == pytest.approx(20)
+    assert found.more_calls_percent == pytest.approx(20)
+    assert found.errors == {("rename", "ENOENT"): (0, 1)}
     assert diff(before, after, max_calls=20, max_slower=20) == 0
     assert diff(before, after, max_calls=19) == 1
-    assert diff(before, after, new=frozenset({"hosts"})) == 1
-    assert diff(before, before, max_calls=0, max_slower=0, new=True) == 0
+    assert diff(before, after, new="hosts, errors") == 1
+    assert diff(before, before, max_calls=0, max_slower=0, new="syscalls,files,hosts") == 0
     assert diff(before, after, as_json=True) == 0
     assert "exceeded: calls: +20.0 %, more than 19 %" in capsys.readouterr().out
 

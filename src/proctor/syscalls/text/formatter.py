@@ -330,10 +330,13 @@ class Formatter:
         stamp, durations = self._stamp, self._options.durations
         if stamp is None and not durations:
             return None
+        # Where the begin is not known (JOINED) the duration is when it ended.
         return [
             (
-                stamp(start + wall_offset_ns) if stamp is not None else "",
-                f" <{duration // 10**9}.{duration % 10**9 // 1000:06d}>" if durations else "",
+                stamp((start or duration) + wall_offset_ns) if stamp is not None else "",
+                f" <{duration // 10**9}.{duration % 10**9 // 1000:06d}>"
+                if durations and start
+                else "",
             )
             for start, duration in zip(
                 records["start_ns"].tolist(), records["duration_ns"].tolist(), strict=True
