@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proctor.records.trace_layout import CHUNK_FLAGS, CHUNK_KINDS
+from proctor.records.trace_layout import ABIS, CHUNK_FLAGS, CHUNK_KINDS
 from proctor.trace.batch import Batch
 from proctor.trace.code_files import CodeFiles
 from proctor.trace.mapping_rings import MAPPINGS
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proctor.trace.spool import Frame as SpoolFrame
 
 _USER, _KERNEL = CHUNK_KINDS["USER_STACK"], CHUNK_KINDS["KERNEL_STACK"]
+_TOP = CHUNK_KINDS["STACK_TOP"]
 _AT_EXIT = CHUNK_FLAGS["AT_EXIT"]
 
 
@@ -40,7 +41,7 @@ class CallStacks:
         record = batch.records[row]
         user: tuple[int, ...] = ()
         kernel: tuple[int, ...] = ()
-        entered_ns = None
+        top, entered_ns = b"", None
         for head, body in batch.chunks_of(row):
             if head["kind"] == _USER:
                 user = addresses(bytes(body))
@@ -48,10 +49,12 @@ class CallStacks:
                     entered_ns = int(record["start_ns"])
             elif head["kind"] == _KERNEL:
                 kernel = addresses(bytes(body))
+            elif head["kind"] == _TOP and record["abi"] == ABIS["X86_64"]:
+                top = bytes(body)
         if not user and not kernel:
             return ()
         self._mappings.advance(int(record["start_ns"]) + int(record["duration_ns"]))
-        return self._stacks.frames(int(record["pid"]), user, kernel, entered_ns=entered_ns)
+        return self._stacks.frames(int(record["pid"]), user, kernel, top=top, entered_ns=entered_ns)
 
 
 def row_of(batch: Batch, row: int) -> Batch:

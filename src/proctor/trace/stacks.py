@@ -16,6 +16,7 @@ from typing import Final
 from proctor.trace.code_files import CodeFiles
 from proctor.trace.mappings import AddressSpace, Mappings
 from proctor.trace.symbols import SortedSymbols, Symbol, kernel_symbols, perf_map
+from proctor.trace.unwind import Rules, StackTop, unwound
 
 STACKS_KEPT: Final = 4096
 """Of an address space."""
@@ -95,18 +96,29 @@ class Stacks:
         user: Sequence[int],
         kernel: Sequence[int] = (),
         *,
+        top: bytes = b"",
         entered_ns: int | None = None,
     ) -> tuple[Frame, ...]:
         """Innermost first, the kernel's before the program's. Of the time that the mappings were
-        advanced to; `entered_ns`: the stack was taken then, at the entry of a call.
+        advanced to; `entered_ns`: the stack was taken then, at the entry of a call. `user` is as
+        frame pointers tell; with the stack's `top`, a STACK_TOP chunk, callers without are found.
         """
+        space = self.mappings.space(pid, entered_ns)
+        if top:
+            user = unwound(user, StackTop(top), lambda address: self._rules(pid, space, address))
         return (
             *(self._kernel_frame(address, caller=bool(at)) for at, address in enumerate(kernel)),
-            *self._user(pid, tuple(user), entered_ns),
+            *self._user(pid, space, tuple(user)),
         )
 
-    def _user(self, pid: int, user: tuple[int, ...], entered_ns: int | None) -> tuple[Frame, ...]:
-        space = self.mappings.space(pid, entered_ns)
+    def _rules(self, pid: int, space: AddressSpace, address: int) -> Rules | None:
+        region = space.at(address)
+        if region is None or not region.path.startswith("/"):
+            return None
+        symbols = self.files.symbols(pid, region)
+        return symbols.rules(address - region.start + region.file_offset) if symbols else None
+
+    def _user(self, pid: int, space: AddressSpace, user: tuple[int, ...]) -> tuple[Frame, ...]:
         known: tuple[Frame, ...] | None = space.remembered.get(user)
         if known is not None:
             return known

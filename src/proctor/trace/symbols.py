@@ -16,13 +16,17 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from symbolic.cfi import CfiCache
 from symbolic.debuginfo import Archive
 from symbolic.exceptions import SymbolicError
 
 from proctor.kernel.elf import Elf, ElfError
+from proctor.trace.unwind import Rules, UnwindTable
 
 DEBUG_FOLDER: Final = Path("/usr/lib/debug/.build-id")
 FILE_BYTES_MOST: Final = 1 << 30
+UNWOUND_BYTES_MOST: Final = 64 << 20
+"""Of larger files the unwind tables, which are read whole, are left alone."""
 KALLSYMS: Final = Path("/proc/kallsyms")
 _RUST_HASH: Final = re.compile(r"::h[0-9a-f]{16}$")
 _RUST_BEGINNING: Final = re.compile(r"(^|::)_<")
@@ -57,14 +61,25 @@ class FileSymbols:
 
     def __init__(self, file: int) -> None:
         """`file`: a descriptor, which stays the caller's."""
-        self._functions = None
+        self._functions: Any = None
+        self._unwinding: UnwindTable | None = None
         try:
             self._elf = Elf(file)
             data = bytes(self._elf.data) if len(self._elf.data) <= FILE_BYTES_MOST else b""
             self._elf.close()
         except (OSError, ValueError, ElfError):
             return
-        self._functions = _functions_of(data)
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        try:
+            for binary in Archive.from_bytes(data).iter_objects():
+                self._functions = _separate(binary).make_symcache()
+                if len(data) <= UNWOUND_BYTES_MOST:
+                    self._unwinding = _unwind_table(binary)
+                return
+        except SymbolicError:
+            return
 
     def at(self, file_offset: int) -> Symbol | None:
         """The function at an offset of the file, and none of those inlined into it."""
@@ -76,20 +91,29 @@ class FileSymbols:
             return None
         return Symbol(demangled(found[-1].symbol), relative - found[-1].sym_addr)
 
+    def rules(self, file_offset: int) -> Rules | None:
+        """How to find the caller of code at an offset of the file."""
+        if self._unwinding is None or (address := self._elf.address(file_offset)) is None:
+            return None
+        return self._unwinding.at(address - self._elf.load_address)
 
-def _functions_of(data: bytes) -> Any:
-    """`symbolic`'s look-up table of a file, of its separate debug file if there is one."""
+
+def _separate(binary: Any) -> Any:
+    """The object that knows the names: the separate debug file if there is one."""
+    build_id = binary.code_id or ""
+    apart = DEBUG_FOLDER / build_id[:2] / f"{build_id[2:]}.debug"
+    if apart.is_file():
+        for separate in Archive.open(str(apart)).iter_objects():
+            return separate
+    return binary
+
+
+def _unwind_table(binary: Any) -> UnwindTable | None:
     try:
-        for binary in Archive.from_bytes(data).iter_objects():
-            build_id = binary.code_id or ""
-            apart = DEBUG_FOLDER / build_id[:2] / f"{build_id[2:]}.debug"
-            if apart.is_file():
-                for separate in Archive.open(str(apart)).iter_objects():
-                    return separate.make_symcache()
-            return binary.make_symcache()
-    except SymbolicError:
+        text = CfiCache.from_object(binary).open_stream().read()
+    except SymbolicError:  # it has none
         return None
-    return None
+    return UnwindTable(text.decode(errors="replace"))
 
 
 @lru_cache(maxsize=65536)

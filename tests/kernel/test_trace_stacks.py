@@ -1,0 +1,183 @@
+"""`proctor trace -k` and `--folded` on programs whose stacks are known."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.kernel.test_trace_command import run
+
+pytestmark = pytest.mark.kernel
+
+PROGRAM: Final = """
+#include <unistd.h>
+#define APART __attribute__((noinline, noipa))
+APART void third(void) { write(1, "hi\\n", 3); __asm__ volatile(""); }
+APART void second(void) { third(); __asm__ volatile(""); }
+APART void first(void) { second(); __asm__ volatile(""); }
+int main(int count, char **arguments)
+{
+	for (int i = 0; i < count; i++)
+		first();
+	if (count > 3)
+		execl("/bin/true", "true", (char *)0);
+	return 0;
+}
+"""
+NAMES: Final = ["third", "second", "first", "main"]
+BUILDS: Final = {
+    "frame pointers": ("-fno-omit-frame-pointer",),
+    "unwind tables": ("-fomit-frame-pointer",),
+    "neither": ("-fomit-frame-pointer", "-fno-asynchronous-unwind-tables"),
+}
+
+
+def built(folder: Path, *flags: str, source: str = PROGRAM) -> Path:
+    program = folder / "program"
+    command = ["cc", "-O1", "-x", "c", "-", "-o", str(program), *flags]
+    subprocess.run(command, input=source, text=True, check=True)
+    return program
+
+
+def stack_of(text: str, call: str) -> list[str]:
+    """The frames below the first line of a call."""
+    lines = text.splitlines()
+    (first, *_) = (n for n, line in enumerate(lines) if re.match(rf"\d+ +{call}\(", line))
+    rest = lines[first + 1 :]
+    return rest[: next(n for n, line in enumerate([*rest, ""]) if not line.startswith(" > "))]
+
+
+def functions(frames: list[str], path: Path) -> list[str]:
+    found = [re.fullmatch(rf" > {re.escape(str(path))}\((\w*)\+?.*?\) \[0x\w+\]", frame)
+             for frame in frames]  # fmt: skip
+    return [match[1] for match in found if match]
+
+
+@pytest.mark.parametrize("build", ["frame pointers", "unwind tables"])
+def test_callers_of_a_process_that_has_ended(tmp_path: Path, build: str) -> None:
+    program = built(tmp_path, *BUILDS[build])
+    traced = run(tmp_path, "-k", "-e", "write", "--", str(program))
+    frames = stack_of(traced.text, "write")
+    assert frames[0].startswith(" > [kernel](")
+    user = [frame for frame in frames if "[kernel]" not in frame]
+    assert re.match(r" > /\S*libc\S*\(\w*write\+0x\w+\) \[0x", user[0])
+    assert functions(user, program)[: len(NAMES)] == NAMES  # and _start, by its table
+
+
+def test_without_frame_pointers_and_tables_a_stack_ends_early(tmp_path: Path) -> None:
+    program = built(tmp_path, *BUILDS["neither"])
+    traced = run(tmp_path, "-k", "-e", "write", "--", str(program))
+    named = functions(stack_of(traced.text, "write"), program)
+    assert named[:1] == ["third"]
+    assert "second" not in named
+
+
+def test_an_exec_is_told_by_the_program_that_did_it(tmp_path: Path) -> None:
+    program = built(tmp_path, *BUILDS["frame pointers"])
+    source = 'exec "$0" 1 2 3'
+    traced = run(tmp_path, "-k", "-e", "execve", "--", "sh", "-c", source, str(program))
+    lines = traced.text.splitlines()
+    (last,) = (n for n, line in enumerate(lines) if "/bin/true" in line and "execve(" in line)
+    assert "main" in functions(stack_of("\n".join(lines[last:]), "execve"), program)
+
+
+def test_a_stripped_program_has_offsets(tmp_path: Path) -> None:
+    program = built(tmp_path, *BUILDS["frame pointers"])
+    table = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+    (start,) = (int(row.split()[0], 16) for row in table.splitlines() if row.endswith(" second"))
+    subprocess.run(["strip", program], check=True)
+    traced = run(tmp_path, "-k", "-e", "write", "--", str(program))
+    frames = stack_of(traced.text, "write")
+    assert functions(frames, program) == [""] * len(NAMES)
+    ours = [frame for frame in frames if str(program) in frame]
+    place = int(ours[1].rsplit("0x", 1)[1].rstrip("]"), 16)
+    assert start < place < start + 64
+
+
+def test_a_program_that_only_root_may_read(tmp_path: Path) -> None:
+    program = built(tmp_path, *BUILDS["frame pointers"])
+    program.chmod(0o700)
+    traced = run(tmp_path, "-k", "-e", "write", "--", str(program))
+    assert functions(stack_of(traced.text, "write"), program) == NAMES
+
+
+def test_another_file_of_the_same_name_names_nothing(tmp_path: Path) -> None:
+    program = built(tmp_path, *BUILDS["frame pointers"])
+    other = tmp_path / "other"
+    other.write_bytes(program.read_bytes())
+    other.chmod(0o755)
+    script = f"{program}; mv {other} {program}"
+    traced = run(tmp_path, "-k", "-e", "write", "-s0", "--", "sh", "-c", script)
+    named = functions(stack_of(traced.text, "write"), program)
+    # Which of the two was there when it was looked at is not ours to say.
+    assert named in (NAMES, [""] * len(NAMES))
+
+
+def test_a_stack_in_json(tmp_path: Path) -> None:
+    program = built(tmp_path, *BUILDS["frame pointers"])
+    traced = run(tmp_path, "-k", "-e", "write", "--format", "jsonl", "--", str(program))
+    (call,) = (
+        event for event in map(json.loads, traced.lines) if event["type"] == "syscall"
+    )  # fmt: skip
+    assert [name for frame in call["stack"] for name in NAMES if f"({name}+" in frame] == NAMES
+
+
+def test_folded_stacks_add_up_to_the_calls(tmp_path: Path) -> None:
+    program = built(tmp_path, *BUILDS["frame pointers"])
+    traced = run(tmp_path, "--folded", "--", str(program), "1", "2")
+    counts = [(line.rpartition(" ")[0], int(line.rpartition(" ")[2])) for line in traced.lines]
+    writes = [(stack, count) for stack, count in counts if stack.endswith(";write")]
+    ((stack, count),) = writes
+    assert count == 3
+    assert re.match(r"program;.*main;first;second;third;\w*write;.*_\[k\];write$", stack)
+    said = re.search(r"([\d,]+) calls", traced.stderr)
+    assert said
+    assert sum(count for _, count in counts) == int(said[1].replace(",", ""))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python tells of its functions from 3.12 on")
+def test_functions_of_python(tmp_path: Path) -> None:
+    script = "import os\ndef named_here(): os.write(1, b'')\nnamed_here()"
+    traced = run(tmp_path, "-k", "-e", "write", "--", sys.executable, "-Xperf", "-c", script)
+    assert any("py::named_here" in line for line in traced.lines)
+
+
+MAKES_CODE: Final = r"""
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(void)
+{
+	/* push %rbp; mov %rsp,%rbp; mov $39,%eax; syscall; pop %rbp; ret: getpid */
+	unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0x5d, 0xc3};
+	char path[64];
+	void *made = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	FILE *map;
+	memcpy(made, code, sizeof(code));
+	mprotect(made, 4096, PROT_READ | PROT_EXEC);
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	map = fopen(path, "w");
+	fprintf(map, "%lx %lx made_just_now\n", (long)made, sizeof(code));
+	fclose(map);
+	puts(path);
+	fflush(stdout);
+	((void (*)(void))made)();
+	return 0;
+}
+"""
+
+
+def test_code_made_at_run_time(tmp_path: Path) -> None:
+    program = built(tmp_path, "-fno-omit-frame-pointer", source=MAKES_CODE)
+    traced = run(tmp_path, "-k", "-e", "getpid", "--", str(program))
+    Path(traced.stdout.strip()).unlink()
+    frames = [frame for frame in traced.lines if frame.startswith(" > ")]
+    (made,) = (n for n, frame in enumerate(frames) if "(made_just_now+0xb)" in frame)
+    assert f"{program}(main+" in frames[made + 1]
