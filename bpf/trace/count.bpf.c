@@ -192,48 +192,68 @@ static __always_inline void set_thread(struct trace_count_key *key, struct threa
 	key->tid = thread->tid;
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(count_exit, struct pt_regs *regs, long result)
+static __always_inline void count_left(struct pt_regs *regs, s64 result)
 {
 	struct trace_count_key key = {};
 	struct trace_counted *counted;
 	struct thread *thread;
 
 	if (!tracing() || !identify(&key, number_in(regs)))
-		return 0;
+		return;
 	thread = traced_thread();
 	if (!thread || thread->scope & SCOPE_FROM_EXEC || !result_wanted(result))
-		return 0;
+		return;
 	if (!result && is_fork(key.abi, key.number))
-		return 0;
+		return;
 	set_thread(&key, thread);
 	counted = entry_of(&call_counts, &key, thread->pid);
 	if (counted)
 		count_call(counted, &key, result);
 	else
 		count_other(&key, result, 0);
-	return 0;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(latency_enter, struct pt_regs *regs, long number)
+/* Whether a call is about the files that are asked for, as records decide it. */
+static __always_inline bool counted_here(struct thread *thread, struct pt_regs *regs,
+					 struct trace_count_key *key)
+{
+	struct trace_rule *rule = rule_of(key->abi, key->number);
+
+	if (!configuration.fds_set && !configuration.paths_set)
+		return true;
+	if (!rule)
+		return false;
+	copy_args(thread->args, regs, key->abi);
+	return place_wanted(thread, rule);
+}
+
+static __always_inline bool counted_there(struct thread *thread, struct trace_count_key *key,
+					  s64 result)
+{
+	struct trace_rule *rule;
+
+	if (!configuration.paths_set || !thread->elsewhere)
+		return true;
+	rule = rule_of(key->abi, key->number);
+	return rule && rule->returns_file && !is_error(result) && file_in_place(current_file(result));
+}
+
+static __always_inline void latency_entered(struct pt_regs *regs, long number)
 {
 	struct trace_count_key key = {};
 	struct thread *thread;
 
 	if (!tracing() || !identify(&key, number))
-		return 0;
+		return;
 	thread = traced_thread();
 	if (!thread)
-		return 0;
-	thread->call = CALL_UNDER_WAY;
+		return;
+	thread->call = counted_here(thread, regs, &key) ? CALL_UNDER_WAY : CALL_UNSELECTED;
 	thread->entered_ns = bpf_ktime_get_ns();
-	return 0;
 }
 
 /* Calls under way when counting began count without a time, and not at all where it is filtered by. */
-SEC("tp_btf/sys_exit")
-int BPF_PROG(latency_exit, struct pt_regs *regs, long result)
+static __always_inline void latency_left(struct pt_regs *regs, s64 result)
 {
 	struct trace_count_key key = {};
 	struct trace_latency *latency;
@@ -242,26 +262,75 @@ int BPF_PROG(latency_exit, struct pt_regs *regs, long result)
 	u8 before;
 
 	if (!tracing() || !identify(&key, number_in(regs)))
-		return 0;
+		return;
 	thread = traced_thread();
 	if (!thread)
-		return 0;
+		return;
 	before = thread->call;
 	thread->call = CALL_NONE;
 	if (before == CALL_UNDER_WAY)
 		duration_ns = bpf_ktime_get_ns() - thread->entered_ns;
-	else if (before != CALL_UNKNOWN)
-		return 0; /* the child's return from the call that made it */
-	if (thread->scope & SCOPE_FROM_EXEC || !duration_wanted(duration_ns) || !result_wanted(result))
-		return 0;
+	else if (before != CALL_UNKNOWN || !counted_here(thread, regs, &key))
+		return; /* left out, or the child's return from the call that made it */
+	if (thread->scope & SCOPE_FROM_EXEC || !duration_wanted(duration_ns) ||
+	    !result_wanted(result) || !counted_there(thread, &key, result))
+		return;
 	set_thread(&key, thread);
 	latency = entry_of(&call_latencies, &key, thread->pid);
 	if (!latency) {
 		count_other(&key, result, duration_ns);
-		return 0;
+		return;
 	}
 	count_call(&latency->counted, &key, result);
 	if (before == CALL_UNDER_WAY)
 		count_duration(latency, duration_ns);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(count_exit, struct pt_regs *regs, long result)
+{
+	count_left(regs, result);
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(latency_enter, struct pt_regs *regs, long number)
+{
+	latency_entered(regs, number);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(latency_exit, struct pt_regs *regs, long result)
+{
+	latency_left(regs, result);
+	return 0;
+}
+
+/* The same at the tracepoints of single syscalls. */
+SEC("tracepoint")
+int count_own_exit(void *ctx)
+{
+	struct pt_regs *regs = current_registers();
+
+	count_left(regs, result_in(regs));
+	return 0;
+}
+
+SEC("tracepoint")
+int latency_own_enter(void *ctx)
+{
+	struct pt_regs *regs = current_registers();
+
+	latency_entered(regs, number_in(regs));
+	return 0;
+}
+
+SEC("tracepoint")
+int latency_own_exit(void *ctx)
+{
+	struct pt_regs *regs = current_registers();
+
+	latency_left(regs, result_in(regs));
 	return 0;
 }

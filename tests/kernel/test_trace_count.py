@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +15,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, environment
+from tests.kernel.terminal import Terminal
+from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, children_of, environment
 
 ROW: Final = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)$", re.MULTILINE)
 THREADS: Final = """
@@ -133,6 +136,8 @@ def test_a_time_is_the_time_that_passed(tmp_path: Path) -> None:
         (["-z"], lambda row: row["errors"] == 0),
         (["--min-duration", "20us"], lambda row: row["min_ns"] >= 20_000),
         (["-e", "openat,close"], lambda row: row["syscall"] in ("openat", "close")),
+        (["-e", "openat,close", "--no-times"], lambda row: row["syscall"] in ("openat", "close")),
+        (["--fd", "1"], lambda row: row["syscall"] in ("write", "ioctl", "newfstatat", "close")),
     ],
 )
 def test_filters_hold_for_counts(tmp_path: Path, filters: list[str], kept: Any) -> None:
@@ -196,3 +201,61 @@ def test_a_histogram_is_drawn(tmp_path: Path) -> None:
     assert text.startswith("read\n")
     assert "█" in text
     assert re.search(r"p50 .* ns|µs", text)
+
+
+@pytest.mark.parametrize("more", [[], ["--no-times"]])
+def test_a_few_calls_count_at_their_own_tracepoints(tmp_path: Path, more: list[str]) -> None:
+    """More than eight are counted where all calls are: both must come to the same."""
+    few = ["openat", "read", "close", "execve", "clone"]
+    others = ["accept", "bind", "listen", "connect", "shutdown"]
+    command = ["sh", "-c", "ls / | cat; cat /etc/hostname; ls /nowhere; true"]
+    own, all_calls = (
+        by_syscall(counted("-e", ",".join(names), *more, path=tmp_path, command=command))
+        for names in (few, few + others)
+    )
+    assert own == all_calls
+    assert own["openat"][0] > 20
+
+
+def test_a_count_of_what_lies_below_a_path(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "file").write_text("hello")
+    command = ["sh", "-c", f"cat {below}/file; cd {below}; cat file; cat /etc/hostname"]
+    found = by_syscall(counted("-P", str(below), path=tmp_path, command=command))
+    assert found["openat"] == (2, 0)
+    assert found["read"] == (4, 0)
+    assert found["chdir"] == (1, 0)
+    assert "execve" not in found
+
+
+def test_a_second_interrupt_ends_a_count_of_what_goes_on(tmp_path: Path) -> None:
+    output = tmp_path / "count.jsonl"
+    deaf = "import signal, os\nsignal.signal(2, signal.SIG_IGN)\nprint('deaf', flush=True)\n"
+    deaf += "while True: os.getppid(); __import__('time').sleep(0.01)"
+    command = [*PROCTOR, "trace", "-c", "-o", str(output), "--", sys.executable, "-c", deaf]
+    with Terminal(command) as terminal:
+        terminal.expect("deaf")
+        (pid,) = children_of(terminal.process.pid)
+        terminal.type("\x03")
+        time.sleep(0.5)
+        assert terminal.process.poll() is None
+        terminal.type("\x03")
+        assert terminal.process.wait(TIMEOUT_S) == 130
+        os.kill(pid, 0)
+        os.kill(pid, signal.SIGKILL)
+    assert by_syscall(json.loads(output.read_text()))["getppid"][0] > 1
+
+
+def test_histograms_are_redrawn_on_a_terminal() -> None:
+    source = "import os, time\nfor _ in range(40): os.getppid(); time.sleep(0.1)"
+    command = [*PROCTOR, "trace", "--hist", "getppid,clock_nanosleep", "--by", "process", "--"]
+    with Terminal([*command, sys.executable, "-c", source]) as terminal:
+        for _ in range(3):
+            terminal.expect("clock_nanosleep")
+            terminal.expect("getppid")
+        terminal.type("\x03")
+        terminal.process.wait(TIMEOUT_S)
+        terminal.expect("calls, ")
+    assert re.search(rb"getppid  \d+ python", terminal.output)
+    assert b"\x1b[1A" in terminal.output or b"\x1b[2K" in terminal.output

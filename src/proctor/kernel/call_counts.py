@@ -26,7 +26,9 @@ BATCH: Final = 4096
 
 _COUNTING: Final = frozenset({"count_exit"})
 _LATENCIES: Final = frozenset({"latency_enter", "latency_exit"})
-PROGRAMS: Final = _COUNTING | _LATENCIES
+_OWN_COUNTING: Final = {"count_own_exit": "sys_exit_"}
+_OWN_LATENCIES: Final = {"latency_own_enter": "sys_enter_", "latency_own_exit": "sys_exit_"}
+PROGRAMS: Final = _COUNTING | _LATENCIES | _OWN_COUNTING.keys() | _OWN_LATENCIES.keys()
 _MAPS: Final = frozenset({"call_counts", "call_latencies", "call_errors", "call_others"})
 
 Table = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
@@ -50,11 +52,18 @@ class Snapshot:
     """OTHER by [abi, number]: what the maps had no room for."""
 
 
-def programs(counting: bool, latencies: bool) -> frozenset[str]:
-    """Those that this way of counting needs."""
+def programs(counting: bool, latencies: bool, *, own: bool) -> frozenset[str]:
+    """Those that this way of counting needs; `own`: at the tracepoints of single syscalls."""
     if not counting:
         return frozenset()
+    if own:
+        return frozenset(at_own_tracepoints(latencies))
     return _LATENCIES if latencies else _COUNTING
+
+
+def at_own_tracepoints(latencies: bool) -> dict[str, str]:
+    """Programs for single syscalls, with what their tracepoints' names begin with."""
+    return _OWN_LATENCIES if latencies else _OWN_COUNTING
 
 
 def unused_maps(counting: bool, latencies: bool) -> frozenset[str]:

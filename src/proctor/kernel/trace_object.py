@@ -162,7 +162,8 @@ class TraceObject:
             unused.add("signal_delivered")
         if options.counting:
             unused |= {*_DISPATCHER, *IO_URING_SINCE}
-        counting = call_counts.programs(options.counting, options.latencies)
+        own = options.own_tracepoints is True
+        counting = call_counts.programs(options.counting, options.latencies, own=own)
         return unused | (call_counts.PROGRAMS - counting)
 
     def put_rules(self, rules: Mapping[tuple[int, int], bytes]) -> None:
@@ -224,14 +225,17 @@ class TraceObject:
         syscalls: tracepoints that `own_tracepoints` found, to be used instead of those of all
         syscalls. KernelError where something is refused that a trace can't do without.
         """
-        unused = self._unused() | set(_ITERATORS) | set(_OWN_TRACEPOINT)
+        options, own = self.options, _OWN_TRACEPOINT
+        if options.counting:
+            own = call_counts.at_own_tracepoints(options.latencies)
+        unused = self._unused() | set(_ITERATORS) | set(own)
         if syscalls is not None:
             unused |= set(_DISPATCHER)
         for name in self._kernel.programs:
             if name not in unused and name not in self.refused:
                 self._kernel.attach(name)
         for call in syscalls or ():
-            for name, prefix in _OWN_TRACEPOINT.items():
+            for name, prefix in own.items():
                 self._kernel.attach_tracepoint(name, "syscalls", prefix + call)
         for name, reason in self.refused.items():
             if name not in OPTIONAL:
@@ -297,8 +301,11 @@ def own_tracepoints(syscalls: Iterable[str]) -> list[str] | None:
 
     None where that can't be or does not pay: too many, one without a tracepoint of its own, or
     too old a kernel. 32-bit calls have no such tracepoints: they would be missed.
+    rt_sigreturn has one, and is not told there: its number is gone with its registers.
     """
     names = [_EVENT_NAMES.get(name, name) for name in syscalls]
+    if "rt_sigreturn" in names:
+        return None
     if len(names) > OWN_TRACEPOINTS_MOST or kernel_version() < OWN_TRACEPOINTS_SINCE:
         return None
     there = all((EVENTS / "syscalls" / f"sys_enter_{name}").is_dir() for name in names)

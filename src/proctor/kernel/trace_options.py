@@ -49,7 +49,8 @@ class TraceOptions:
     kernel_stacks: bool = False
     own_tracepoints: bool | None = None
     """Which programs for calls to load: those at single syscalls' own tracepoints, or (False)
-    those at all calls'. None loads both, which takes the verifier twice as long."""
+    those at all calls'. None loads both, which takes the verifier twice as long; of the programs
+    that count it is those at all calls'."""
     processes: bool = True
     """Records of forks, execs and exits."""
     signals: bool = True

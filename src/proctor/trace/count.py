@@ -59,13 +59,14 @@ class CallCount:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """The latencies of one syscall, of all processes."""
+    """The latencies of one syscall, of one process or of all together."""
 
     syscall: str
     buckets: Array
     min_ns: int
     max_ns: int
     total_ns: int
+    process: Process | None = None
 
     @property
     def calls(self) -> int:
@@ -144,15 +145,19 @@ class CountSession:
         )
 
     def histograms(self) -> list[Histogram]:
-        """Of each syscall that has times, as of now, by number. Raises KernelError."""
-        rows = merge_rows([self._rows, rows_of(self._counts.read())], by_process=False)
+        """Of each syscall that has times, as of now, the longest in total first. KernelError."""
+        rows = self._with_rows(rows_of(self._counts.read()))
+        processes = _processes(rows) if self._by_process else {}
         return [
             Histogram(
                 self._name_of(int(row["abi"]), int(row["number"])),
                 row["buckets"],
-                *(int(row[name]) for name in ("min_ns", "max_ns", "total_ns")),
+                min_ns=int(row["min_ns"]),
+                max_ns=int(row["max_ns"]),
+                total_ns=int(row["total_ns"]),
+                process=processes.get(_call_of(row)[:2]),
             )
-            for row in rows
+            for row in rows[np.argsort(-rows["total_ns"].astype("i8"), kind="stable")]
             if row["buckets"].any()
         ]
 

@@ -41,7 +41,7 @@ def run(
 
     AWAITED signals have to be blocked, and COMMAND at its gate. Raises ProctorError.
     """
-    counting = Counting(options, plan, targets)
+    counting = Counting(options, plan, targets, output)
     try:
         if launched is None:
             status = counting.wait_out()
@@ -57,7 +57,7 @@ def run(
 class Counting:
     """A count from its loading to its report. Made when the programs stand."""
 
-    def __init__(self, options: TraceOptions, plan: Plan, targets: Targets) -> None:
+    def __init__(self, options: TraceOptions, plan: Plan, targets: Targets, output: int) -> None:
         """Raises ProctorError."""
         self._options = options
         self._targets = targets
@@ -76,10 +76,12 @@ class Counting:
         try:
             self._kernel = self._stack.enter_context(TraceObject(filters))
             self._kernel.put_rules(plan.rules)
+            self._kernel.put_fds(options.fds)
+            self._kernel.put_paths(map(os.path.abspath, options.paths))
             put_scope(self._kernel, targets, {os.getpid()})
-            self._kernel.attach()
+            self._kernel.attach(plan.own_tracepoints)
             put_scope(self._kernel, targets, {os.getpid()})  # who was forked in between
-        except (KernelError, OSError) as error:
+        except (KernelError, OSError, ValueError) as error:
             self._stack.close()
             raise ProctorError(str(error)) from None
         self._counts = CountSession(
@@ -88,6 +90,10 @@ class Counting:
             latencies=latencies,
             by_process=options.by == "process",
         )
+        self._live: histogram.LivePictures | None = None
+        if options.histogram is not None and os.isatty(output):
+            self._live = histogram.LivePictures(output)
+            self._stack.callback(self._live.close)
         self._kernel.start()
 
     def close(self) -> None:
@@ -116,14 +122,22 @@ class Counting:
     def _next_signal(self) -> signal.struct_siginfo | None:
         info = signal.sigtimedwait(AWAITED, LOOK_SECONDS)
         if info is None:
-            self._counts.tick()
+            self._tick()
         elif info.si_signo in _TERMINAL:
             self._interrupts += 1
         return info
 
+    def _tick(self) -> None:
+        self._counts.tick()
+        if self._live:
+            with suppress(OSError):  # the report will say so
+                self._live.show(self._counts.histograms())
+
     def write_report(self, output: int) -> None:
         """Stop counting, and write what was counted to the descriptor. Raises ProctorError."""
         self._kernel.detach()
+        if self._live:
+            self._live.close()
         try:
             with open(output, "wb", closefd=False) as file:
                 self._write(file)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from proctor.trace.count_view import duration
 from proctor.trace.latency import powers_of_two
+from proctor.views.clean import clean_line
+from proctor.views.terminal import make_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +26,7 @@ def picture(histogram: Histogram, console: Console) -> Text:
     """As wide as the console; plain `#` where it has no block characters. Ends without LF."""
     from rich.text import Text
 
-    lines = [Text(histogram.syscall, style="proctor.title")]
+    lines = [Text(title(histogram), style="proctor.title")]
     rows = powers_of_two(histogram.buckets)
     most = max((calls for _, _, calls in rows), default=0)
     figures = max((len(f"{calls:,}") for _, _, calls in rows), default=0)
@@ -37,6 +41,12 @@ def picture(histogram: Histogram, console: Console) -> Text:
         lines.append(line)
     lines.append(Text(summary(histogram), style="proctor.heading"))
     return Text("\n").join(lines)
+
+
+def title(histogram: Histogram) -> str:
+    """`read`; `read  4242 dd` where processes are told apart."""
+    process = histogram.process
+    return histogram.syscall + (f"  {process.pid} {clean_line(process.comm)}" if process else "")
 
 
 def summary(histogram: Histogram) -> str:
@@ -58,3 +68,32 @@ def bar(calls: int, most: int, room: int, *, ascii_only: bool) -> str:
 
 def _bound(time_ns: int) -> str:
     return "0" if not time_ns else duration(time_ns)
+
+
+class LivePictures:
+    """Pictures on a terminal, each drawn over the last; gone when closed. Elsewhere nothing."""
+
+    def __init__(self, output: int) -> None:
+        """`output`: a descriptor, which stays the caller's."""
+        from rich.live import Live
+
+        self._stream = os.fdopen(os.dup(output), "w", encoding="utf-8")
+        self._console = make_console(self._stream)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+        if self._console.is_terminal:
+            self._live.start()
+
+    def close(self) -> None:
+        """May be called twice."""
+        with suppress(OSError):  # a terminal that is gone
+            self._live.stop()
+            self._stream.close()
+
+    def show(self, histograms: list[Histogram]) -> None:
+        """As many as the terminal has room for. OSError where it is gone."""
+        from rich.text import Text
+
+        if self._live.is_started:
+            pictures = [picture(each, self._console) for each in histograms]
+            self._live.update(Text("\n\n").join(pictures), refresh=True)

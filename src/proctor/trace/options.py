@@ -198,8 +198,8 @@ def check_together(options: TraceOptions) -> None:
             "--no-times: leaves nothing for --min-duration to look at; leave one out",
         ),
         (
-            aggregated and bool(options.paths or options.fds),
-            "-P and --fd: are not looked at by -c and --hist; leave them out",
+            options.no_times and bool(options.paths or options.fds),
+            "--no-times: leaves nobody at the entry, where -P and --fd are decided; leave one out",
         ),
         (
             aggregated and options.no_loss,

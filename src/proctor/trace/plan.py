@@ -47,6 +47,7 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
     expressions = options.syscalls or ((options.histogram,) if options.histogram else ())
     chosen = selected(expressions)
     filter_, value = result_filter(options)
+    own = own_tracepoints(names_of(chosen)) if expressions else None
     records, blocks = ring_sizes(os.sysconf("SC_NPROCESSORS_CONF"), no_loss=options.no_loss)
     return Plan(
         rules={
@@ -55,7 +56,7 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
             for number in numbers
         },
         everything=not expressions and not filtered(options),
-        own_tracepoints=own_tracepoints(names_of(chosen)) if expressions else None,
+        own_tracepoints=own,
         filters=KernelOptions(
             record_capacity=records,
             memory_blocks=blocks,
@@ -71,6 +72,7 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
             ),
             user_stacks=options.stacks or options.folded,
             kernel_stacks=options.stacks or options.folded,
+            own_tracepoints=own is not None,
             counting=options.count or options.histogram is not None,
         ),
     )

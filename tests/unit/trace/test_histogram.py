@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from proctor.trace import histogram
-from proctor.trace.count import Histogram
+from proctor.trace.count import Histogram, Process
 from proctor.trace.latency import BUCKETS, LOWER_NS
 from proctor.views.terminal import make_console
 
@@ -46,3 +47,9 @@ def test_bars_without_block_characters() -> None:
     assert histogram.bar(1000, 1000, 20, ascii_only=True) == "#" * 20
     assert histogram.bar(0, 1000, 20, ascii_only=True) == ""
     assert histogram.bar(1, 16, 1, ascii_only=False) == "▏"
+
+
+def test_a_process_is_named_with_its_histogram() -> None:
+    told = replace(histogram_of([100]), process=Process(42, 7, "na\x1bme"))
+    assert histogram.title(told).startswith("read  42 na")
+    assert "\x1b" not in histogram.title(told)
