@@ -117,9 +117,7 @@ def _lengths(call: Call, n: int) -> list[Chunk]:
     return [chunk for chunk in found if chunk is not None and len(chunk.data) >= 4]
 
 
-def number_at(
-    form_bytes: int, signed: bool = True, show: Callable[[int], str] = str
-) -> Printer:
+def number_at(form_bytes: int, signed: bool = True, show: Callable[[int], str] = str) -> Printer:
     """`[5]`: a number that the argument points to."""
 
     def printed(call: Call, n: int) -> str:

@@ -277,7 +277,6 @@ def u64s(call: Call, n: int) -> str:
     return call.pointer(n) if chunk is None else listed(chunk, 8, signed=False)
 
 
-
 WORDS: Final[dict[str, Printer]] = {
     "struct:sched_attr": SCHEDULING,
     "timezone": structured("=ii", _zone),

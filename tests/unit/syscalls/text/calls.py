@@ -50,6 +50,7 @@ class Made:
     tid: int = PID
     start_ns: int = 0
     duration_ns: int = 0
+    flags: int = 0
 
 
 def batch(*made: Made, gaps: tuple[Gap, ...] = ()) -> Batch:
@@ -61,7 +62,7 @@ def batch(*made: Made, gaps: tuple[Gap, ...] = ()) -> Batch:
             record["number"] = table_of("x86_64").by_name[one.name].number
         record["args"][: len(one.args)] = [value % (1 << 64) for value in one.args]
         record["memory_bytes"] = len(one.memory)
-        for word in ("result", "kind", "pid", "tid", "start_ns", "duration_ns"):
+        for word in ("result", "kind", "pid", "tid", "start_ns", "duration_ns", "flags"):
             record[word] = getattr(one, word)
         offsets.append(len(memory))
         memory += one.memory

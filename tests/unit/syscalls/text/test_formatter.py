@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import table_of
 from proctor.syscalls.text.chunks import AT_EXIT, KERNEL_FILE, MORE, OF_RESULT, STRING, STRINGS
-from proctor.syscalls.text.formatter import Formatter, Options
+from proctor.syscalls.text.formatter import FILES_TOLD, Formatter, Options
 from tests.unit.syscalls.text.calls import PID, Gap, Made, batch, chunk
 
 AT_FDCWD = -100
@@ -121,6 +121,35 @@ def test_descriptors_live_from_open_to_close() -> None:
     assert found[4].startswith("close(3</data/x>)")
     assert found[5].startswith("close(3) ")
     assert found[6].startswith("close(7</data/x>)")
+
+
+def told(argument: int, *components: str, mode: int = 0o100644) -> bytes:
+    """What a descriptor argument stood for at the entry."""
+    path = b"".join(word.encode() + b"\0" for word in reversed(components))
+    return chunk(argument, struct.pack("=QII", 5, 1, mode) + path, kind=KERNEL_FILE)
+
+
+def test_descriptors_whose_making_was_not_traced() -> None:
+    files, sockets = 0o100644, 0o140777
+    made = [
+        Made("fsync", (3,), 0, told(0, "data", "x", mode=files), flags=FILES_TOLD),
+        Made("fsync", (3,), 0, told(0, mode=sockets), flags=FILES_TOLD),
+        Made("fsync", (3,), 0),
+        Made("fsync", (3,), 0, told(0, mode=0o600), flags=FILES_TOLD),
+        Made("fchdir", (9,), -9, told(0, "never", "seen")),
+        Made("close", (4,), 0, told(0, "x", mode=files), flags=FILES_TOLD),
+        Made("close", (4,), -9),
+        Made("faccessat", (AT_FDCWD, 0, 0), 0, told(0, "home", mode=0o40755), flags=FILES_TOLD),
+    ]
+    shown = ["fsync(3</data/x>)", "fsync(3<socket:[5]>)", "fsync(3<socket:[5]>)", "fsync(3)"]
+    shown += ["fchdir(9)", "close(4</x>)", "close(4)", "faccessat(AT_FDCWD</home>, NULL, F_OK)"]
+    assert [line.partition(" =")[0].strip() for line in lines(*made)] == shown
+    alone, found = formatter(Options(pids=False)), batch(*made)
+    for row, name in enumerate(shown):
+        start = found.memory_offset[row]
+        end = start + found.records[row]["memory_bytes"]
+        texts = alone.texts(found.records[row], found.memory[start:end].tobytes())
+        assert f"{texts.name}({', '.join(texts.arguments)})" == name
 
 
 def test_names_of_files_are_escaped() -> None:
