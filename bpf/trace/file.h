@@ -23,8 +23,11 @@ static __always_inline struct file *current_file(s32 fd)
 	return file;
 }
 
-/* A KERNEL_FILE chunk. Its own function, verified once, and with numbers only (as 5.10 has it). */
-__noinline int append_kernel_file(u64 file_address, u32 arg)
+/*
+ * A KERNEL_FILE chunk. Its own function, verified once, and with numbers only (as 5.10 has it).
+ * place: the chunk's arg, and its part times 256.
+ */
+__noinline int append_kernel_file(u64 file_address, u32 place)
 {
 	struct file *file = (struct file *)file_address;
 	struct work *work = current_work();
@@ -53,7 +56,23 @@ __noinline int append_kernel_file(u64 file_address, u32 arg)
 		*sink.cut = 1;
 	bytes = *sink.used - before - sizeof(struct trace_chunk);
 	*sink.used = before;
-	end_chunk(&sink, start, arg, CHUNK_KERNEL_FILE, flags, 0, bytes);
+	end_chunk(&sink, start, place, CHUNK_KERNEL_FILE, flags, place >> 8, bytes);
+	return 0;
+}
+
+/* What the two descriptors are that a call put into memory. */
+__noinline int append_pair(u64 pointer, u32 arg)
+{
+	s32 made[2];
+
+	if (bpf_probe_read_user(made, sizeof(made), (void *)pointer))
+		return 0;
+	for (u32 part = 0; part < 2; part++) {
+		struct file *file = current_file(made[part]);
+
+		if (file)
+			append_kernel_file((u64)file, arg | part << 8);
+	}
 	return 0;
 }
 
