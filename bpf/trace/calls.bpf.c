@@ -18,7 +18,7 @@ static __always_inline u16 plain_number(long number, u8 abi)
 	if (abi == ABI_X32)
 		plain &= 0x3fffffff;
 	/* A tracer or seccomp may put any number there; -1 says: skip the call. */
-	return plain < 0xffff ? plain : 0xffff;
+	return plain < TRACE_SYSCALLS ? plain : 0xffff;
 }
 
 static __always_inline void copy_args(u64 *args, struct pt_regs *regs, u8 abi)
@@ -36,6 +36,15 @@ static __always_inline void copy_args(u64 *args, struct pt_regs *regs, u8 abi)
 #endif
 	for (int i = 0; i < 6; i++)
 		args[i] = argument_in(regs, i);
+}
+
+/* used: what a function that appends to entry memory returned. */
+static __always_inline void note_entry_memory(struct thread *thread, int used)
+{
+	if (used >= 0)
+		thread->entry_bytes = used & (ENTRY_CUT - 1);
+	if (used < 0 || used & ENTRY_CUT)
+		thread->flags |= TRACE_ENTRY_LOST;
 }
 
 /* The fetches of a mask. What could not be read at the entry is noted for the exit. */
@@ -68,17 +77,29 @@ static __always_inline void fetch_all(struct thread *thread, struct trace_rule *
 			if (fetch->when == AT_EXIT_SUCCEEDED || fetch->when == AT_BOTH)
 				left = result;
 			fetch_at_exit(pointer, elements, left, meta);
-			if (fetch->kind == FETCH_FILES)
-				append_pair(pointer, arg);
 			continue;
 		}
 		used = fetch_at_entry(pointer, elements, left, meta, thread->entry_bytes);
-		if (used >= 0)
-			thread->entry_bytes = used & (ENTRY_CUT - 1);
-		else if (used == NOT_READABLE)
+		if (used == NOT_READABLE)
 			thread->again |= 1 << i;
-		if (used == NO_ROOM || (used >= 0 && used & ENTRY_CUT))
-			thread->flags |= TRACE_ENTRY_LOST;
+		else
+			note_entry_memory(thread, used);
+	}
+}
+
+/* What its descriptors stand for. Asked at the entry: close forgets its own. */
+static __always_inline void note_files(struct thread *thread, struct trace_rule *rule)
+{
+	for (u32 i = 0; i < 6; i++) {
+		u64 path;
+
+		if (!(rule->fd_arguments >> i & 1))
+			continue;
+		path = path_of_descriptor((s32)thread->args[i]);
+		if (!path)
+			continue;
+		note_entry_memory(thread, file_at_entry(path, i, thread->entry_bytes));
+		thread->flags |= TRACE_FILES_TOLD;
 	}
 }
 
@@ -136,6 +157,8 @@ static __always_inline void call_entered(void *ctx, struct pt_regs *regs, long i
 	}
 	if (rule->at_entry)
 		fetch_all(thread, rule, rule->at_entry, 0, false);
+	if (configuration.descriptors_told)
+		note_files(thread, rule);
 	if (stacks_wanted() && (is_last(abi, thread->number) || is_exec(abi, thread->number)))
 		note_stacks(ctx, thread);
 	thread->entered_ns = bpf_ktime_get_ns();
@@ -228,8 +251,6 @@ static __always_inline void emit_call(void *ctx, struct thread *thread, struct t
 	else
 		mask = rule->at_entry;
 	mask |= is_error(result) ? rule->at_exit : rule->at_exit | rule->at_success;
-	if (is_exec(thread->abi, thread->number) && !is_error(result))
-		mask = 0; /* the memory is that of the new program */
 	if (rule->returns_file && !is_error(result))
 		returned = current_file(result);
 	if (!open_ring(&ring))
@@ -248,8 +269,6 @@ static __always_inline void emit_call(void *ctx, struct thread *thread, struct t
 		record->flags |= TRACE_NOT_ENTERED;
 		record->start_ns = now_ns;
 	}
-	if (kind == TRACE_JOINED)
-		record->duration_ns = now_ns; /* so that start and duration say the end, as in all */
 	append_entry(ring.work, thread);
 	append_outcome(ctx, &ring, thread, rule, mask, returned, result);
 	finish_record(&ring, record);

@@ -43,6 +43,11 @@ struct {
 	__type(value, struct entry);
 } empty_entry SEC(".maps");
 
+/* What appends to entry memory returns the bytes of it now used, or one of these. */
+#define NOT_READABLE -1
+#define NO_ROOM -2
+#define ENTRY_CUT 0x10000 /* beside the bytes: something is missing */
+
 /* Where chunks go. All but `memory` and the pointers are constants to the verifier. */
 struct sink {
 	u8 *memory;

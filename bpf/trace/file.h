@@ -23,57 +23,74 @@ static __always_inline struct file *current_file(s32 fd)
 	return file;
 }
 
-/*
- * A KERNEL_FILE chunk. Its own function, verified once, and with numbers only (as 5.10 has it).
- * place: the chunk's arg, and its part times 256.
- */
-__noinline int append_kernel_file(u64 file_address, u32 place)
+static __always_inline u64 path_of_file(struct file *file)
 {
-	struct file *file = (struct file *)file_address;
-	struct work *work = current_work();
+	return (u64)file + bpf_core_field_offset(struct file, f_path);
+}
+
+/* The address of a struct path; 0 where a descriptor stands for nothing. */
+static __always_inline u64 path_of_descriptor(s32 fd)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct file *file;
+	u64 fs;
+
+	if (fd == AT_FDCWD) {
+		fs = (u64)BPF_CORE_READ(task, fs);
+		return fs ? fs + bpf_core_field_offset(struct fs_struct, pwd) : 0;
+	}
+	file = current_file(fd);
+	return file ? path_of_file(file) : 0;
+}
+
+/* A KERNEL_FILE chunk. */
+static __always_inline void append_file(struct sink *sink, struct path *path, u32 arg)
+{
+	u8 *start = chunk_room(sink), flags = CHUNK_MORE;
 	struct trace_file *described;
 	struct inode *inode;
-	struct sink sink;
-	u8 *start, flags = CHUNK_MORE;
 	u32 before, bytes;
 
-	if (!work || !open_ring_sink(&sink, work))
-		return 0;
-	start = chunk_room(&sink);
 	if (!start)
-		return 0;
-	before = *sink.used;
-	inode = BPF_CORE_READ(file, f_inode);
+		return;
+	before = *sink->used;
+	inode = BPF_CORE_READ(path, dentry, d_inode);
 	described = (void *)start + sizeof(struct trace_chunk);
 	described->inode = BPF_CORE_READ(inode, i_ino);
 	described->device = BPF_CORE_READ(inode, i_sb, s_dev);
 	described->mode = BPF_CORE_READ(inode, i_mode);
-	*sink.used = before + sizeof(struct trace_chunk) + sizeof(*described);
+	*sink->used = before + sizeof(struct trace_chunk) + sizeof(*described);
 
-	if (append_components(sink.memory, sink.used, sink.last_start, &file->f_path))
+	if (append_components(sink->memory, sink->used, sink->last_start, path))
 		flags = 0;
-	else if (*sink.used > sink.last_start)
-		*sink.cut = 1;
-	bytes = *sink.used - before - sizeof(struct trace_chunk);
-	*sink.used = before;
-	end_chunk(&sink, start, place, CHUNK_KERNEL_FILE, flags, place >> 8, bytes);
+	else if (*sink->used > sink->last_start)
+		*sink->cut = 1;
+	bytes = *sink->used - before - sizeof(struct trace_chunk);
+	*sink->used = before;
+	end_chunk(sink, start, arg, CHUNK_KERNEL_FILE, flags, 0, bytes);
+}
+
+/* Functions of their own, verified once each, and with numbers only (as 5.10 has it). */
+__noinline int append_kernel_file(u64 file_address, u32 arg)
+{
+	struct path *path = (struct path *)path_of_file((struct file *)file_address);
+	struct work *work = current_work();
+	struct sink sink;
+
+	if (work && open_ring_sink(&sink, work))
+		append_file(&sink, path, arg);
 	return 0;
 }
 
-/* What the two descriptors are that a call put into memory. */
-__noinline int append_pair(u64 pointer, u32 arg)
+/* Returns what fetch_at_entry does. */
+__noinline int file_at_entry(u64 path_address, u32 arg, u32 used)
 {
-	s32 made[2];
+	struct sink sink;
 
-	if (bpf_probe_read_user(made, sizeof(made), (void *)pointer))
-		return 0;
-	for (u32 part = 0; part < 2; part++) {
-		struct file *file = current_file(made[part]);
-
-		if (file)
-			append_kernel_file((u64)file, arg | part << 8);
-	}
-	return 0;
+	if (!open_entry_sink(&sink, used))
+		return NO_ROOM;
+	append_file(&sink, (struct path *)path_address, arg);
+	return *sink.used | (*sink.cut ? ENTRY_CUT : 0);
 }
 
 #endif

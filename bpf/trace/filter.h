@@ -14,19 +14,13 @@ static __always_inline bool is_error(s64 result)
 
 static __always_inline bool result_wanted(s64 result)
 {
-	s64 value = configuration.result_value;
+	bool inside = result >= configuration.result_low && result <= configuration.result_high;
 
 	switch (configuration.result_filter) {
-	case RESULT_FAILED:
-		return is_error(result);
-	case RESULT_SUCCEEDED:
-		return !is_error(result);
-	case RESULT_EQUAL:
-		return result == value;
-	case RESULT_BELOW:
-		return result < value;
-	case RESULT_ABOVE:
-		return result > value;
+	case RESULT_INSIDE:
+		return inside;
+	case RESULT_OUTSIDE:
+		return !inside;
 	default:
 		return true;
 	}

@@ -164,6 +164,32 @@ static __always_inline void end_call(struct thread *thread)
 	finish_record(&ring, record);
 }
 
+struct process_key { u64 start_ns; u32 pid; u32 zero; };
+
+/* Processes whose end has been told. Needed for a moment only, so the oldest ones give way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct process_key);
+	__type(value, u8);
+} ended SEC(".maps");
+
+/*
+ * do_exit has counted this thread out before it comes here, so threads that exit at the same time
+ * may all see 0: the first of them tells the end of the process.
+ */
+static __always_inline bool ends_process(struct task_struct *task, struct thread *thread)
+{
+	struct process_key key = { thread->process_start_ns, thread->pid, 0 };
+	u8 one = 1;
+	int error; /* before 6.4 maps return an int, whose sign does not reach the upper half of a long */
+
+	if (task->signal->live.counter)
+		return false;
+	error = bpf_map_update_elem(&ended, &key, &one, BPF_NOEXIST);
+	return error != -EEXIST;
+}
+
 static __always_inline void emit_exit(struct task_struct *task, struct thread *thread)
 {
 	struct trace_record *record;
@@ -176,8 +202,7 @@ static __always_inline void emit_exit(struct task_struct *task, struct thread *t
 	code = task->exit_code;
 	record->args[0] = code >> 8 & 0xff;
 	record->args[1] = code & 0x7f;
-	/* do_exit has already counted this thread out. */
-	record->args[2] = task->signal->live.counter == 0;
+	record->args[2] = ends_process(task, thread);
 	finish_record(&ring, record);
 }
 

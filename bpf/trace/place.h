@@ -68,15 +68,14 @@ __noinline int lies_in_place(u64 path_address)
 
 static __always_inline bool file_in_place(struct file *file)
 {
-	return file && lies_in_place((u64)file + bpf_core_field_offset(struct file, f_path));
+	return file && lies_in_place(path_of_file(file));
 }
 
 static __always_inline bool working_directory_in_place(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u64 fs = (u64)BPF_CORE_READ(task, fs);
+	u64 path = path_of_descriptor(AT_FDCWD);
 
-	return fs && lies_in_place(fs + bpf_core_field_offset(struct fs_struct, pwd));
+	return path && lies_in_place(path);
 }
 
 /* `above`: the path is relative to a descriptor, which is looked at by itself. */

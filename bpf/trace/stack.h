@@ -12,19 +12,24 @@
 #include "chunk.h"
 
 #define STACK_BYTES (127 * 8) /* perf's own limit on the depth, unless an administrator changed it */
+/*
+ * Of the kernel's stack: our program, bpf_trace_run2 and __bpf_trace_sys_exit. Programs at a
+ * syscall's own tracepoint have others above them, or (before 6.x) no kernel stack at all.
+ */
+#define OWN_FRAMES 3
 
 static __always_inline void append_stack(struct sink *sink, void *ctx, bool user)
 {
 	u8 *room = chunk_room(sink);
-	long bytes;
+	long bytes, most = user ? STACK_BYTES : STACK_BYTES - 8 * OWN_FRAMES;
 
 	if (!room)
 		return;
 	bytes = bpf_get_stack(ctx, room + sizeof(struct trace_chunk), STACK_BYTES,
-			      user ? BPF_F_USER_STACK : 0);
+			      user ? BPF_F_USER_STACK : OWN_FRAMES);
 	if (bytes > 0)
 		end_chunk(sink, room, 7, user ? CHUNK_USER_STACK : CHUNK_KERNEL_STACK,
-			  bytes == STACK_BYTES ? CHUNK_MORE : 0, 0, bytes);
+			  bytes >= most ? CHUNK_MORE : 0, 0, bytes);
 }
 
 #ifdef __TARGET_ARCH_arm64

@@ -17,11 +17,11 @@
 enum trace_kind {
 	TRACE_SYSCALL = 0,       /* a call that returned */
 	TRACE_NO_RETURN = 1,     /* ended in the call: exit, or killed; duration until then */
-	TRACE_JOINED = 2,        /* under way when we attached: start_ns unknown (0), duration_ns is when it ended, entry memory as it is at the exit */
+	TRACE_JOINED = 2,        /* under way when we attached: start_ns unknown (0), entry memory as it is at the exit */
 	TRACE_UNDER_WAY = 3,     /* still under way when we detached */
 	TRACE_FORK = 4,          /* args: child pid, child tid, child's process_start_ns, CLONE_FILES shared (0/1), CLONE_FS shared; of the parent */
 	TRACE_EXEC = 5,          /* args: former tid; chunks: KERNEL_FILE of the executable, STRING comm */
-	TRACE_EXIT = 6,          /* args: exit code, signal, 1 if the last thread of the process */
+	TRACE_EXIT = 6,          /* args: exit code, signal, 1 if the process ends with it: once a process */
 	TRACE_SIGNAL = 7,        /* delivered; args: number, si_code, si_pid or si_addr, si_uid, si_status */
 	TRACE_IO_URING = 8,      /* a request submitted; args: opcode, fd, user_data, flags, offset, length; chunk: path if one */
 };
@@ -58,7 +58,7 @@ struct trace_record {
 	__u32 tid;
 	__u32 task_sequence;     /* counts this thread's records from 1, taken before there is room for one */
 	__u32 cpu_sequence;      /* low bits of this CPU's count, likewise */
-	__u16 number;            /* of the syscall; 0xffff: none, or above all that fit */
+	__u16 number;            /* of the syscall */
 	__u8 kind;               /* enum trace_kind */
 	__u8 abi;                /* enum trace_abi */
 	__u32 flags;             /* enum trace_flag */
@@ -70,6 +70,7 @@ enum trace_flag {
 	TRACE_ENTRY_LOST = 2,    /* more memory than a call has room for: the last chunks are missing */
 	TRACE_RESTARTED = 4,     /* result is one of ERESTART*: the kernel calls it again */
 	TRACE_NOT_ENTERED = 8,   /* answered before it began, by seccomp or a tracer; start_ns is that of the answer */
+	TRACE_FILES_TOLD = 16,   /* chunks say what its descriptors stand for: see descriptors_told */
 };
 
 /* Memory: a chunk a piece, each header followed by `bytes` bytes, padded to 8. */
@@ -87,7 +88,8 @@ enum chunk_kind {
 	CHUNK_IOVEC = 2,         /* struct iovec[]; the data of each follow as BYTES with part = index */
 	CHUNK_MSGHDR = 3,        /* struct msghdr; parts: 0 name, 1 iovec (IOVEC), 2 control, 16+i data */
 	CHUNK_STRINGS = 4,       /* argv, envp: each element ended by NUL */
-	CHUNK_KERNEL_FILE = 5,   /* struct trace_file, then its path: components leaf first, each ended by NUL */
+	CHUNK_KERNEL_FILE = 5,   /* struct trace_file, then its path: components leaf first, each ended by NUL;
+				    of a descriptor argument: what it stood for at the entry, AT_FDCWD too */
 	CHUNK_USER_STACK = 6,    /* u64[] addresses */
 	CHUNK_KERNEL_STACK = 7,
 	CHUNK_CONTAINER = 8,     /* u32: a length or count that a pointer argument held (socklen_t) */
@@ -126,7 +128,6 @@ enum fetch_kind {
 	FETCH_IOVEC = 6,         /* count from count_from; exit data bounded by the result */
 	FETCH_MSGHDR = 7,
 	FETCH_STRINGS = 8,       /* argv, envp */
-	FETCH_FILES = 9,         /* s32[2], new descriptors: at the exit also a KERNEL_FILE of each, by part */
 };
 
 struct trace_rule {
@@ -201,11 +202,8 @@ enum trace_scope {
 
 enum trace_result_filter {
 	RESULT_ANY = 0,
-	RESULT_FAILED = 1,
-	RESULT_SUCCEEDED = 2,
-	RESULT_EQUAL = 3,        /* to result_value */
-	RESULT_BELOW = 4,
-	RESULT_ABOVE = 5,
+	RESULT_INSIDE = 1,       /* result_low..result_high, both included; failures: -4095..-1 */
+	RESULT_OUTSIDE = 2,
 };
 
 /* Set before loading: what is off costs nothing. Zeroes trace no one, with -s 0. */
@@ -221,12 +219,14 @@ struct trace_configuration {
 	__u8 result_filter;      /* enum trace_result_filter */
 	__u8 user_stacks;
 	__u8 kernel_stacks;
-	__s64 result_value;
+	__s64 result_low;
+	__s64 result_high;
 	__u64 minimum_duration_ns;
 	__u8 processes;          /* records of forks, execs and exits */
 	__u8 signals;            /* records of signals */
 	__u8 counting;           /* count in the kernel: see count.h; no records */
-	__u8 reserved[5];
+	__u8 descriptors_told;   /* each call says what its descriptors stand for: some are made unseen */
+	__u8 reserved[4];
 };
 
 /*

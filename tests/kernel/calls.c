@@ -66,6 +66,31 @@ static void sleeping_thread(void)
 	exit(0);
 }
 
+static pthread_barrier_t together;
+
+static void *ends(void *unused)
+{
+	pthread_barrier_wait(&together);
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+static void threads_end_together(void)
+{
+	for (int process = 0; process < 30; process++) {
+		pthread_t thread;
+
+		if (fork()) {
+			wait(NULL);
+			continue;
+		}
+		pthread_barrier_init(&together, NULL, 4);
+		for (int i = 0; i < 3; i++)
+			pthread_create(&thread, NULL, ends, NULL);
+		ends(NULL);
+	}
+}
+
 static void *executes(void *path)
 {
 	execl(path, "calls", "nothing", NULL);
@@ -189,6 +214,8 @@ int main(int count, char **arguments)
 		sockets();
 	else if (!strcmp(what, "sleeping thread"))
 		sleeping_thread();
+	else if (!strcmp(what, "threads end together"))
+		threads_end_together();
 	else if (!strcmp(what, "exec by thread"))
 		exec_by_thread(arguments[0]);
 	else if (!strcmp(what, "many"))

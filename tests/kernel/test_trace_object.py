@@ -8,8 +8,11 @@ import signal
 import socket
 import struct
 import time
+from bisect import bisect
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,7 @@ from tests.kernel.tracing import (
     GETPPID,
     OPENAT,
     READ,
+    RULES,
     SENDMSG,
     SMALL,
     WRITE,
@@ -140,6 +144,15 @@ def test_calls_that_do_not_return(program: str) -> None:
     assert 0 < slept.duration_ns < 10**9
     exits = [r.args[:3] for r in records if r.kind == lib.TRACE_EXIT]
     assert sorted(exits) == [(0, 0, 0), (0, 0, 1)]
+
+
+def test_a_process_ends_once(program: str) -> None:
+    records, _ = trace(program, "threads end together")
+    exits = [r for r in records if r.kind == lib.TRACE_EXIT]
+    pids = {r.pid for r in exits}
+    assert len(pids) == 31
+    assert len(exits) == 30 * 4 + 1
+    assert sorted(r.pid for r in exits if r.args[2]) == sorted(pids)
 
 
 def test_call_under_way_at_attach(program: str) -> None:
@@ -264,9 +277,14 @@ def test_full_ring_counts_what_it_lost(program: str) -> None:
 
 def test_full_memory_ring_leaves_the_record(program: str) -> None:
     options = replace(SMALL, memory_blocks=1, text_bytes=32, user_stacks=True, kernel_stacks=True)
-    records, counts = trace(
-        program, "many", "12000", options=replace(options, record_capacity=1 << 14)
-    )
+    cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cpus)})  # the program, too: two rings might have room for all
+    try:
+        records, counts = trace(
+            program, "many", "12000", options=replace(options, record_capacity=1 << 14)
+        )
+    finally:
+        os.sched_setaffinity(0, cpus)
     lost = [r for r in records if r.flags & lib.TRACE_MEMORY_LOST]
     assert len(of(records, GETPPID)) == 12000
     assert total(counts, LOST_MEMORY) == len(lost)
@@ -287,11 +305,37 @@ def test_more_memory_than_a_call_has_room_for(program: str) -> None:
 def test_failures_only(program: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
-    options = replace(SMALL, result_filter=lib.RESULT_FAILED, processes=False)
+    options = replace(SMALL, processes=False)
+    options = replace(options, result_filter=lib.RESULT_INSIDE, result_low=-4095, result_high=-1)
     records, counts = trace(program, "files", str(path), options=options)
     assert {r.result < 0 for r in records} == {True}
     assert [r for r in of(records, OPENAT) if b"/nowhere/at/all" in r.contents(1)]
     assert total(counts, FILTERED) > 10
+
+
+def test_results_outside_of_a_range(program: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    options = replace(SMALL, processes=False, result_filter=lib.RESULT_OUTSIDE, result_high=2)
+    records, _ = trace(program, "files", str(path), options=options)
+    assert len({r.result for r in records}) > 3
+    assert not [r for r in records if 0 <= r.result <= 2]
+
+
+def test_what_descriptors_stand_for(program: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    rules = {(0, number): value for number, value in RULES.items() if number != READ}
+    options = replace(SMALL, descriptors_told=True)
+    records, _ = trace(program, "files", str(path), options=options, rules=rules)
+    for number in (WRITE, WRITEV):
+        (record,) = of(records, number)
+        assert record.flags == lib.TRACE_FILES_TOLD
+        (told,) = [c for c in record.chunks if c.kind == lib.CHUNK_KERNEL_FILE]
+        assert (told.arg, told.flags, kernel_path(told.content)) == (0, 0, str(path))
+    opened = next(r for r in of(records, OPENAT) if os.fsencode(path) in r.contents(1))
+    told = {c.arg: kernel_path(c.content) for c in opened.chunks if c.kind == lib.CHUNK_KERNEL_FILE}
+    assert told == {0: str(Path.cwd()), 6: str(path)}
 
 
 def test_slow_calls_only(program: str) -> None:
@@ -378,12 +422,26 @@ def test_requests_through_io_uring(program: str, tmp_path: Path, how: str) -> No
     assert os.fsencode(path) not in [c for r in of(records, OPENAT) for c in r.contents(1)]
 
 
+@cache
+def kernel_functions() -> list[tuple[int, str]]:
+    rows = [line.split() for line in Path("/proc/kallsyms").read_text().splitlines()]
+    return sorted((int(row[0], 16), row[2]) for row in rows)
+
+
+def kernel_function(address: int) -> str:
+    at = bisect(kernel_functions(), address, key=itemgetter(0))
+    return kernel_functions()[at - 1][1]
+
+
 def test_stacks(program: str) -> None:
     options = replace(SMALL, user_stacks=True, kernel_stacks=True)
     records, _ = trace(program, "many", "1", options=options)
     for record in (*of(records, GETPPID), *of(records, EXIT_GROUP, lib.TRACE_NO_RETURN)):
         assert len(record.contents(lib.CHUNK_USER_STACK)[0]) >= 8
-        assert len(record.contents(lib.CHUNK_KERNEL_STACK)[0]) >= 8
+        addresses = struct.iter_unpack("=Q", record.contents(lib.CHUNK_KERNEL_STACK)[0])
+        names = [kernel_function(address) for (address,) in addresses]
+        assert any("do_syscall_64" in name for name in names)
+        assert not [name for name in names if "bpf" in name]
 
 
 def test_nothing_is_recorded_before_start(program: str) -> None:

@@ -42,15 +42,19 @@ class TraceOptions:
     paths: bool = False
     """Only calls on what `put_paths` names, or below it."""
     result_filter: int = 0
-    """enum trace_result_filter"""
-    result_value: int = 0
+    """enum trace_result_filter, by the two that follow"""
+    result_low: int = 0
+    result_high: int = 0
     minimum_duration_ns: int = 0
     user_stacks: bool = False
     kernel_stacks: bool = False
+    """Not with `own_tracepoints`: their programs are not called in a way that has them."""
     own_tracepoints: bool | None = None
     """Which programs for calls to load: those at single syscalls' own tracepoints, or (False)
     those at all calls'. None loads both, which takes the verifier twice as long; of the programs
     that count it is those at all calls'."""
+    descriptors_told: bool = False
+    """Each call says what its descriptors stand for: where calls that make some go unseen."""
     processes: bool = True
     """Records of forks, execs and exits."""
     signals: bool = True
@@ -75,10 +79,12 @@ class TraceOptions:
         struct.fds_set = self.fds
         struct.paths_set = self.paths
         struct.result_filter = self.result_filter
-        struct.result_value = self.result_value
+        struct.result_low = self.result_low
+        struct.result_high = self.result_high
         struct.minimum_duration_ns = self.minimum_duration_ns
         struct.user_stacks = self.user_stacks
         struct.kernel_stacks = self.kernel_stacks
+        struct.descriptors_told = self.descriptors_told
         struct.processes = self.processes
         struct.signals = self.signals
         struct.counting = self.counting

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from proctor.syscalls.descriptors import Process, kernel_file
+from proctor.syscalls.descriptors import DELETED, Process, kernel_file, named
 from proctor.syscalls.text.call import Call
-from proctor.syscalls.text.chunks import OF_RESULT
+from proctor.syscalls.text.chunks import KERNEL_FILE, OF_RESULT, parse
 
 Change = Callable[[Process, Call], None]
 """What a call that succeeded did to its process."""
@@ -30,6 +30,22 @@ def opened(call: Call, argument: int = OF_RESULT, part: int = 0) -> str:
         if (chunk.argument, chunk.part) == (argument, part):
             return kernel_file(chunk.data, chunk.more)
     return ""
+
+
+def learn(process: Process, args: Sequence[int], memory: bytes) -> None:
+    """What a call's descriptors stood for when it began, as far as its memory says so."""
+    for chunk in parse(memory).chunks:
+        if chunk.kind != KERNEL_FILE or chunk.argument >= OF_RESULT:
+            continue
+        number, text = signed(args[chunk.argument]), kernel_file(chunk.data, chunk.more)
+        if number == AT_FDCWD:
+            process.place.path = text
+        elif text:
+            files = process.files
+            if files.names.get(number) not in (named(number, text), named(number, text + DELETED)):
+                files.set(number, text, number in files.closing)
+        elif "<anon_inode:" not in process.files.names.get(number, ""):
+            process.files.close(number)
 
 
 def string_of(call: Call, argument: int) -> str:

@@ -16,17 +16,16 @@ from proctor.records.trace_layout import BLOCK_BYTES, RECORD
 from proctor.syscalls.select import select
 from proctor.syscalls.table import Syscall, table_of
 from proctor.trace.options import (
-    HIGHEST,
-    LOWEST,
     USAGE_STATUS,
-    ResultRange,
     TraceOptions,
     duration_ns,
     result_range,
 )
 
 ABIS_OF_MACHINE: Final = {"x86_64": ("x86_64", "i386", "x32"), "aarch64": ("arm64", "arm")}
-_ANY, _FAILED, _SUCCEEDED, _EQUAL, _BELOW, _ABOVE = range(6)  # enum trace_result_filter
+_ANY, _INSIDE, _OUTSIDE = range(3)  # enum trace_result_filter
+_ERRORS: Final = (-4095, -1)
+_DESCRIPTORS: Final = ("fd", "dirfd", "mmap_fd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,10 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
     """ProctorError, exit status 2, where a word of the options is not understood."""
     expressions = options.syscalls or ((options.histogram,) if options.histogram else ())
     chosen = selected(expressions)
-    filter_, value = result_filter(options)
-    own = own_tracepoints(names_of(chosen)) if expressions else None
+    everything = not expressions and not filtered(options)
+    stacks = options.stacks or options.folded
+    own = own_tracepoints(names_of(chosen)) if expressions and not stacks else None
+    result, low, high = result_filter(options)
     records, blocks = ring_sizes(os.sysconf("SC_NPROCESSORS_CONF"), no_loss=options.no_loss)
     return Plan(
         rules={
@@ -55,7 +56,7 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
             for abi, numbers in chosen.items()
             for number in numbers
         },
-        everything=not expressions and not filtered(options),
+        everything=everything,
         own_tracepoints=own,
         filters=KernelOptions(
             record_capacity=records,
@@ -65,14 +66,16 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
             cgroups=cgroups,
             fds=bool(options.fds),
             paths=bool(options.paths),
-            result_filter=filter_,
-            result_value=value,
+            result_filter=result,
+            result_low=low,
+            result_high=high,
             minimum_duration_ns=(
                 duration_ns("--min-duration", options.min_duration) if options.min_duration else 0
             ),
-            user_stacks=options.stacks or options.folded,
-            kernel_stacks=options.stacks or options.folded,
+            user_stacks=stacks,
+            kernel_stacks=stacks,
             own_tracepoints=own is not None,
+            descriptors_told=not everything,
             counting=options.count or options.histogram is not None,
         ),
     )
@@ -125,32 +128,23 @@ def rule_of(syscall: Syscall) -> bytes:
     return rule(
         syscall.fetches,
         returns_file=syscall.returns == "fd",
-        fd_arguments=sum(1 << n for n, word in enumerate(words) if word in ("fd", "dirfd")),
+        fd_arguments=sum(1 << n for n, word in enumerate(words) if word in _DESCRIPTORS),
         path_arguments=sum(1 << n for n, word in enumerate(words) if word == "path"),
     )
 
 
-def result_filter(options: TraceOptions) -> tuple[int, int]:
-    """`result_filter` and `result_value` of `struct trace_configuration`."""
+def result_filter(options: TraceOptions) -> tuple[int, int, int]:
+    """`result_filter`, `_low` and `_high` of `struct trace_configuration`."""
     if options.result is None:
-        return (_FAILED if options.failures else _SUCCEEDED if options.successes else _ANY), 0
+        how = _INSIDE if options.failures else _OUTSIDE if options.successes else _ANY
+        return how, *_ERRORS
     if options.failures or options.successes:
         raise ProctorError(
             "--result: goes alone, it says what -Z and -z say and more; leave these out",
             exit_status=USAGE_STATUS,
         )
-    match result_range(options.result):
-        case ResultRange(low, high, inverted=False) if low == high:
-            return _EQUAL, low
-        case ResultRange(low, high, inverted=False) if low == LOWEST:
-            return _BELOW, high + 1
-        case ResultRange(low, high, inverted=False) if high == HIGHEST:
-            return _ABOVE, low - 1
-    raise ProctorError(
-        f"--result {options.result}: the kernel program compares with one number; "
-        "write such as `<0`, `>=4096`, `ENOENT`",
-        exit_status=USAGE_STATUS,
-    )
+    wanted = result_range(options.result)
+    return (_OUTSIDE if wanted.inverted else _INSIDE), wanted.low, wanted.high
 
 
 def counted(counts: list[list[int]], names: Mapping[str, int]) -> dict[str, int]:

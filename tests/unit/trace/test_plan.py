@@ -7,9 +7,11 @@ import platform
 import pytest
 
 from proctor.errors import ProctorError
-from proctor.trace.options import TraceOptions
+from proctor.records._layout import lib
+from proctor.trace.options import HIGHEST, LOWEST, TraceOptions
 from proctor.trace.plan import names_of, plan_of, result_filter, ring_sizes, selected
 
+INSIDE, OUTSIDE = lib.RESULT_INSIDE, lib.RESULT_OUTSIDE
 ON_X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of x86-64")
 
 
@@ -48,16 +50,24 @@ def test_what_is_left_out_is_known() -> None:
 
 @pytest.mark.parametrize(
     ("result", "wanted"),
-    [("0", (3, 0)), ("<0", (4, 0)), ("<=-1", (4, 0)), (">=4096", (5, 4095)), ("ENOENT", (3, -2))],
+    [
+        ("0", (INSIDE, 0, 0)),
+        ("<0", (INSIDE, LOWEST, -1)),
+        (">=4096", (INSIDE, 4096, HIGHEST)),
+        ("ENOENT", (INSIDE, -2, -2)),
+        ("1..9", (INSIDE, 1, 9)),
+        ("!=0", (OUTSIDE, 0, 0)),
+        ("!EAGAIN", (OUTSIDE, -11, -11)),
+    ],
 )
-def test_results(result: str, wanted: tuple[int, int]) -> None:
+def test_results(result: str, wanted: tuple[int, int, int]) -> None:
     assert result_filter(TraceOptions(result=result)) == wanted
 
 
-@pytest.mark.parametrize("result", ["!=0", "1..9", "!EAGAIN"])
-def test_results_that_the_kernel_does_not_compare(result: str) -> None:
-    with pytest.raises(ProctorError, match="compares with one number"):
-        result_filter(TraceOptions(result=result))
+def test_failures_and_successes_by_result() -> None:
+    assert result_filter(TraceOptions(failures=True)) == (INSIDE, -4095, -1)
+    assert result_filter(TraceOptions(successes=True)) == (OUTSIDE, -4095, -1)
+    assert result_filter(TraceOptions())[0] == lib.RESULT_ANY
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 16, 256, 1024])

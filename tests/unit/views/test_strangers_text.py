@@ -72,7 +72,13 @@ def strange_everywhere(text: str) -> list[Event]:
         ),
         *(
             ActionEvent(
-                time_ns=1, process=who, kind=kind, path=text, new_path=text, target=text, error=error
+                time_ns=1,
+                process=who,
+                kind=kind,
+                path=text,
+                new_path=text,
+                target=text,
+                error=error,
             )
             for kind in ("file_create", "file_link", text)
             for error in (None, text)

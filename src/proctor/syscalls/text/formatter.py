@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
+from proctor.syscalls.changes import learn
 from proctor.syscalls.descriptors import Descriptors, Process
 from proctor.syscalls.table import Table
 from proctor.syscalls.text.call import AT_FDCWD, DEFAULT_TEXT_BYTES, Call
@@ -17,6 +18,7 @@ from proctor.syscalls.text.stamps import Stamp, stamps
 # enum trace_kind
 SYSCALL, NO_RETURN, JOINED, UNDER_WAY, FORK, EXEC, EXIT, SIGNAL, IO_URING = range(9)
 RESTARTED: Final = 4
+FILES_TOLD: Final = 16
 ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # enum trace_abi
 COLUMN: Final = 39
 """Of the result's ` = `, the program's id included."""
@@ -104,6 +106,7 @@ class Formatter:
             strict=True,
         )
         times = self._times(records, batch.wall_offset_ns)
+        told = set((records["flags"] & FILES_TOLD).nonzero()[0].tolist())
         gaps: dict[int, list[Any]] = {}
         for gap in batch.gaps:
             gaps.setdefault(gap.before, []).append(gap)
@@ -117,6 +120,8 @@ class Formatter:
             chunks = memory[offset : offset + size] if size else b""
             if process is None or of != (pid, started):
                 of, process = (pid, started), self._descriptors.of(pid, started)
+            if row in told:
+                learn(process, _ARGUMENTS.unpack(given), chunks)
             head = self._heads.get(tid) or self._head(tid)
             if times is not None:
                 head += times[row][0]
@@ -140,6 +145,8 @@ class Formatter:
         abi, number = int(record["abi"]), int(record["number"])
         compiled = self._compiled.get((abi, number)) or self._of(abi, number)
         given = raw[ARGUMENTS_AT:ARGUMENTS_END]
+        if int(record["flags"]) & FILES_TOLD:
+            learn(process, _ARGUMENTS.unpack(given), memory)
         call = self._make(abi, given, memory, process)
         kind = int(record["kind"])
         if compiled.files_in_memory:
