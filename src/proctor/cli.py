@@ -203,9 +203,9 @@ _SORTS: Final = ("time", "calls", "errors", "p50", "p99", "max", "name")
     default="time",
     help="-c: the column to sort by.",
 )
-@click.option("--by", type=click.Choice(["process"]), help="-c: a table a process.")
+@click.option("--by", type=click.Choice(["process"]), help="-c, --hist: one a process.")
 @click.option("--errors", is_flag=True, help="-c: each error by its name.")
-@click.option("--hist", "histogram", metavar="SYSCALL", help="Draw the latency of SYSCALL.")
+@click.option("--hist", "histogram", metavar="SYSCALLS", help="Draw the latency of each.")
 @click.option("-t", "clock", flag_value="time", help="Time of day; -tt: with microseconds;")
 @click.option("-tt", "clock", flag_value="microseconds", hidden=True)
 @click.option("-ttt", "clock", flag_value="epoch", help="since the epoch.")
