@@ -18,7 +18,7 @@ static __always_inline u16 plain_number(long number, u8 abi)
 	if (abi == ABI_X32)
 		plain &= 0x3fffffff;
 	/* A tracer or seccomp may put any number there; -1 says: skip the call. */
-	return plain < TRACE_SYSCALLS ? plain : 0xffff;
+	return plain < 0xffff ? plain : 0xffff;
 }
 
 static __always_inline void copy_args(u64 *args, struct pt_regs *regs, u8 abi)
@@ -77,6 +77,8 @@ static __always_inline void fetch_all(struct thread *thread, struct trace_rule *
 			if (fetch->when == AT_EXIT_SUCCEEDED || fetch->when == AT_BOTH)
 				left = result;
 			fetch_at_exit(pointer, elements, left, meta);
+			if (fetch->kind == FETCH_FILES)
+				append_pair(pointer, arg);
 			continue;
 		}
 		used = fetch_at_entry(pointer, elements, left, meta, thread->entry_bytes);
@@ -251,6 +253,8 @@ static __always_inline void emit_call(void *ctx, struct thread *thread, struct t
 	else
 		mask = rule->at_entry;
 	mask |= is_error(result) ? rule->at_exit : rule->at_exit | rule->at_success;
+	if (is_exec(thread->abi, thread->number) && !is_error(result))
+		mask = 0; /* the memory is that of the new program */
 	if (rule->returns_file && !is_error(result))
 		returned = current_file(result);
 	if (!open_ring(&ring))
@@ -269,6 +273,8 @@ static __always_inline void emit_call(void *ctx, struct thread *thread, struct t
 		record->flags |= TRACE_NOT_ENTERED;
 		record->start_ns = now_ns;
 	}
+	if (kind == TRACE_JOINED)
+		record->duration_ns = now_ns; /* so that start and duration say the end, as in all */
 	append_entry(ring.work, thread);
 	append_outcome(ctx, &ring, thread, rule, mask, returned, result);
 	finish_record(&ring, record);

@@ -43,8 +43,8 @@ static __always_inline u64 path_of_descriptor(s32 fd)
 	return file ? path_of_file(file) : 0;
 }
 
-/* A KERNEL_FILE chunk. */
-static __always_inline void append_file(struct sink *sink, struct path *path, u32 arg)
+/* A KERNEL_FILE chunk. place: its arg, and its part times 256. */
+static __always_inline void append_file(struct sink *sink, struct path *path, u32 place)
 {
 	u8 *start = chunk_room(sink), flags = CHUNK_MORE;
 	struct trace_file *described;
@@ -67,18 +67,34 @@ static __always_inline void append_file(struct sink *sink, struct path *path, u3
 		*sink->cut = 1;
 	bytes = *sink->used - before - sizeof(struct trace_chunk);
 	*sink->used = before;
-	end_chunk(sink, start, arg, CHUNK_KERNEL_FILE, flags, 0, bytes);
+	end_chunk(sink, start, place, CHUNK_KERNEL_FILE, flags, place >> 8, bytes);
 }
 
 /* Functions of their own, verified once each, and with numbers only (as 5.10 has it). */
-__noinline int append_kernel_file(u64 file_address, u32 arg)
+__noinline int append_kernel_file(u64 file_address, u32 place)
 {
 	struct path *path = (struct path *)path_of_file((struct file *)file_address);
 	struct work *work = current_work();
 	struct sink sink;
 
 	if (work && open_ring_sink(&sink, work))
-		append_file(&sink, path, arg);
+		append_file(&sink, path, place);
+	return 0;
+}
+
+/* What the two descriptors are that a call put into memory. */
+__noinline int append_pair(u64 pointer, u32 arg)
+{
+	s32 made[2];
+
+	if (bpf_probe_read_user(made, sizeof(made), (void *)pointer))
+		return 0;
+	for (u32 part = 0; part < 2; part++) {
+		struct file *file = current_file(made[part]);
+
+		if (file)
+			append_kernel_file((u64)file, arg | part << 8);
+	}
 	return 0;
 }
 

@@ -17,7 +17,7 @@
 enum trace_kind {
 	TRACE_SYSCALL = 0,       /* a call that returned */
 	TRACE_NO_RETURN = 1,     /* ended in the call: exit, or killed; duration until then */
-	TRACE_JOINED = 2,        /* under way when we attached: start_ns unknown (0), entry memory as it is at the exit */
+	TRACE_JOINED = 2,        /* under way when we attached: start_ns unknown (0), duration_ns is when it ended, entry memory as it is at the exit */
 	TRACE_UNDER_WAY = 3,     /* still under way when we detached */
 	TRACE_FORK = 4,          /* args: child pid, child tid, child's process_start_ns, CLONE_FILES shared (0/1), CLONE_FS shared; of the parent */
 	TRACE_EXEC = 5,          /* args: former tid; chunks: KERNEL_FILE of the executable, STRING comm */
@@ -58,7 +58,7 @@ struct trace_record {
 	__u32 tid;
 	__u32 task_sequence;     /* counts this thread's records from 1, taken before there is room for one */
 	__u32 cpu_sequence;      /* low bits of this CPU's count, likewise */
-	__u16 number;            /* of the syscall */
+	__u16 number;            /* of the syscall; 0xffff: none, or above all that fit */
 	__u8 kind;               /* enum trace_kind */
 	__u8 abi;                /* enum trace_abi */
 	__u32 flags;             /* enum trace_flag */
@@ -128,6 +128,7 @@ enum fetch_kind {
 	FETCH_IOVEC = 6,         /* count from count_from; exit data bounded by the result */
 	FETCH_MSGHDR = 7,
 	FETCH_STRINGS = 8,       /* argv, envp */
+	FETCH_FILES = 9,         /* s32[2], new descriptors: at the exit also a KERNEL_FILE of each, by part */
 };
 
 struct trace_rule {

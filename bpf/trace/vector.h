@@ -23,6 +23,12 @@ static __always_inline struct vector_meta unpack_meta(u32 meta)
 	return unpacked;
 }
 
+/* What can't be read at the entry makes the whole be read at the exit. */
+static __always_inline bool comes_again(struct sink *sink)
+{
+	return sink->piece_bytes == TRACE_PIECE_BYTES;
+}
+
 /* `left`: bytes that the call moved, spread over the elements. False: nothing appended. */
 static __always_inline bool fetch_iovec(struct sink *sink, u64 pointer, u64 elements, u64 left,
 					struct vector_meta meta, u8 part, u8 data_part)
@@ -55,9 +61,12 @@ static __always_inline bool fetch_iovec(struct sink *sink, u64 pointer, u64 elem
 		*sink->left = left_now - length;
 		if (!length)
 			continue;
-		if (!fetch_bytes(sink, base, length, configuration.text_bytes, meta.arg, CHUNK_BYTES,
-				 data_part + i))
-			append_fault(sink, meta.arg, CHUNK_BYTES, data_part + i);
+		if (fetch_bytes(sink, base, length, configuration.text_bytes, meta.arg, CHUNK_BYTES,
+				data_part + i))
+			continue;
+		if (comes_again(sink))
+			return false;
+		append_fault(sink, meta.arg, CHUNK_BYTES, data_part + i);
 	}
 	return true;
 }
@@ -81,17 +90,26 @@ static __always_inline bool fetch_message(struct sink *sink, u64 pointer, u64 le
 	field = MESSAGE_FIELD(body, meta.narrow, name);
 	length = (u32)MESSAGE_FIELD(body, meta.narrow, name_length); /* an int, and padding after it */
 	if (field && length &&
-	    !fetch_bytes(sink, field, length, SOCKADDR_BYTES, meta.arg, CHUNK_BYTES, 0))
+	    !fetch_bytes(sink, field, length, SOCKADDR_BYTES, meta.arg, CHUNK_BYTES, 0)) {
+		if (comes_again(sink))
+			return false;
 		append_fault(sink, meta.arg, CHUNK_BYTES, 0);
+	}
 	field = MESSAGE_FIELD(body, meta.narrow, control);
 	length = MESSAGE_FIELD(body, meta.narrow, control_length);
 	if (field && length &&
-	    !fetch_bytes(sink, field, length, CONTROL_BYTES, meta.arg, CHUNK_BYTES, 2))
+	    !fetch_bytes(sink, field, length, CONTROL_BYTES, meta.arg, CHUNK_BYTES, 2)) {
+		if (comes_again(sink))
+			return false;
 		append_fault(sink, meta.arg, CHUNK_BYTES, 2);
+	}
 	field = MESSAGE_FIELD(body, meta.narrow, iov);
 	length = MESSAGE_FIELD(body, meta.narrow, iov_length);
-	if (field && length && !fetch_iovec(sink, field, length, left, meta, 1, 16))
+	if (field && length && !fetch_iovec(sink, field, length, left, meta, 1, 16)) {
+		if (comes_again(sink))
+			return false;
 		append_fault(sink, meta.arg, CHUNK_IOVEC, 1);
+	}
 	return true;
 }
 
@@ -157,6 +175,9 @@ static __always_inline bool fetch(struct sink *sink, u64 pointer, u64 elements, 
 		return fetch_iovec(sink, pointer, elements, left, meta, 0, 0);
 	case FETCH_MSGHDR:
 		return fetch_message(sink, pointer, left, meta);
+	case FETCH_FILES:
+		return fetch_bytes(sink, pointer, 2 * sizeof(s32), TRACE_PIECE_BYTES, meta.arg,
+				   CHUNK_BYTES, 0);
 	case FETCH_STRINGS:
 		return fetch_strings(sink, pointer, meta);
 	}

@@ -92,6 +92,7 @@ class TraceObject:
         self.cpus = int(libbpf.libbpf_num_possible_cpus())
         self._task_storage = kernel_version() >= TASK_STORAGE_SINCE
         self._kernel = self._load(path)
+        self._ruled: set[tuple[int, int]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -171,10 +172,15 @@ class TraceObject:
         table = self._kernel.map("rules", "__u32", "struct trace_rule")
         for (abi, number), value in rules.items():
             table.put(_u32(abi * lib.TRACE_SYSCALLS + number), value)
+        self._ruled |= rules.keys()
 
     def put_rule_of_unknown(self, value: bytes) -> None:
-        """The rule of all numbers from TRACE_SYSCALLS on, and of -1."""
+        """The rule of all other numbers of the ABIs that have rules, and of -1."""
         table = self._kernel.map("rules", "__u32", "struct trace_rule")
+        for abi in {abi for abi, _ in self._ruled}:
+            for number in range(lib.TRACE_SYSCALLS):
+                if (abi, number) not in self._ruled:
+                    table.put(_u32(abi * lib.TRACE_SYSCALLS + number), value)
         table.put(_u32(lib.ABIS * lib.TRACE_SYSCALLS), value)
 
     def put_processes(self, scope: Mapping[int, int]) -> None:

@@ -19,7 +19,7 @@ class Fetch(NamedTuple):
 
 
 # enum fetch_kind
-STRING, TEXT, BYTES, COUNTED, BUFFER, IOVEC, MSGHDR, STRINGS = range(1, 9)
+STRING, TEXT, BYTES, COUNTED, BUFFER, IOVEC, MSGHDR, STRINGS, FILES = range(1, 10)
 # trace_fetch.when
 ENTRY, EXIT, BOTH, EXIT_ALWAYS = range(1, 5)
 WHEN: Final = {"<": ENTRY, ">": EXIT, "<>": BOTH, ">!": EXIT_ALWAYS}
@@ -35,6 +35,7 @@ KIND_OF_WORD: Final = {
     "msghdr": MSGHDR,
     "strings": STRINGS,
     "environment": STRINGS,
+    "fd_out": FILES,
 }
 # Never read: an address is all that is shown.
 OPAQUE: Final = frozenset(("pointer", "address"))

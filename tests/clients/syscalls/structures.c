@@ -5,7 +5,6 @@
 #include <linux/aio_abi.h>
 #include <linux/bpf.h>
 #include <linux/futex.h>
-#include <linux/keyctl.h>
 #include <linux/perf_event.h>
 #include <mqueue.h>
 #include <signal.h>
@@ -76,7 +75,6 @@ static void names(void)
 	prctl(PR_GET_NAME, name);
 	prctl(PR_GET_PDEATHSIG, &number);
 	prctl(PR_GET_CHILD_SUBREAPER, &number);
-	prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0, 0, "x");
 	prctl(PR_GET_DUMPABLE);
 	prctl(PR_CAPBSET_READ, 5);
 }
@@ -125,9 +123,8 @@ static void kernel_objects(void)
 	close(syscall(SYS_bpf, BPF_MAP_CREATE, &map, 72));
 	close(syscall(SYS_perf_event_open, &event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC));
 	syscall(SYS_futex_waitv, waiters, 2, 0, &none, 1);
-	syscall(SYS_add_key, "user", "proctor", "secret", 6L, KEY_SPEC_PROCESS_KEYRING);
-	syscall(SYS_request_key, "user", "nobody has this", NULL, KEY_SPEC_PROCESS_KEYRING);
-	syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_PROCESS_KEYRING, 0);
+	syscall(SYS_add_key, "user", "proctor", "secret", 6L, -2);
+	syscall(SYS_request_key, "user", "nobody has this", NULL, -2);
 }
 
 static void others(void)

@@ -71,7 +71,10 @@ class Call:
         while at + 8 <= end:
             argument, kind, flags, part, length = header(memory, at)
             at += 8
-            if kind in MEMORY and not part and not flags & FAULT and at + length <= end:
+            whole = not flags & FAULT or (
+                kind == STRINGS and length
+            )  # of a list what could be read
+            if kind in MEMORY and not part and whole and at + length <= end:
                 side = self._exit if flags & AT_EXIT else self._entry
                 if argument not in side:
                     data = memory[at : at + length]
