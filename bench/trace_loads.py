@@ -49,11 +49,12 @@ class Stopwatch:
         counts = (str(load.copies), str(load.repeats[short]))
         return [str(self.program), str(self.stamps), *counts, *load.command(short)]
 
-    def read_ns(self) -> tuple[int, int]:
-        """CLOCK_MONOTONIC before and after the load that ran last; they can be read once."""
-        begin, end = map(int, self.stamps.read_text().split())
+    def read_ns(self) -> tuple[int, int, int]:
+        """CLOCK_MONOTONIC before and after the load that ran last, and its processor time. They
+        can be read once."""
+        begin, end, processor = map(int, self.stamps.read_text().split())
         self.stamps.unlink()
-        return begin, end
+        return begin, end, processor
 
 
 def make_stopwatch(folder: Path) -> Stopwatch:

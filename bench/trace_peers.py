@@ -7,10 +7,13 @@ N times over, so that what is compared met the same machine. A column is a media
                 first fork and after its last exit (stopwatch.c): without the tool's own start, and
                 without output that comes later
     x bare      of it over the bare run of the same round, and the range
+    cpu x       its processor time, kernel programs on its behalf included, over bare: where other
+                work shares the machine it says more than wall time; waiting is not in it, and
+                waiting is most of what strace and perf trace cost
     +ns/call    what the tool adds to a call
     command     wall seconds of the whole command, until all output is written
     calls       that the tool itself counted or wrote
-    lost        that it says it lost: ours from the totals that have to reconcile with the kernel's
+    lost        that it says it lost (perf trace: events, of which a call has two): ours from the totals that have to reconcile with the kernel's
                 own count; strace makes the program wait instead
     out/s       calls a second from the program's start until all is written: of ways that write
                 each call
@@ -49,6 +52,7 @@ LONGEST_RUN_S = 200
 @dataclass(frozen=True, slots=True)
 class Run:
     program_s: float
+    processor_s: float
     command_s: float
     written_s: float
     """From the program's start to the command's end."""
@@ -134,11 +138,12 @@ class Bench:
             began_ns = time.monotonic_ns()
             said = self._execute(command)
             ended_ns = time.monotonic_ns()
-            program_ns = self._stopwatch.read_ns()
+            begin_ns, end_ns, processor_ns = self._stopwatch.read_ns()
             return Run(
-                program_s=(program_ns[1] - program_ns[0]) / 1e9,
+                program_s=(end_ns - begin_ns) / 1e9,
+                processor_s=processor_ns / 1e9,
                 command_s=(ended_ns - began_ns) / 1e9,
-                written_s=(ended_ns - program_ns[0]) / 1e9,
+                written_s=(ended_ns - begin_ns) / 1e9,
                 output_bytes=sum(file.stat().st_size for file in Path(made).iterdir()),
                 counted=way.count(Path(made, "output"), said, self._load),
             )
@@ -169,6 +174,7 @@ HEADINGS = (
     "way",
     "program s",
     "x bare",
+    "cpu x",
     "+ns/call",
     "command s",
     "calls",
@@ -194,19 +200,21 @@ def _cells(load: Load, row: Row, bare: Row) -> list[str]:
     name = f"`{way.name}`" if way.tool and ":" not in way.name else way.name
     cells = [name + (" *" if way.short else ""), f"{program_s:.3g}"]
     if way.tool == "":
-        return [*cells, "1", "", _median(run.command_s for run in runs), f"{row.calls:,}"] + [
+        return [*cells, "1", "1", "", _median(run.command_s for run in runs), f"{row.calls:,}"] + [
             ""
         ] * 5
     pairs = list(zip(runs, bare.runs, strict=True))
     ratios = [run.program_s / plain.program_s for run, plain in pairs]
     more_ns = statistics.median(
-        (run.program_s - plain.program_s) * 1e9 / row.calls for run, plain in pairs
+        (run.program_s - plain.program_s) * 1e9 * load.copies / row.calls for run, plain in pairs
     )
     ratio = statistics.median(ratios)
+    processor = statistics.median(run.processor_s / plain.processor_s for run, plain in pairs)
     rate = statistics.median((run.counted.calls or 0) / run.written_s for run in runs)
     return [
         *cells,
         f"{ratio:.3g} ({min(ratios):.3g} to {max(ratios):.3g})",
+        f"{processor:.3g}",
         f"{more_ns:,.0f}",
         _median(run.command_s for run in runs),
         _said([run.counted.calls for run in runs]),
