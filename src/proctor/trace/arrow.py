@@ -23,7 +23,9 @@ _STRINGS, _KERNEL_FILE = CHUNK_KINDS["STRINGS"], CHUNK_KINDS["KERNEL_FILE"]
 _RESULT_ARGUMENT: Final = 6
 _MESSAGE_DATA_PART: Final = 16
 _LAST_CALL_KIND: Final = KINDS["UNDER_WAY"]
-_WITHOUT_RESULT: Final = (KINDS["NO_RETURN"], KINDS["UNDER_WAY"])
+_NO_RESULT: Final = np.arange(256) > _LAST_CALL_KIND
+_NO_RESULT[[KINDS["NO_RETURN"], KINDS["UNDER_WAY"]]] = True
+"""By kind."""
 
 
 def _words(numbers: Mapping[str, int]) -> pa.Array:
@@ -33,6 +35,9 @@ def _words(numbers: Mapping[str, int]) -> pa.Array:
 
 _KIND_NAMES: Final = _words(KINDS)
 _ABI_NAMES: Final = _words(ABIS)
+
+
+_NO_WORDS: Final = pa.array([], pa.string())
 
 
 class ArrowMaker:
@@ -64,37 +69,46 @@ class ArrowMaker:
 
 def _plain_columns(batch: Batch) -> dict[str, pa.Array]:
     records = batch.records
-    kind, number = records["kind"], records["number"]
+    kind = np.ascontiguousarray(records["kind"])
+    number = np.ascontiguousarray(records["number"])
+    result = np.ascontiguousarray(records["result"])
     abi = np.minimum(records["abi"], len(_ABI_NAMES) - 1)
     no_call = kind > _LAST_CALL_KIND
-    result = records["result"]
-    without_result = no_call | np.isin(kind, _WITHOUT_RESULT)
-    names, known_names = syscall_names.names()
+    without_result = _NO_RESULT[kind]
+    places, known_names = syscall_names.names()
+    name = places.ravel()[abi.astype(np.int32) * SYSCALLS + np.minimum(number, SYSCALLS - 1)]
     errors, known_errors = syscall_names.errors()
-    failed = ~without_result & (result < 0) & (result >= 1 - len(errors))
-    name = np.where(no_call, -1, names[abi, np.minimum(number, SYSCALLS - 1)])
-    error = errors[np.where(failed, -result, 0)]
-    args = records["args"]
+    failed = (result < 0) & (result >= 1 - len(errors)) & ~without_result
+    error = np.full(len(records), -1, np.int32)
+    error[failed] = errors[-result[failed]]
+    began, duration_ns = records["start_ns"], np.ascontiguousarray(records["duration_ns"])
     # Of calls that were under way when tracing began only the end is known.
     joined = kind == KINDS["JOINED"]
-    began = np.where(joined, batch.end_ns, records["start_ns"])
+    if joined.any():
+        began, duration_ns = np.where(joined, batch.end_ns, began), np.where(joined, 0, duration_ns)
     time = (began + np.uint64(batch.wall_offset_ns % (1 << 64))).view(np.int64)
+    args = np.ascontiguousarray(records["args"].T)
     return {
-        "duration_ns": pa.array(np.where(joined, 0, records["duration_ns"])),
+        "duration_ns": pa.array(duration_ns),
         "time": pa.array(time).view(SCHEMA.field("time").type),
-        "cpu": pa.array(batch.cpu, mask=batch.cpu == NO_CPU),
+        "cpu": _nullable(batch.cpu, batch.cpu == NO_CPU),
         "kind": _dictionary(np.minimum(kind, len(_KIND_NAMES)).astype(np.int32), _KIND_NAMES),
         "abi": _dictionary(abi.astype(np.int32), _ABI_NAMES),
-        "number": pa.array(number, mask=no_call),
-        "name": _dictionary(name, known_names),
-        **{f"arg{place}": pa.array(args[:, place]) for place in range(6)},
-        "result": pa.array(result, mask=without_result),
+        "number": _nullable(number, no_call),
+        "name": _dictionary(np.where(no_call, -1, name), known_names),
+        **{f"arg{place}": pa.array(args[place]) for place in range(6)},
+        "result": _nullable(result, without_result),
         "error": _dictionary(error, known_errors),
         "flags": pa.array(records["flags"].astype(np.uint8)),
         "lost_before_task": pa.array(batch.task_gap),
         "lost_before_cpu": pa.array(batch.cpu_gap),
         **{name: pa.array(np.ascontiguousarray(records[name])) for name in _AS_THEY_ARE},
     }
+
+
+def _nullable(values: NDArray[Any], absent: NDArray[np.bool_]) -> pa.Array:
+    """Without a copy where nothing is absent."""
+    return pa.array(values, mask=absent if absent.any() else None)
 
 
 _AS_THEY_ARE: Final = (
@@ -133,6 +147,8 @@ def _memory_columns(batch: Batch) -> dict[str, pa.Array]:
 
 def _first(batch: Batch, chunks: ChunkTable, which: NDArray[np.bool_]) -> pa.Array:
     """Of each record the first of these chunks."""
+    if not which.any():
+        return pa.nulls(len(batch), pa.binary())
     found = chunks.where(which).first_of_each()
     return binary_column(batch.memory, len(batch), found.record, found.start, found.size)
 
@@ -164,13 +180,18 @@ def _kernel_path_column(batch: Batch, chunks: ChunkTable) -> pa.Array:
 
 def _addresses(values: pa.Array) -> pa.Array:
     """As many Python steps as there are different addresses in the batch."""
+    if values.null_count == len(values):
+        return _dictionary(np.full(len(values), -1, np.int32), _NO_WORDS)
     encoded = values.dictionary_encode()
     words = pa.array([address_text(each) for each in encoded.dictionary.to_pylist()], pa.string())
     return words.take(encoded.indices).dictionary_encode()
 
 
 def _argv_column(batch: Batch, chunks: ChunkTable) -> pa.Array:
-    found = chunks.where(chunks.kind == _STRINGS).first_of_each()
+    which = chunks.kind == _STRINGS
+    if not which.any():
+        return pa.nulls(len(batch), SCHEMA.field("argv").type)
+    found = chunks.where(which).first_of_each()
     size = _without_last_nul(batch.memory, found.start, found.size)
     values = binary_column(batch.memory, len(batch), found.record, found.start, size)
     lists = pc.split_pattern(values, pattern=b"\0")

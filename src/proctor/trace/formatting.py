@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow.compute  # noqa: F401 - pyarrow imports it, and others, when first needed
 
 from proctor.trace.arrow import ArrowMaker
-from proctor.trace.merge import Merger
+from proctor.trace.merge import BATCH_RECORDS, Merger
 from proctor.trace.options import names_stacks, output_format
 from proctor.trace.programs import Program, Programs
 from proctor.trace.progress import Progress
@@ -57,13 +57,15 @@ class Formatting:
         while not reader.ended:
             frame = reader.next()
             if frame is None:
+                self._feed(self._merger.take())
                 if not orders.wait():
                     reader.end_here()
                 continue
             self._merger.feed(frame)
             if self._stacks:
                 self._stacks.feed(frame)
-            self._feed(self._merger.take())
+            if self._merger.pending_records >= BATCH_RECORDS:  # behind: fewer, larger steps
+                self._feed(self._merger.take())
             progress.show(self._totals, self._sink.written_bytes)
             orders.poll()
             if orders.shortened or self._sink.closed:

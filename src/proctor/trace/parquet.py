@@ -41,6 +41,15 @@ _SCATTERED: Final = frozenset(
     ("time", "duration_ns", "task_sequence", "cpu_sequence", "data", "memory", "argv")
 )
 _REPEATED: Final = [name for name in SCHEMA.names if name not in _SCATTERED]
+# Times and counts: each is a little more than the one before.
+_STEPPING: Final = ("time", "duration_ns", "task_sequence", "cpu_sequence")
+# Least and greatest of a row group: where queries can leave one out by them.
+_QUERIED: Final = [
+    *("time", "duration_ns", "pid", "tid", "cgroup", "comm", "exe", "kind", "number", "name"),
+    *("result", "error", "path", "kernel_path", "address", "lost_before_task", "lost_before_cpu"),
+]
+_ENCODED_ROWS: Final = 1 << 14
+"""At once; Arrow's own 1024 are more steps than work."""
 
 OpenNext = Callable[[int], int]
 """From a file's number, from 2 on, to its descriptor; OSError where it cannot be made."""
@@ -144,6 +153,9 @@ class ParquetOutput:
             compression=COMPRESSION,
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=_REPEATED,
+            column_encoding=dict.fromkeys(_STEPPING, "DELTA_BINARY_PACKED"),
+            write_statistics=_QUERIED,
+            write_batch_size=_ENCODED_ROWS,
         )
 
     def _finish(self, ending: Mapping[str, Any]) -> None:

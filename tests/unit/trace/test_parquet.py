@@ -17,11 +17,12 @@ from proctor.records.trace_layout import KINDS, RECORD
 from proctor.trace.arrow import ArrowMaker
 from proctor.trace.batch import Batch
 from proctor.trace.columns import COLUMNS, SCHEMA
-from proctor.trace.diff import Difference, diff, profile_of
+from proctor.trace.diff import Difference, diff
 from proctor.trace.drain import Drainer
 from proctor.trace.file import TraceFile
 from proctor.trace.merge import read_batches
 from proctor.trace.parquet import ParquetOutput, rotated_path
+from proctor.trace.profile import profile_of
 from proctor.trace.rings import Rings
 from proctor.trace.show import show_batches
 from proctor.trace.spool import SpoolReader, SpoolWriter
