@@ -76,7 +76,7 @@ struct file_use {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
+	__uint(max_entries, 65536);
 	__type(key, struct use_key);
 	__type(value, struct file_use);
 } file_uses SEC(".maps");
@@ -265,7 +265,9 @@ static __always_inline bool same_counts(struct use_counts *one, struct use_count
 	       one->mappings == other->mappings && one->attributes == other->attributes;
 }
 
-static __always_inline void fill_use(struct file_use_record *record, struct file_use *use, u32 tgid)
+/* What is untold of a use. Returns the counts up to which it is told, once the record is out. */
+static __always_inline struct use_counts fill_use(struct file_use_record *record,
+						  struct file_use *use, u32 tgid)
 {
 	struct use_counts counts = use->counts, *told = &use->told;
 
@@ -285,8 +287,7 @@ static __always_inline void fill_use(struct file_use_record *record, struct file
 	record->resizes = counts.resizes - told->resizes;
 	record->mappings = counts.mappings - told->mappings;
 	record->attributes = counts.attributes - told->attributes;
-	use->told = counts;
-	use->first_ns = 0;
+	return counts;
 }
 
 /* The same file under another name, or another file in its place: the use before is over. */
@@ -368,10 +369,7 @@ static __always_inline void fill_key(struct use_key *key, struct process *proces
 	key->reserved = 0;
 }
 
-/*
- * What a process does with a file, from now on; NULL where that is none that is followed. `kinds`:
- * also directories.
- */
+/* What a process does with a file, from now on; NULL where that is none that is followed. */
 static __always_inline struct file_use *use_of(struct process *process, struct file *file,
 					       bool directories)
 {
@@ -587,10 +585,7 @@ int BPF_PROG(file_call, struct pt_regs *regs, long result)
 	return 0;
 }
 
-/*
- * A row for each use that has come to rest, whose program is over, or that goes on for long. Those
- * that were told before and did nothing since are forgotten.
- */
+/* A row for each use that has come to rest, whose program is over, or that goes on for long. */
 SEC("iter/bpf_map_elem")
 int file_rows(struct bpf_iter__bpf_map_elem *ctx)
 {
@@ -612,15 +607,19 @@ int file_rows(struct bpf_iter__bpf_map_elem *ctx)
 	process = bpf_map_lookup_elem(&processes, &key.tgid);
 	over = *ending || !process || process->start_ns != use->start_ns ||
 	       process->images != (u16)key.images || is_past(now_ns, use->last_ns, QUIET_NS);
-	if (same_counts(&use->counts, &use->told)) {
-		/* A use between the look and this, after seconds without, would be lost with it. */
-		if (over)
-			bpf_map_delete_elem(&file_uses, &key);
+	if (!over && !(use->first_ns && is_past(now_ns, use->first_ns, BUSY_NS)))
 		return 0;
-	} else if (!over && !(use->first_ns && is_past(now_ns, use->first_ns, BUSY_NS))) {
-		return 0;
+	if (!same_counts(&use->counts, &use->told)) {
+		struct use_counts counts = fill_use(&record, use, key.tgid);
+
+		/* No room in the reader's buffer: the kernel comes back to this element. */
+		if (bpf_seq_write(ctx->meta->seq, &record, sizeof(record)))
+			return 0;
+		use->told = counts;
+		use->first_ns = 0;
 	}
-	fill_use(&record, use, key.tgid);
-	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	/* A use between the look and this, after a second without any, would be lost with it. */
+	if (over)
+		bpf_map_delete_elem(&file_uses, &key);
 	return 0;
 }

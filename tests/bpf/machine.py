@@ -175,11 +175,13 @@ class Machine:
     def rows(self, map_name: str, program: str, by: Task) -> list[Record]:
         """What an iterator over a map writes."""
         key, value = self.ffi.new("void **"), self.ffi.new("void **")
-        for index in range(self.count(map_name)):
+        index = 0
+        while index < (entries := self.count(map_name)):
             self.lib.stub_entry(map_name.encode(), index, key, value)
             meta = self.ffi.new("struct bpf_iter_meta *")
             element = {"meta": meta, "key": key[0], "value": value[0]}
             self.run(program, self.ffi.new("struct bpf_iter__bpf_map_elem *", element), by)
+            index += self.count(map_name) == entries  # else it deleted this one
         return self.records()
 
     # Memory.
@@ -248,7 +250,8 @@ class Machine:
 
     @contextmanager
     def failing(self, fault: str, nth: int = 1) -> Iterator[None]:
-        """The nth "reserve", "update", "read_user", "read_kernel", "signal" or "skb" fails.
+        """The nth of its kind fails: "reserve", "update", "read_user", "read_kernel", "signal",
+        "skb" or "write_row".
 
         A block in which that did not come to happen is an error.
         """

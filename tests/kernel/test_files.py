@@ -229,6 +229,26 @@ def test_a_million_small_writes_are_one_event(tmp_path: Path) -> None:
     assert session.summary["lost"] == {}
 
 
+def test_thousands_of_files_are_told_each(tmp_path: Path) -> None:
+    """More than the kernel hands over at a time, all at once, at the watch's end."""
+    program = (
+        "import os, sys\n"
+        "for n in range(5000):\n"
+        "    fd = os.open(f'{sys.argv[1]}/{n}', os.O_CREAT | os.O_WRONLY)\n"
+        "    os.write(fd, b'x' * (n % 7 + 1))\n"
+        "    os.close(fd)\n"
+    )
+    (tmp_path / "many").mkdir()
+    session = watched([sys.executable, "-c", program, f"{tmp_path}/many"], None, tmp_path)
+    found = {
+        event["path"].removeprefix(f"{tmp_path}/many/"): event["bytes"]
+        for event in actions(session, kind="file_create", count=1)
+        if event["path"].startswith(f"{tmp_path}/many/")
+    }
+    assert found == {str(n): n % 7 + 1 for n in range(5000)}
+    assert session.summary["lost"] == {}
+
+
 def test_shell_redirection_and_two_programs_on_one_file(tmp_path: Path) -> None:
     script = "cd $0; { echo one; sh -c 'echo two; echo three'; } > out; echo four >> out"
     session = watched([*SHELL, script, str(tmp_path)], None, tmp_path)

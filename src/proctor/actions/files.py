@@ -18,7 +18,7 @@ from proctor.events import ActionEvent
 from proctor.records.layout import FILE_OPERATIONS
 from proctor.records.types import FileChangeRecord, FileRecord, FileUseRecord, Record
 
-USES_REMEMBERED: Final = 65536
+USES_REMEMBERED: Final = 131072
 """Twice what the kernel follows at a time."""
 RENAME_EXCHANGE: Final = 2
 

@@ -39,6 +39,8 @@ FINISH: Final = b"finish\n"
 """The launcher's orders, of one length."""
 DRAIN_SECONDS: Final = 0.02
 HOUSEKEEPING_SECONDS: Final = 1.0
+LAST_PASSES: Final = 16
+"""Over what was done to files, at the end: few are needed, and programs may go on."""
 
 _TLS: Final = struct.Struct("=Q")
 _CALL: Final = struct.Struct("=I")
@@ -262,10 +264,13 @@ class Recorder:
 
     def _read_rows(self) -> None:
         for name in MAP_ITERATORS:
-            if name in self._kernel.links:
-                rows = self._kernel.read_iterator(name)
-                if rows:
-                    self._own_records.append(rows)
+            self._read_rows_of(name)
+
+    def _read_rows_of(self, name: str) -> bool:
+        rows = self._kernel.read_iterator(name) if name in self._kernel.links else b""
+        if rows:
+            self._own_records.append(rows)
+        return bool(rows)
 
     def _bury(self) -> None:
         """TLS handles whose process died without freeing them."""
@@ -322,6 +327,10 @@ class Recorder:
         self._stop_holding()
         self._drain()
         self._files_ending.put(_INDEX.pack(0), _INDEX.pack(1))
+        # A pass may step over elements beside those that it deletes.
+        for _ in range(LAST_PASSES):
+            if not self._read_rows_of("file_rows"):
+                break
         self._keep_house()
         self._say(lib.RECORD_LOSS, lost=self._counters.totals())
         self._say(lib.RECORD_END)

@@ -5,6 +5,7 @@ enum stub_memory { STUB_USER, STUB_KERNEL };
 /* What can be made to fail, once: the nth of its kind from now on. */
 enum stub_fault {
 	STUB_RESERVE, STUB_UPDATE, STUB_READ_USER, STUB_READ_KERNEL, STUB_SIGNAL, STUB_SKB,
+	STUB_WRITE_ROW,
 	STUB_FAULTS
 };
 

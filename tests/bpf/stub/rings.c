@@ -97,6 +97,8 @@ __u64 bpf_ringbuf_query(void *ring, __u64 what)
 long bpf_seq_write(void *seq, const void *data, __u32 size)
 {
 	(void)seq;
+	if (fails(STUB_WRITE_ROW))
+		return -EOVERFLOW;
 	note(STUB_WRITTEN, 0, NULL, copy_of(data, size), size);
 	return 0;
 }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.actions.files import RENAME_EXCHANGE, USES_REMEMBERED, Files, joined
+from proctor.actions.files import RENAME_EXCHANGE, Files, joined
 from proctor.actions.processes import Processes
 from proctor.events import ActionEvent, to_json
 from proctor.records.layout import FILE_OPERATIONS, FLAG_UNREADABLE
@@ -115,9 +115,10 @@ def test_whose_program_it_was_when_it_did_it() -> None:
     assert event.process.exe == "/bin/sh"
 
 
-def test_paths_are_remembered_within_bounds() -> None:
+def test_paths_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proctor.actions.files.USES_REMEMBERED", 9)
     files, _, program = make()
-    for use in range(USES_REMEMBERED + 1):
+    for use in range(9 + 1):
         feed(files.feed, file(program, use, f"/{use}"))
     first, second = feed(files.feed, use_of(program, 0, writes=1), use_of(program, 1, writes=1))
     assert (first.path, second.path) == (None, "/1")
