@@ -66,7 +66,7 @@ class TraceFile:
         try:
             facts = json.loads(metadata[METADATA_KEY])
             version = int(facts["format"])
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, RecursionError):
             raise ProctorError(f"{self._path}: is Parquet, but no trace of proctor's") from None
         if version > FORMAT_VERSION:
             raise ProctorError(

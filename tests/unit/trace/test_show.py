@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proctor.errors import ProctorError
@@ -24,7 +25,7 @@ from proctor.trace.columns import SCHEMA
 from proctor.trace.diff import Difference, diff
 from proctor.trace.from_arrow import batch_of
 from proctor.trace.names_seen import NamesSeen
-from proctor.trace.parquet import ParquetOutput, rotated_path
+from proctor.trace.parquet import METADATA_KEY, ParquetOutput, rotated_path
 from proctor.trace.profile import Profile
 from proctor.trace.show import show
 from proctor.trace.tally import Tally
@@ -273,6 +274,47 @@ def test_names_that_do_not_fit_are_compared_by_a_fair_part() -> None:
     assert found
     assert not set(found) & set(names[:100])
     assert len(found) * 2**many.halvings == pytest.approx(7900, rel=0.3)
+
+
+_JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+)
+
+
+def _some_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names, _JSON))
+
+
+@given(
+    _some_of("file", "last", "boot_to_wall_ns", "created_time_ns", "trailing_gaps"),
+    _some_of("string_bytes", "syscalls") | _JSON,
+    _some_of("calls", "lost", "kernel_counted") | _JSON,
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_facts_of_any_kind_are_shown_or_refused(
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    facts: dict[str, Any],
+    options: Any,
+    totals: Any,
+) -> None:
+    path = write(tmp_path / "run.parquet", calls(2, number=READ))
+    table = pa.parquet.read_table(path)
+    said = {"format": 1, **facts, "options": options, "totals": totals}
+    pa.parquet.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(said)}), path)
+    for form in ("text", "jsonl"):
+        with contextlib.suppress(ProctorError):
+            show([path], form)
+    assert b" read(" in capfdbinary.readouterr().out
+
+
+def test_deep_metadata_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "run.parquet", calls())
+    table = pa.parquet.read_table(path).replace_schema_metadata({METADATA_KEY: b"[" * 100_000})
+    pa.parquet.write_table(table, path)
+    with pytest.raises(ProctorError, match="no trace of proctor"):
+        show([path])
 
 
 def test_kinds_of_news_that_are_none(tmp_path: Path) -> None:
