@@ -8,7 +8,7 @@ from typing import Final
 
 from proctor.syscalls.descriptors import DELETED, Process, kernel_file, named
 from proctor.syscalls.text.call import Call
-from proctor.syscalls.text.chunks import KERNEL_FILE, OF_RESULT, parse
+from proctor.syscalls.text.chunks import AT_EXIT, KERNEL_FILE, OF_RESULT, parse
 
 Change = Callable[[Process, Call], None]
 """What a call that succeeded did to its process."""
@@ -35,8 +35,8 @@ def opened(call: Call, argument: int = OF_RESULT, part: int = 0) -> str:
 def learn(process: Process, args: Sequence[int], memory: bytes) -> None:
     """What a call's descriptors stood for when it began, as far as its memory says so."""
     for chunk in parse(memory).chunks:
-        if chunk.kind != KERNEL_FILE or chunk.argument >= OF_RESULT:
-            continue
+        if chunk.kind != KERNEL_FILE or chunk.argument >= OF_RESULT or chunk.flags & AT_EXIT:
+            continue  # what the call made is not what it was given
         number, text = signed(args[chunk.argument]), kernel_file(chunk.data, chunk.more)
         if number == AT_FDCWD:
             process.place.path = text

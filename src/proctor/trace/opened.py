@@ -1,16 +1,20 @@
 """What a pointer can't fake: the path that a program passed beside the one that the kernel opened.
 
 They differ where a link was followed, which is no news, and where another thread rewrote the text
-while the kernel read it. A difference is told only if the passed path, its links followed now, is
-another file than the kernel opened: of paths that are relative, not there any more or not ours
-to look up, nothing is said.
+while the kernel read it. A difference is told only where it is certain: the passed path, its links
+followed, leads to another file, no link on its way is younger than the call, and the opened path
+still names what the kernel opened. So nothing is said of paths that are relative, gone, not ours
+to look up, or seen from another root or mount namespace.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,6 +27,8 @@ from proctor.trace.batch import Batch
 _OPENING: Final = ("open", "openat", "openat2", "creat")
 _RESULT: Final = 6
 _KEPT: Final = 8192
+_LINKS: Final = 40  # as many as the kernel follows
+_TICK_NS: Final = 10_000_000  # file systems' times lag by up to one
 
 
 class Mismatch(NamedTuple):
@@ -43,7 +49,7 @@ class Opened:
             if name in table.by_name and (abi := abis[word.upper()]) is not None
         }
         self._numbers = np.array(sorted(self._names), np.uint32)
-        self._differs = lru_cache(_KEPT)(differs)
+        self._certain_since_ns = lru_cache(_KEPT)(certain_since_ns)
 
     def mismatches(self, batch: Batch) -> Iterator[Mismatch]:
         """In row order."""
@@ -51,10 +57,23 @@ class Opened:
         numbers = records["abi"].astype(np.uint32) << 16 | records["number"]
         wanted = np.isin(numbers, self._numbers) & (records["memory_bytes"] > 0)
         wanted &= (records["kind"] == KINDS["SYSCALL"]) & (records["result"] >= 0)
+        self._certain_since_ns.cache_clear()  # links may have changed since
         for row in np.flatnonzero(wanted).tolist():
             passed, opened = paths_of(batch, row)
-            if passed and opened and self._differs(passed, opened):
+            if not passed or not opened or passed == opened:
+                continue
+            since_ns = self._certain_since_ns(passed, opened, inode_of(batch, row))
+            start_ns = int(records["start_ns"][row]) + batch.wall_offset_ns
+            if since_ns is not None and start_ns >= since_ns:
                 yield Mismatch(row, self._names[int(numbers[row])], passed, opened)
+
+
+def inode_of(batch: Batch, row: int) -> int:
+    """Of what the kernel opened; 0 where it does not say."""
+    for head, body in batch.chunks_of(row):
+        if int(head["kind"]) == CHUNK_KINDS["KERNEL_FILE"] and int(head["arg"]) == _RESULT:
+            return int.from_bytes(bytes(body[:8]), "little")
+    return 0
 
 
 def paths_of(batch: Batch, row: int) -> tuple[str, str]:
@@ -69,13 +88,45 @@ def paths_of(batch: Batch, row: int) -> tuple[str, str]:
     return passed, opened
 
 
-def differs(passed: str, opened: str) -> bool:
-    """Whether the kernel is known to have opened another file than the path leads to."""
+def certain_since_ns(passed: str, opened: str, inode: int) -> int | None:
+    """From when on (wall clock) a call with this path that opened that file was deceived.
+
+    None: it may have been in order. inode: of what was opened.
+    """
     if not passed.startswith("/") or not opened.startswith("/"):
-        return False
-    if os.path.normpath(passed) == opened or passed.startswith("/proc/"):
-        return False
+        return None
     try:
-        return os.path.realpath(passed, strict=True) != opened
+        target, changed_ns = followed(passed)
+        if target.startswith("/proc/") or opened.endswith((target, os.path.normpath(passed))):
+            return None  # with something before it: the same path in another root
+        one, other = Path(opened).lstat(), Path(target).lstat()
     except (OSError, ValueError):
-        return False
+        return None
+    return changed_ns if one.st_ino == inode != other.st_ino else None
+
+
+def followed(path: str) -> tuple[str, int]:
+    """Where an absolute path leads, and when the youngest link on its way was made.
+
+    OSError: nowhere, or not ours to look up.
+    """
+    left, at, changed_ns, links = path.split("/")[::-1], "", 0, 0
+    while left:
+        name = left.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            at = at.rpartition("/")[0]
+            continue
+        status = os.lstat(f"{at}/{name}")
+        if not stat.S_ISLNK(status.st_mode):
+            at = f"{at}/{name}"
+            continue
+        links += 1
+        if links > _LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        changed_ns = max(changed_ns, status.st_ctime_ns + _TICK_NS)
+        target = str(Path(f"{at}/{name}").readlink())
+        at = "" if target.startswith("/") else at
+        left += target.split("/")[::-1]
+    return at or "/", changed_ns

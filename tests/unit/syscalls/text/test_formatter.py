@@ -233,3 +233,23 @@ def test_any_record_gives_lines(
     made.records["number"] = number
     for line in formatter().lines(made):
         assert line.isprintable()
+
+
+def test_a_pair_that_is_made_has_its_inode_and_is_not_what_was_given() -> None:
+    ends = b"".join(
+        chunk(0, struct.pack("=QII", 7, 1, 0o010600), KERNEL_FILE, AT_EXIT, part) for part in (0, 1)
+    )
+    numbers = chunk(0, struct.pack("=ii", 8, 9), flags=AT_EXIT)
+    found = lines(
+        Made("pipe2", (4, 0), 0, numbers + ends, flags=16),
+        Made("close", (4,), 0),
+        options=Options(pids=False),
+    )
+    assert found[0].startswith("pipe2([8<pipe:[7]>, 9<pipe:[7]>], 0)")
+    assert found[1].startswith("close(4<socket:[9]>)")
+
+
+def test_times_of_32_bit_programs_are_as_wide_as_they_are() -> None:
+    wide = chunk(1, struct.pack("=qq", 5, 6), flags=AT_EXIT)
+    (line,) = lines(Made("clock_gettime", (0, 9), 0, wide))
+    assert "{tv_sec=5, tv_nsec=6}" in line
