@@ -148,7 +148,8 @@ def test_paths_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_a_call_by_path(operation: str, fields: dict[str, int], wanted: dict[str, object]) -> None:
     files, _, program = make()
-    (event,) = feed(files.feed, change(program, operation, b"a/b", **fields))
+    told = change(program, operation, b"a/b", "/home/me", b"", "/home/me", **fields)
+    (event,) = feed(files.feed, told)
     assert said(event) == {**wanted, "path": "/home/me/a/b"}
 
 
