@@ -13,8 +13,9 @@ N times over, so that what is compared met the same machine. A column is a media
     +ns/call    what the tool adds to a call
     command     wall seconds of the whole command, until all output is written
     calls       that the tool itself counted or wrote
-    lost        that it says it lost (perf trace: events, of which a call has two): ours from the totals that have to reconcile with the kernel's
-                own count; strace makes the program wait instead
+    lost        that it says it lost (perf trace: events, of which a call has two); ours is from the
+                totals, which have to reconcile with the kernel's own count; strace makes the
+                program wait instead
     out/s       calls a second from the program's start until all is written: of ways that write
                 each call
     MB          of output
