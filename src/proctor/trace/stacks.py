@@ -18,8 +18,8 @@ from proctor.trace.mappings import AddressSpace, Mappings
 from proctor.trace.symbols import SortedSymbols, Symbol, kernel_symbols, perf_map
 from proctor.trace.unwind import Rules, StackTop, unwound
 
-STACKS_KEPT: Final = 4096
-"""Of an address space."""
+STACKS_KEPT: Final = 16384
+"""And places in code, of an address space."""
 PERF_MAP_SECONDS: Final = 1.0
 """Between two looks at what a program tells of the code it makes."""
 
@@ -47,7 +47,7 @@ class Frame:
         """For flame graphs: the function, else the file and the offset."""
         if self.symbol is not None:
             return self.symbol.name + ("_[k]" if self.path == "[kernel]" else "")
-        return f"{Path(self.path).name or '?'}+{self.place:#x}"
+        return f"{self.path.rpartition('/')[2] or '?'}+{self.place:#x}"
 
 
 def addresses(chunk: bytes) -> tuple[int, ...]:
@@ -112,11 +112,18 @@ class Stacks:
         )
 
     def _rules(self, pid: int, space: AddressSpace, address: int) -> Rules | None:
+        if address in space.remembered:
+            known: Rules | None = space.remembered[address]
+            return known
         region = space.at(address)
         if region is None or not region.path.startswith("/"):
             return None
         symbols = self.files.symbols(pid, region)
-        return symbols.rules(address - region.start + region.file_offset) if symbols else None
+        if symbols is None:
+            return None
+        found = symbols.rules(address - region.start + region.file_offset)
+        space.remembered[address] = found
+        return found
 
     def _user(self, pid: int, space: AddressSpace, user: tuple[int, ...]) -> tuple[Frame, ...]:
         known: tuple[Frame, ...] | None = space.remembered.get(user)

@@ -65,6 +65,7 @@ class FileSymbols:
         self._unwinding: UnwindTable | None = None
         try:
             self._elf = Elf(file)
+            self._load_address = self._elf.load_address
             data = bytes(self._elf.data) if len(self._elf.data) <= FILE_BYTES_MOST else b""
             self._elf.close()
         except (OSError, ValueError, ElfError):
@@ -85,7 +86,7 @@ class FileSymbols:
         """The function at an offset of the file, and none of those inlined into it."""
         if self._functions is None or (address := self._elf.address(file_offset)) is None:
             return None
-        relative = address - self._elf.load_address
+        relative = address - self._load_address
         found = self._functions.lookup(relative)
         if not found:
             return None
@@ -95,7 +96,7 @@ class FileSymbols:
         """How to find the caller of code at an offset of the file."""
         if self._unwinding is None or (address := self._elf.address(file_offset)) is None:
             return None
-        return self._unwinding.at(address - self._elf.load_address)
+        return self._unwinding.at(address - self._load_address)
 
 
 def _separate(binary: Any) -> Any:

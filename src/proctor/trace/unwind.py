@@ -6,22 +6,33 @@ in its code, where the caller's return address lies; `symbolic` writes it as Bre
     STACK CFI INIT f8340 9d .cfa: $rsp 8 + .ra: .cfa -8 + ^
     STACK CFI f8364 .cfa: $rsp 48 +
 
-An expression is in reverse Polish notation; `^` reads memory.
+Of the expressions, in reverse Polish notation (`^` reads memory), only those are taken that are
+made nearly always: the frame's end by one of two registers, the rest by the frame's end.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 FRAMES_MOST: Final = 128
 _RULE: Final = re.compile(r"([$.]\w+): ([^:]+?)(?= [$.]\w+:|$)")
-_MASK: Final = (1 << 64) - 1
+_END: Final = re.compile(r"\$(rsp|rbp) (-?\d+) \+")
+_HELD: Final = re.compile(r"\.cfa (-?\d+) \+ \^")
 
-Rules = Mapping[str, tuple[str, ...]]
-"""Expressions, as words, by register; `.cfa` and `.ra` are the frame's end and the caller."""
+
+class Rules(NamedTuple):
+    """How to get from a frame to its caller's."""
+
+    by_bp: bool
+    end: int
+    """Of the frame, from sp or bp."""
+    caller_at: int
+    """Where the caller's address is, from the frame's end."""
+    bp_at: int | None
+    """Likewise its bp; None: as it is."""
 
 
 class UnwindTable:
@@ -61,11 +72,21 @@ class UnwindTable:
         place = bisect_right(self._starts, address) - 1
         if place < 0 or address >= self._ends[place]:
             return None
-        found: dict[str, tuple[str, ...]] = {}
+        found: dict[str, str] = {}
         for start, rules in self._rows[place]:
             if start <= address:
-                found |= {name: tuple(words.split()) for name, words in _RULE.findall(rules)}
-        return found
+                found |= _RULE.findall(rules)
+        return _understood(found)
+
+
+def _understood(found: dict[str, str]) -> Rules | None:
+    end = _END.fullmatch(found.get(".cfa", ""))
+    caller = _HELD.fullmatch(found.get(".ra", ""))
+    bp = _HELD.fullmatch(found.get("$rbp", ".cfa 0 + ^"))
+    if not end or not caller or not bp:
+        return None
+    bp_at = int(bp[1]) if "$rbp" in found else None
+    return Rules(end[1] == "rbp", int(end[2]), int(caller[1]), bp_at)
 
 
 class StackTop:
@@ -94,60 +115,21 @@ def unwound(
     """
     if not walked:
         return ()
-    registers = {"$rsp": top.sp, "$rbp": top.bp}
+    sp, bp = top.sp, top.bp
     found = [walked[0]]
     while len(found) < FRAMES_MOST:
         # A caller goes on after its call, which may be the last thing in it.
         rules = rules_at(found[-1] - (len(found) > 1))
-        caller = _step(rules, registers, top) if rules else None
-        if caller is None:
+        if rules is None:
             break
+        sp = (bp if rules.by_bp else sp) + rules.end
+        caller = top.word(sp + rules.caller_at)
+        if not caller:
+            break
+        if rules.bp_at is not None:
+            bp = top.word(sp + rules.bp_at) or 0
         found.append(caller)
     for place in range(len(found) - 1, 0, -1):
         if found[place] in walked:
             return (*found[: place + 1], *walked[walked.index(found[place]) + 1 :])
-    if registers.get("$rbp") == top.bp:
-        return (*found, *walked[1:])
-    return tuple(found)
-
-
-def _step(rules: Rules, registers: dict[str, int], top: StackTop) -> int | None:
-    """To the caller: its address, and `registers` as they are there."""
-    end = _value(rules.get(".cfa", ()), registers, top)
-    if end is None:
-        return None
-    inner = registers | {".cfa": end}
-    caller = _value(rules.get(".ra", ()), inner, top)
-    if not caller:
-        return None
-    for name, words in rules.items():
-        if name.startswith("$"):
-            value = _value(words, inner, top)
-            if value is not None:
-                registers[name] = value
-            else:
-                registers.pop(name, None)
-    registers["$rsp"] = end
-    return caller
-
-
-def _value(words: Sequence[str], registers: Mapping[str, int], top: StackTop) -> int | None:
-    """None where it is no expression, or needs what is not known."""
-    stack: list[int] = []
-    for word in words:
-        if word in ("+", "-") and len(stack) > 1:
-            right = stack.pop() * (1 if word == "+" else -1)
-            stack[-1] = (stack[-1] + right) & _MASK
-        elif word == "^" and stack:
-            held = top.word(stack.pop())
-            if held is None:
-                return None
-            stack.append(held)
-        elif word in registers:
-            stack.append(registers[word])
-        else:
-            try:
-                stack.append(int(word))
-            except ValueError:
-                return None
-    return stack[0] & _MASK if len(stack) == 1 else None
+    return (*found, *walked[1:]) if bp == top.bp else tuple(found)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.trace.unwind import FRAMES_MOST, StackTop, UnwindTable, unwound
+from proctor.trace.unwind import FRAMES_MOST, Rules, StackTop, UnwindTable, unwound
 
 TABLE = """MODULE x
 STACK CFI INIT 100 40 .cfa: $rsp 8 + .ra: .cfa -8 + ^
@@ -29,8 +29,10 @@ def top_of(*words: int, bp: int = 0) -> StackTop:
 
 def test_the_rules_that_hold_at_an_address() -> None:
     table = UnwindTable(TABLE)
-    assert table.at(0x100) == {".cfa": ("$rsp", "8", "+"), ".ra": (".cfa", "-8", "+", "^")}
-    assert table.at(0x13F) == {".cfa": ("$rsp", "24", "+"), ".ra": (".cfa", "-8", "+", "^")}
+    assert table.at(0x100) == Rules(False, 8, -8, None)
+    assert table.at(0x13F) == Rules(False, 24, -8, None)
+    assert table.at(0x208) == Rules(True, 16, -8, -16)
+    assert table.at(0x300) is None
     assert (table.at(0xFF), table.at(0x140), table.at(0x400)) == (None, None, None)
 
 
@@ -63,7 +65,7 @@ def test_frame_pointers_are_not_followed_from_where_they_do_not_lead() -> None:
 
 
 def test_a_stack_that_leads_into_itself_ends() -> None:
-    table = UnwindTable("STACK CFI INIT 100 40 .cfa: $rsp 0 + .ra: $rsp ^\n")
+    table = UnwindTable("STACK CFI INIT 100 40 .cfa: $rsp 0 + .ra: .cfa 0 + ^\n")
     assert len(unwound((0x101,), top_of(0x101), table.at)) == FRAMES_MOST
 
 
