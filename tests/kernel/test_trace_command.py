@@ -205,6 +205,23 @@ def test_only_selected_calls(tmp_path: Path) -> None:
     traced.check_totals()
 
 
+def test_descriptors_have_names_though_their_making_is_not_traced(tmp_path: Path) -> None:
+    script = "echo hi >said; cat said /dev/null | wc -c; cd /; cat etc/hostname"
+    traced = run(tmp_path, "-e", "write,read,fchmod", "--", "sh", "-c", script, cwd=tmp_path)
+    assert [line for line in traced.calls("write") if f'(1<{tmp_path}/said>, "hi\\n"' in line]
+    assert [line for line in traced.calls("write") if "(1<pipe:[" in line]
+    assert [line for line in traced.calls("read") if "(3</etc/hostname>, " in line]
+
+
+def test_results_in_a_range_and_outside_of_one(tmp_path: Path) -> None:
+    inside = run(tmp_path, "--result", "1..5", "-e", "read,write", "--", "echo", "four")
+    assert inside.calls("write")
+    assert all(1 <= int(line.split()[-1]) <= 5 for line in inside.calls("read"))
+    outside = run(tmp_path, "--result", "!=5", "-e", "read,write", "--", "echo", "four")
+    assert outside.calls("read")
+    assert not outside.calls("write")
+
+
 def test_classes_and_their_opposite(tmp_path: Path) -> None:
     traced = run(tmp_path, "-e", "%file", "--", "ls", "/")
     assert traced.calls("openat")

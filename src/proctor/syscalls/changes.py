@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from proctor.syscalls.descriptors import DELETED, Process, kernel_file, named
+from proctor.syscalls.descriptors import Process, kernel_file
 from proctor.syscalls.text.call import Call
 from proctor.syscalls.text.chunks import AT_EXIT, KERNEL_FILE, OF_RESULT, parse
 
@@ -33,7 +33,11 @@ def opened(call: Call, argument: int = OF_RESULT, part: int = 0) -> str:
 
 
 def learn(process: Process, args: Sequence[int], memory: bytes) -> None:
-    """What a call's descriptors stood for when it began, as far as its memory says so."""
+    """Where not all calls are seen: of the descriptors counts what this call's memory says they
+    stood for when it began, and nothing that was known of them before.
+    """
+    process.files.forget()
+    process.place.path = ""
     for chunk in parse(memory).chunks:
         if chunk.kind != KERNEL_FILE or chunk.argument >= OF_RESULT or chunk.flags & AT_EXIT:
             continue  # what the call made is not what it was given
@@ -41,11 +45,7 @@ def learn(process: Process, args: Sequence[int], memory: bytes) -> None:
         if number == AT_FDCWD:
             process.place.path = text
         elif text:
-            files = process.files
-            if files.names.get(number) not in (named(number, text), named(number, text + DELETED)):
-                files.set(number, text, number in files.closing)
-        elif "<anon_inode:" not in process.files.names.get(number, ""):
-            process.files.close(number)
+            process.files.set(number, text)
 
 
 def string_of(call: Call, argument: int) -> str:

@@ -113,7 +113,7 @@ class Trace:
         # Among a selection of calls a descriptor may have become another file unseen.
         everything = not any(each.startswith(_LEAVING_OUT) for each in self._options)
         maker = EventMaker(
-            Formatter(known, Options(_string_bytes(self._options), paths=everything)), known
+            Formatter(known, Options(_string_bytes(self._options), tracked=everything)), known
         )
         for batch in self.batches():
             yield from maker.events(batch_of(batch))

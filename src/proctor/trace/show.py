@@ -160,7 +160,7 @@ def _formatter(facts: dict[str, Any]) -> Formatter:
         Options(
             text_bytes=size if isinstance(size, int) else DEFAULT_STRING_BYTES,
             clock="epoch",
-            paths=not any(options.get(name) for name in _SELECTING),
+            tracked=not any(options.get(name) for name in _SELECTING),
         ),
         Descriptors({}),
     )

@@ -70,8 +70,8 @@ class TextSink:
 def formatter_of(task: FormatterTask) -> Formatter:
     """The text of calls as the options want it.
 
-    What descriptors are is told only where all calls are seen: among a selection of them a
-    descriptor may have become another file unseen.
+    Among a selection of calls a descriptor may become another file unseen: then each call tells
+    what its own are.
     """
     options = task.options
     return Formatter(
@@ -80,7 +80,7 @@ def formatter_of(task: FormatterTask) -> Formatter:
             text_bytes=options.string_bytes,
             clock=options.clock,
             durations=options.durations,
-            paths=task.everything,
+            tracked=task.everything,
         ),
         Descriptors(task.files, task.places, task.closing) if task.everything else None,
     )

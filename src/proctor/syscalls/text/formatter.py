@@ -18,7 +18,6 @@ from proctor.syscalls.text.stamps import Stamp, stamps
 # enum trace_kind
 SYSCALL, NO_RETURN, JOINED, UNDER_WAY, FORK, EXEC, EXIT, SIGNAL, IO_URING = range(9)
 RESTARTED: Final = 4
-FILES_TOLD: Final = 16
 ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # enum trace_abi
 COLUMN: Final = 39
 """Of the result's ` = `, the program's id included."""
@@ -41,6 +40,8 @@ class Options:
     durations: bool = False
     paths: bool = True
     """-y: descriptors with what they stand for."""
+    tracked: bool = True
+    """All calls are seen, so each descriptor is what they made it; else what each call tells."""
     pids: bool = True
     utc: bool = False
     """Wall-clock times in UTC instead of the machine's zone."""
@@ -106,7 +107,7 @@ class Formatter:
             strict=True,
         )
         times = self._times(records, batch.wall_offset_ns)
-        told = set((records["flags"] & FILES_TOLD).nonzero()[0].tolist())
+        tracked = self._options.tracked
         gaps: dict[int, list[Any]] = {}
         for gap in batch.gaps:
             gaps.setdefault(gap.before, []).append(gap)
@@ -120,7 +121,7 @@ class Formatter:
             chunks = memory[offset : offset + size] if size else b""
             if process is None or of != (pid, started):
                 of, process = (pid, started), self._descriptors.of(pid, started)
-            if row in told:
+            if not tracked:
                 learn(process, _ARGUMENTS.unpack(given), chunks)
             head = self._heads.get(tid) or self._head(tid)
             if times is not None:
@@ -133,6 +134,8 @@ class Formatter:
                 continue
             call, result = self._call(abi, number, kind, given, chunks, process, first)
             line = f"{head + call:<{COLUMN}} = {result}"
+            if row in lacking:
+                line += " <arguments lost>"
             lines.append(line + times[row][1] if times is not None else line)
         if len(records) in gaps:
             lines += self._gaps(gaps[len(records)])
@@ -145,7 +148,7 @@ class Formatter:
         abi, number = int(record["abi"]), int(record["number"])
         compiled = self._compiled.get((abi, number)) or self._of(abi, number)
         given = raw[ARGUMENTS_AT:ARGUMENTS_END]
-        if int(record["flags"]) & FILES_TOLD:
+        if not self._options.tracked:
             learn(process, _ARGUMENTS.unpack(given), memory)
         call = self._make(abi, given, memory, process)
         kind = int(record["kind"])
@@ -260,11 +263,11 @@ class Formatter:
         return shown, result, None if compiled.change is None else call
 
     def _make(self, abi: int, given: bytes, chunks: bytes, process: Process) -> Call:
-        *args, result = _ARGUMENTS.unpack(given)
+        values = _ARGUMENTS.unpack(given)  # the six, and the result
         named = self._options.paths
         return Call(
-            args,
-            result,
+            values,
+            values[6],
             chunks,
             process.files.names if named else {},
             process.place.path if named else "",
