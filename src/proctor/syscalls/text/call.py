@@ -28,6 +28,10 @@ made = tuple.__new__  # a Chunk, without the call of its constructor
 MEMORY: Final = frozenset((BYTES, STRING, IOVEC, MSGHDR, STRINGS))
 
 
+_NOTHING_READ: Final[dict[int, Chunk]] = {}
+_NO_FILES: Final[list[Chunk]] = []
+
+
 class Call:
     """Arguments as the kernel got them (u64), and how descriptors are called."""
 
@@ -64,22 +68,26 @@ class Call:
         self.long_bytes = 4 if abi in NARROW else 8
         self.text_bytes = text_bytes
         self._memory = memory
-        self._entry: dict[int, Chunk] = {}
-        self._exit: dict[int, Chunk] = {}
-        self.kernel_files: list[Chunk] = []
+        self._entry = self._exit = _NOTHING_READ
+        self.kernel_files = _NO_FILES
+        if not memory:
+            return
+        entry: dict[int, Chunk] = {}
+        exits: dict[int, Chunk] = {}
+        self._entry, self._exit, self.kernel_files = entry, exits, []
         at, end = 0, len(memory)
         while at + 8 <= end:
             argument, kind, flags, part, length = header(memory, at)
             at += 8
-            whole = not flags & FAULT or (
-                kind == STRINGS and length
-            )  # of a list what could be read
-            if kind in MEMORY and not part and whole and at + length <= end:
-                side = self._exit if flags & AT_EXIT else self._entry
+            # Of a list there may be some; of anything else that faulted nothing.
+            if flags & FAULT and (kind != STRINGS or not length):
+                pass
+            elif kind in MEMORY and not part and at + length <= end:
+                side = exits if flags & AT_EXIT else entry
                 if argument not in side:
                     data = memory[at : at + length]
                     side[argument] = made(Chunk, (argument, kind, flags, part, data))
-            elif kind == KERNEL_FILE and not flags & FAULT and at + length <= end:
+            elif kind == KERNEL_FILE and at + length <= end:
                 data = memory[at : at + length]
                 self.kernel_files.append(Chunk(argument, kind, flags, part, data))
             at += length + 7 & ~7

@@ -18,6 +18,7 @@ from proctor.syscalls.text.stamps import Stamp, stamps
 # enum trace_kind
 SYSCALL, NO_RETURN, JOINED, UNDER_WAY, FORK, EXEC, EXIT, SIGNAL, IO_URING = range(9)
 RESTARTED: Final = 4
+ARGUMENTS_LOST: Final = 1 | 2  # TRACE_MEMORY_LOST, TRACE_ENTRY_LOST
 ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # enum trace_abi
 COLUMN: Final = 39
 """Of the result's ` = `, the program's id included."""
@@ -108,6 +109,7 @@ class Formatter:
         )
         times = self._times(records, batch.wall_offset_ns)
         tracked = self._options.tracked
+        lacking = set((records["flags"] & ARGUMENTS_LOST).nonzero()[0].tolist())
         gaps: dict[int, list[Any]] = {}
         for gap in batch.gaps:
             gaps.setdefault(gap.before, []).append(gap)
