@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.kernel.terminal import Terminal
-from tests.kernel.test_trace_command import program as program
-from tests.kernel.test_trace_command import run, running
+from tests.kernel.trace_command import program as program
+from tests.kernel.trace_command import run, running
 from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, environment, wait_until
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.kernel.test_trace_command import run
+from tests.kernel.trace_command import run
 
 pytestmark = pytest.mark.kernel
 

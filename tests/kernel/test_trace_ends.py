@@ -1,0 +1,241 @@
+"""How `proctor trace` ends: held, interrupted, killed, out of room, in error."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from proctor.kernel.process_table import cgroup_root
+from tests.kernel.terminal import Terminal
+from tests.kernel.trace_command import (
+    NOBODY,
+    Traced,
+    run,
+)
+from tests.kernel.trace_command import (
+    program as program,
+)
+from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, children_of, environment, wait_until
+
+
+def test_no_loss_reconciles_and_leaves_no_cgroup(tmp_path: Path, program: str) -> None:
+    traced = run(tmp_path, "--no-loss", "--", program, "flood", "300000")
+    assert traced.status == 0
+    calls, lost = traced.check_totals()
+    assert calls >= 300_000
+    assert lost == 0
+    assert not list(Path("/sys/fs/cgroup").glob("**/proctor-trace-*"))
+
+
+HOLDING: Final = """
+import sys
+from proctor.trace import brake, session
+from proctor.trace.options import TraceOptions
+brake.HOLD_ABOVE, brake.LET_GO_BELOW = -1.0, -2.0
+command = ("sh", "-c", f"echo ran > {sys.argv[1]}")
+session.trace(TraceOptions(command=command, no_loss=True, output=sys.argv[2]))
+"""
+"""A brake that holds from the beginning on, and does not let go."""
+
+
+@pytest.mark.parametrize("killed", ["tracer", "drainer", "both"])
+def test_a_held_tree_runs_on_when_those_who_hold_it_are_killed(tmp_path: Path, killed: str) -> None:
+    ran, log = tmp_path / "ran", tmp_path / "log"
+    root = cgroup_root()
+    assert root is not None
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(ran), str(log)],
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        frozen = root / f"proctor-trace-{process.pid}/cgroup.freeze"
+        wait_until(lambda: frozen.exists() and frozen.read_text() == "1\n", "held", 20 * SLOW)
+        time.sleep(3 * SLOW)  # the gate is open; a COMMAND that was not started has to stay so
+        drainer = children_of(process.pid)[-1]
+        assert not ran.exists()
+        for pid in {"tracer": [process.pid], "drainer": [drainer]}.get(
+            killed, [process.pid, drainer]
+        ):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(ran.exists, "it runs on", 10 * SLOW)
+    finally:
+        if killed != "drainer":
+            process.kill()
+        process.wait(TIMEOUT_S)
+    run(tmp_path, "--no-loss", "--", "true")  # and the cgroup goes with the next
+    assert not list(root.glob("**/proctor-trace-*"))
+
+
+def test_interrupting_a_command_is_the_commands_own_business(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with Terminal([*PROCTOR, "trace", "-o", str(log), "--", "sh", "-c", "echo on; sleep 60"]) as it:
+        it.expect("on")
+        it.type("\x03")
+        assert it.wait() == 128 + signal.SIGINT
+    Traced(0, "", "", log.read_text()).check_totals()
+
+
+def test_interrupting_twice_ends_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    deaf = "trap '' INT; echo on; while :; do sleep 1; done"
+    with Terminal([*PROCTOR, "trace", "-o", str(log), "--", "sh", "-c", deaf]) as it:
+        it.expect("on")
+        child = children_of(it.process.pid)[0]
+        try:
+            it.type("\x03")
+            time.sleep(0.5)
+            it.type("\x03")
+            assert it.wait() == 130
+        finally:
+            os.kill(child, signal.SIGKILL)
+    Traced(0, "", "", log.read_text()).check_totals()
+
+
+def test_interrupting_twice_leaves_out_what_is_not_written_yet(
+    tmp_path: Path, program: str
+) -> None:
+    log = tmp_path / "log"
+    command = [*PROCTOR, "trace", "-o", str(log), "--", program, "flood", "6000000"]
+    with Terminal(command) as it:
+        wait_until(lambda: log.exists() and log.stat().st_size > 1000, "it writes", 20 * SLOW)
+        it.type("\x03")
+        time.sleep(0.1)
+        it.type("\x03")
+        it.wait()
+    traced = Traced(0, "", "", log.read_text())
+    _, lost = traced.check_totals()
+    assert lost > 0
+    assert "interrupted" in traced.lines[-1]
+
+
+def test_a_reader_that_goes_away_does_not_harm_the_command(tmp_path: Path) -> None:
+    traced = f"sleep 1; ls / >/dev/null; echo x > {tmp_path}/done"
+    script = f"{' '.join(PROCTOR)} trace -o - -- sh -c '{traced}' | head -n 1"
+    subprocess.run(
+        ["sh", "-c", script],
+        env=environment(),
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=True,
+    )
+    wait_until(lambda: (tmp_path / "done").exists(), "COMMAND came to its end", 10 * SLOW)
+
+
+@pytest.mark.parametrize("role", [1, 2])
+def test_a_process_of_ours_that_is_killed_does_not_harm_the_command(
+    tmp_path: Path, role: int
+) -> None:
+    process = subprocess.Popen(
+        [
+            *PROCTOR,
+            "trace",
+            "-o",
+            str(tmp_path / "log"),
+            "--",
+            "sh",
+            "-c",
+            "echo on; read x; exit 7",
+        ],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "on\n"
+    os.kill(children_of(process.pid)[role], signal.SIGKILL)
+    time.sleep(0.5)
+    _, said = process.communicate("go\n", timeout=TIMEOUT_S)
+    assert process.returncode == 7
+    assert "was killed by signal 9: what follows is not traced" in said
+
+
+def test_the_tracer_killed_leaves_the_command_and_what_was_written(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*PROCTOR, "trace", "-o", str(tmp_path / "log"), "--no-loss", "--", "sh", "-c",
+         f"echo on; read x; echo y > {tmp_path}/done"],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdin
+    assert process.stdout.readline() == "on\n"
+    process.kill()
+    process.wait()
+    process.stdin.write("go\n")
+    process.stdin.close()
+    process.stdout.close()
+    wait_until(lambda: (tmp_path / "done").exists(), "COMMAND came to its end", 10 * SLOW)
+    wait_until(
+        lambda: "the kernel's count is not known" in (tmp_path / "log").read_text(),
+        "the output has its end",
+        10 * SLOW,
+    )
+
+
+def test_a_full_disk_cuts_the_output_to_whole_lines(tmp_path: Path, program: str) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=True)
+    try:
+        traced = run(small, "--", program, "flood", "100000")
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert traced.status == 0
+    assert "no space left on device" in traced.stderr
+    assert all(re.match(r"\d+ |\*\*\*", line) for line in traced.lines)
+
+
+WRONG: Final = [
+    (["-e", "opennat", "--", "true"], 2, "openat"),
+    (["-e", "%nonsense", "--", "true"], 2, "%"),
+    (["--result", "x", "--", "true"], 2, "--result x"),
+    ([], 2, "what to trace: missing"),
+    (["-p", "4194304"], 1, "process 4194304: no such process"),
+    (["--cgroup", "/nope"], 1, "cgroup /nope"),
+    (["--no-loss", "-p", "1"], 2, "--no-loss"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "said"), WRONG)
+def test_what_is_wrong_is_said(
+    tmp_path: Path, arguments: list[str], status: int, said: str
+) -> None:
+    traced = run(tmp_path, *arguments)
+    assert traced.status == status
+    assert said in traced.stderr
+    assert "Traceback" not in traced.stderr
+    assert len(traced.stderr.splitlines()) <= 2
+
+
+def test_an_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    traced = run(tmp_path, "--", "true", output="no/such/folder")
+    assert traced.status == 1
+    assert "no/such/folder: no such file or directory; name another place" in traced.stderr
+
+
+def test_without_root(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    done = subprocess.run(
+        [*NOBODY, *PROCTOR, "trace", "--", "true"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    if "No module named" in done.stderr or "Permission denied" in done.stderr:
+        pytest.skip("the checkout cannot be read by nobody")
+    assert done.returncode == 1
+    assert "privilege: loading kernel programs needs root" in done.stderr

@@ -1,0 +1,165 @@
+"""`proctor trace` on programs that are hard to trace: totals reconcile."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.trace_command import (
+    INTERRUPTED,
+    VALIDATOR,
+    run,
+    running,
+)
+from tests.kernel.trace_command import (
+    program as program,
+)
+from tests.kernel.watching import PROCTOR, TIMEOUT_S, environment
+
+
+@pytest.mark.parametrize(
+    ("words", "calls"),
+    [
+        (["threads"], 16_000),
+        (["vfork"], 50),
+        (["exec"], 1),
+        (["fork", "2000"], 2_000),
+        (["flood", "300000"], 300_000),
+    ],
+)
+def test_totals_reconcile(tmp_path: Path, program: str, words: list[str], calls: int) -> None:
+    traced = run(tmp_path, "--", program, *words)
+    assert traced.status == 0
+    found, lost = traced.check_totals()
+    assert found + lost >= calls
+    assert lost == 0
+
+
+def test_a_thread_that_execs_takes_the_process_over(tmp_path: Path, program: str) -> None:
+    traced = run(tmp_path, "--", program, "exec")
+    assert traced.status == 0
+    assert "+++ superseded by execve in pid" in traced.text
+    assert "+++ exited with 0 +++" in traced.text
+
+
+def test_a_call_that_seccomp_kills_does_not_return(tmp_path: Path, program: str) -> None:
+    traced = run(tmp_path, "--", program, "seccomp")
+    assert traced.status == 128 + signal.SIGSYS
+    assert "+++ killed by SIGSYS" in traced.text
+    traced.check_totals()
+
+
+@pytest.mark.skipif(shutil.which("gdb") is None, reason="no gdb here")
+def test_under_a_debugger(tmp_path: Path, program: str) -> None:
+    traced = run(
+        tmp_path, "--", "gdb", "-q", "-nx", "--batch", "-ex", "run", "--args", program, "vfork"
+    )
+    assert traced.status == 0
+    assert traced.calls("ptrace")
+    traced.check_totals()
+
+
+def test_in_another_root_and_pid_namespace(tmp_path: Path) -> None:
+    traced = run(tmp_path, "--", "unshare", "--pid", "--fork", "--root=/", "cat", "/etc/hostname")
+    assert traced.status == 0
+    assert [line for line in traced.calls("openat") if "/etc/hostname" in line]
+    traced.check_totals()
+
+
+def test_a_path_that_another_thread_rewrites(tmp_path: Path, program: str) -> None:
+    """What the kernel opened is told, whatever the pointer said."""
+    files = [f"/tmp/proctor-{word}-{os.getpid():08d}" for word in ("one", "two")]
+    for name in files:
+        Path(name).touch()
+    try:
+        traced = run(tmp_path, "--", program, "flip", *files, output="trace.jsonl")
+    finally:
+        for name in files:
+            Path(name).unlink()
+    events = [json.loads(line) for line in traced.lines]
+    opened = [e for e in events if e.get("name") == "openat" and e.get("return", -1) >= 0]
+    assert {e["kernel_path"] for e in opened} >= set(files)
+    mismatches = [e for e in events if e["type"] == "path_mismatch"]
+    assert mismatches
+    for mismatch in mismatches:
+        assert mismatch["passed"] != mismatch["opened"]
+        assert mismatch["opened"] in files
+        VALIDATOR.validate(mismatch)
+
+
+def test_parquet_files_are_rotated_and_shown_again(tmp_path: Path, program: str) -> None:
+    traced = run(
+        tmp_path, "--rotate", "1M", "--", program, "flood", "2200000", output="run.parquet"
+    )
+    assert traced.status == 0
+    assert ", 0 lost; kernel counted 2,200," in traced.stderr
+    files = sorted(tmp_path.glob("run*.parquet"))
+    assert len(files) > 1
+    run(tmp_path, "--", "ls", "/nope", output="ls.parquet")
+    shown = subprocess.run(
+        [*PROCTOR, "trace", "show", str(tmp_path / "ls.parquet")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert '"/nope"' in shown.stdout
+    assert "+++ exited with 2 +++" in shown.stdout
+    assert shown.returncode == 0
+
+
+def test_stacks_name_functions_of_a_process_that_lives(tmp_path: Path) -> None:
+    with running("sh", "-c", "while :; do sleep 0.2; done") as process:
+        traced = run(tmp_path, "-k", "-e", "wait4", "-p", str(process.pid), wrapper=INTERRUPTED)
+    assert traced.calls("wait4")
+    assert re.search(r"^ > \[kernel\]\(\w+\+0x", traced.text, re.MULTILINE)
+    assert re.search(r"^ > \S*libc\S*\(\w+\+0x", traced.text, re.MULTILINE)
+
+
+def test_folded_stacks(tmp_path: Path) -> None:
+    traced = run(tmp_path, "--folded", "--", "ls", "/")
+    assert traced.status == 0
+    assert all(re.fullmatch(r"ls;.*;\w+ \d+", line) for line in traced.lines[1:])
+    assert [line for line in traced.lines if re.search(r";getdents64 \d+$", line)]
+
+
+def test_from_python(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import proctor, sys\n"
+        "with proctor.trace(['ls', '/nope'], syscalls='%file') as trace:\n"
+        "    events = [e for e in trace if isinstance(e, proctor.SyscallEvent)]\n"
+        "assert [e for e in events if e.error == 'ENOENT' and '\"/nope\"' in e.args], events\n"
+        "assert trace.wait() == 2\n"
+        "assert trace.counts['calls'] == len(events), trace.counts\n"
+        "assert trace.lost == {}\n"
+        "with proctor.trace(['sh', '-c', 'exit 3']) as trace:\n"
+        "    rows = sum(batch.num_rows for batch in trace.batches())\n"
+        "assert rows == trace.counts['kernel_counted'] > 20\n"
+        "assert trace.returncode == 3\n"
+        "with proctor.trace(['sh', '-c', 'ls / >/dev/null; exit 5']) as trace:\n"
+        "    next(iter(trace))  # and no more\n"
+        "assert trace.returncode == 5\n"
+        "try:\n"
+        "    with proctor.trace(['true'], syscalls='nonsense') as trace:\n"
+        "        list(trace)\n"
+        "except proctor.ProctorError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "proctor trace: ended with status 2 before it began" in done.stdout
