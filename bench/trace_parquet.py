@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from proctor.records.trace_layout import RECORD
-from proctor.trace.merge import read_batches
-from proctor.trace.parquet import ParquetOutput
-from proctor.trace.spool import RawPart, SpoolReader, SpoolWriter
+from proctor.tracing.merge import read_batches
+from proctor.tracing.parquet import ParquetOutput
+from proctor.tracing.spool import RawPart, SpoolReader, SpoolWriter
 
 CPUS = 2
 FRAME_RECORDS = 2500

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         Usage,
         to_json,
     )
-    from proctor.trace.api import Trace, trace
+    from proctor.tracing.api import Trace, trace
 
 __version__ = "0.1.0"
 
@@ -70,7 +70,8 @@ __all__ = [
 
 _HOMES = dict.fromkeys(("LiveSession", "Recording", "open", "run", "watch"), "api") | {
     "ProctorError": "errors",
-    "Trace": "trace.api",
+    "Trace": "tracing.api",
+    "trace": "tracing.api",
 }
 
 
@@ -78,6 +79,4 @@ def __getattr__(name: str) -> object:
     """Imports what is asked for: `proctor run` itself needs none of it, and must start fast."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "trace":
-        return import_module("proctor.trace")  # which can be called
     return getattr(import_module(f"proctor.{_HOMES.get(name, 'events')}"), name)

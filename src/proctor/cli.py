@@ -238,8 +238,8 @@ def trace(ctx: click.Context, /, **given: Any) -> int:
     words = given["command"]
     if words and words[0] in trace.commands and not ctx.meta["dashes"]:
         return _subcommand(ctx, trace.commands[words[0]], list(words[1:]))
-    from proctor.trace import session
-    from proctor.trace.options import TraceOptions
+    from proctor.tracing import session
+    from proctor.tracing.options import TraceOptions
 
     return session.trace(TraceOptions(**given))
 
@@ -273,7 +273,7 @@ def trace_show(**given: Any) -> int:
 
     The first of a rotated set stands for all of it.
     """
-    from proctor.trace import show as showing
+    from proctor.tracing import show as showing
 
     return showing.show(**given)
 
@@ -293,7 +293,7 @@ def trace_show(**given: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def trace_diff(**given: Any) -> int:
     """Say what changed from A to B: calls, errors, time, files, hosts."""
-    from proctor.trace import diff
+    from proctor.tracing import diff
 
     return diff.diff(**given)
 

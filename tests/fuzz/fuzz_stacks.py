@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from proctor.trace.mappings import Mappings
-from proctor.trace.stacks import Stacks, addresses, lines
-from proctor.trace.unwind import FRAMES_MOST, StackTop, UnwindTable, unwound
+from proctor.tracing.mappings import Mappings
+from proctor.tracing.stacks import Stacks, addresses, lines
+from proctor.tracing.unwind import FRAMES_MOST, StackTop, UnwindTable, unwound
 from tests.fuzz.driver import fuzz
 
 TABLE_BYTES = 256

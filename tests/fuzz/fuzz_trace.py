@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from proctor.records.trace_layout import RECORD
-from proctor.trace.arrow import ArrowMaker
-from proctor.trace.from_arrow import batch_of
-from proctor.trace.merge import Merger
-from proctor.trace.spool import Frame, Part
+from proctor.tracing.arrow import ArrowMaker
+from proctor.tracing.from_arrow import batch_of
+from proctor.tracing.merge import Merger
+from proctor.tracing.spool import Frame, Part
 from tests.fuzz.driver import fuzz
 
 MOST_RECORDS = 8

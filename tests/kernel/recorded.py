@@ -14,10 +14,10 @@ from proctor.kernel.trace_object import TraceObject, TraceOptions, rule
 from proctor.records.trace_layout import ABIS, RECORD
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Syscall, table_of
-from proctor.trace.batch import Batch
-from proctor.trace.merge import Merger
-from proctor.trace.rings import RingFiles, Rings
-from proctor.trace.spool import Frame, Part, RawPart
+from proctor.tracing.batch import Batch
+from proctor.tracing.merge import Merger
+from proctor.tracing.rings import RingFiles, Rings
+from proctor.tracing.spool import Frame, Part, RawPart
 
 # Waits until it may go on, so that the command is traced from its execve on.
 GATE = 'read -r _; exec "$@"'

@@ -37,8 +37,8 @@ def test_no_loss_reconciles_and_leaves_no_cgroup(tmp_path: Path, program: str) -
 
 HOLDING: Final = """
 import sys
-from proctor.trace import brake, session
-from proctor.trace.options import TraceOptions
+from proctor.tracing import brake, session
+from proctor.tracing.options import TraceOptions
 brake.HOLD_ABOVE, brake.LET_GO_BELOW = -1.0, -2.0
 command = ("sh", "-c", f"echo ran > {sys.argv[1]}")
 session.trace(TraceOptions(command=command, no_loss=True, output=sys.argv[2]))

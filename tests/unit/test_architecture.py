@@ -39,7 +39,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         *("options", "privilege", "__version__"),
     },
     "syscalls": {"records"},
-    "trace": {
+    "tracing": {
         *("syscalls", "launch", "kernel", "records", "sinks", "views"),
         *("events", "privilege", "__version__"),
     },

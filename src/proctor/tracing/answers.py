@@ -1,0 +1,72 @@
+"""What the tracer opens for the formatter, which may not: each answer is one descriptor."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from pathlib import Path
+from typing import Final
+
+from proctor.errors import ProctorError
+from proctor.privilege import acting_as, caller_identity
+from proctor.tracing.lines import open_output
+from proctor.tracing.scope import Targets
+
+_REQUEST_BYTES: Final = 1 << 16
+
+
+class Answers:
+    """The tracer's end of `FormatterTask.more`."""
+
+    def __init__(self, asked: socket.socket, output: str | None, targets: Targets) -> None:
+        self._asked = asked
+        self._output = output
+        self._targets = targets
+        self._caller = caller_identity(os.environ)
+
+    def give(self) -> None:
+        """To all that is asked now."""
+        while select.select([self._asked], [], [], 0)[0]:
+            request = os.fsdecode(self._asked.recv(_REQUEST_BYTES))
+            if not request:
+                return
+            try:
+                descriptor = self._open(*request.split(" ", 1))
+            except (ProctorError, OSError, ValueError) as error:
+                self._asked.sendall(str(error).encode(errors="replace"))
+                continue
+            socket.send_fds(self._asked, [b"ok"], [descriptor])
+            os.close(descriptor)
+
+    def _open(self, what: str, rest: str) -> int:
+        if what == "file":
+            return self._next_file(int(rest))
+        if what == "maps":
+            return self._maps(int(rest))
+        from proctor.tracing.code_files import open_code
+
+        pid, place, path = rest.split(" ", 2)
+        traced = int(pid) if self._targets.has(int(pid)) else None
+        start, end = (int(word, 16) for word in place.split("-"))
+        return open_code(traced, f"{start:x}-{end:x}", path, self._caller)
+
+    def _next_file(self, number: int) -> int:
+        from proctor.tracing.parquet import rotated_path
+
+        with acting_as(self._caller):
+            return open_output(str(rotated_path(Path(self._output or ""), number)))
+
+    def _maps(self, pid: int) -> int:
+        if not self._targets.has(pid):
+            raise ProctorError(f"process {pid}: is not traced")
+        return os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def executable_maps(pid: int) -> str:
+    """Those lines of `/proc/PID/maps` that are of code; empty where it is gone."""
+    try:
+        with Path(f"/proc/{pid}/maps").open(errors="replace") as file:
+            return "".join(line for line in file if line.split(None, 2)[1][2] == "x")
+    except OSError:
+        return ""

@@ -1,0 +1,188 @@
+"""`proctor.trace`: the tracer from Python (docs/python.md)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar
+
+from proctor.errors import ProctorError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from proctor.events import Event
+
+_Value = TypeVar("_Value", int, str)
+
+
+def trace(
+    command: Sequence[str] = (),
+    *,
+    pid: int | Sequence[int] = (),
+    cgroup: str | Sequence[str] = (),
+    container: str | Sequence[str] = (),
+    host: bool = False,
+    syscalls: str | Sequence[str] = (),
+    failures: bool = False,
+    successes: bool = False,
+    path: str | Sequence[str] = (),
+    fd: int | Sequence[int] = (),
+    min_duration: str | None = None,
+    result: str | None = None,
+    string_bytes: int | None = None,
+    no_loss: bool = False,
+    as_root: bool = False,
+) -> Trace:
+    """Trace syscalls as `proctor trace` does; options have its options' names and words.
+
+    Begins when its `with` block is entered.
+    """
+    options: list[str] = []
+    for name, given in (("pid", pid), ("fd", fd)):
+        options += [f"--{name}={each}" for each in _listed(given, int)]
+    texts = {"cgroup": cgroup, "container": container, "syscalls": syscalls, "path": path}
+    for name, words in texts.items():
+        options += [f"--{name}={each}" for each in _listed(words, str)]
+    values = {"min-duration": min_duration, "result": result, "string-bytes": string_bytes}
+    options += [f"--{name}={value}" for name, value in values.items() if value is not None]
+    flags = {"host": host, "failures": failures, "successes": successes}
+    flags |= {"no-loss": no_loss, "as-root": as_root}
+    options += [f"--{name}" for name, wanted in flags.items() if wanted]
+    return Trace(options, list(command))
+
+
+_LEAVING_OUT: Final = (
+    *("--syscalls", "--failures", "--successes", "--path", "--fd", "--min-duration", "--result"),
+)
+
+
+def _string_bytes(options: Sequence[str]) -> int:
+    given = [each for each in options if each.startswith("--string-bytes=")]
+    return int(given[-1].partition("=")[2]) if given else 32
+
+
+def _listed(given: _Value | Sequence[_Value], kind: type[_Value]) -> Sequence[_Value]:
+    return [given] if isinstance(given, kind) else given  # type: ignore[return-value]  # the rest
+
+
+class Trace:
+    """`proctor trace` as a child process: iterate over events, or over `batches()`, once.
+
+    Leaving its `with` block ends a trace of what runs already, and waits for COMMAND, which goes
+    on untraced if not all was read; after an exception COMMAND is sent SIGTERM.
+    """
+
+    def __init__(self, options: list[str], command: list[str]) -> None:
+        self._options = options
+        self._command = command
+        self._child: Any = None
+        self._stream: BinaryIO | None = None
+        self._totals: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        import subprocess  # `import proctor` is part of every start
+
+        reading, writing = os.pipe()
+        arguments = ["trace", "--quiet", "--format=arrow", f"--output=/dev/fd/{writing}"]
+        arguments += [*self._options, *(["--", *self._command] if self._command else [])]
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "proctor", *arguments], pass_fds=(writing,)
+            )
+        finally:
+            os.close(writing)
+        self._stream = os.fdopen(reading, "rb")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._child.poll() is None:
+            self._child.terminate()
+        self.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        """Typed events: SyscallEvent, SignalEvent, ProcessEvent, PathMismatch, LostEvent."""
+        from proctor.syscalls.text.formatter import Formatter, Options
+        from proctor.tracing.event_maker import EventMaker
+        from proctor.tracing.from_arrow import batch_of
+        from proctor.tracing.text_sink import tables
+
+        known = tables()
+        # Among a selection of calls a descriptor may have become another file unseen.
+        everything = not any(each.startswith(_LEAVING_OUT) for each in self._options)
+        maker = EventMaker(
+            Formatter(known, Options(_string_bytes(self._options), tracked=everything)), known
+        )
+        for batch in self.batches():
+            yield from maker.events(batch_of(batch))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Arrow record batches, with the columns of the Parquet files (docs/trace-parquet.md).
+
+        ProctorError where tracing could not begin; standard error says why.
+        """
+        import pyarrow as pa
+
+        if self._stream is None:
+            raise ValueError("trace: not in its `with` block")
+        try:
+            with pa.ipc.open_stream(self._stream) as reader:
+                while True:
+                    batch, metadata = reader.read_next_batch_with_custom_metadata()
+                    if metadata is not None and b"totals" in metadata:
+                        self._totals = json.loads(metadata[b"totals"])
+                    elif batch.num_rows:
+                        yield batch
+        except StopIteration:
+            return
+        except pa.ArrowInvalid:
+            status = self._child.wait()
+            raise ProctorError(
+                f"proctor trace: ended with status {status} before it began; "
+                "standard error says why"
+            ) from None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """After the end: `calls`, `others` (forks, programs started, ends, signals), `under_way`,
+        and `kernel_counted`: all records that the kernel made, those lost included."""
+        names = ("calls", "others", "under_way", "kernel_counted")
+        return {name: count for name in names if (count := self._totals.get(name)) is not None}
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """After the end: every reason with its count; empty where nothing was lost."""
+        lost: dict[str, int] = self._totals.get("lost", {})
+        return lost
+
+    @property
+    def returncode(self) -> int | None:
+        """COMMAND's own (128+N after signal N), or 0 or 1; None while it runs."""
+        code: int | None = self._child.poll()
+        return code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return `returncode`. `subprocess.TimeoutExpired` after `timeout`.
+
+        What is not read holds up the end, not COMMAND.
+        """
+        code: int = self._child.wait(timeout)
+        return code
+
+    def stop(self) -> None:
+        """End tracing in good order: what was traced can still be read. COMMAND gets SIGTERM."""
+        import signal
+
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM if self._command else signal.SIGINT)
+
+    def close(self) -> None:
+        """Stop a trace of what runs already, wait for COMMAND. May be called twice."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        if not self._command:
+            self.stop()
+        self._child.wait()

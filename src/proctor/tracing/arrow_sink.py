@@ -1,0 +1,54 @@
+"""Batches as an Arrow stream (IPC), for other programs to read while it comes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from proctor.tracing.columns import SCHEMA
+
+if TYPE_CHECKING:
+    from proctor.tracing.arrow import ArrowMaker
+    from proctor.tracing.batch import Batch
+    from proctor.tracing.roles import FormatterTask
+    from proctor.tracing.totals import Totals
+
+
+class ArrowSink:
+    """Takes the task's output over. The totals are the metadata of a last batch of no rows."""
+
+    def __init__(self, task: FormatterTask, maker: ArrowMaker) -> None:
+        self._name = task.output_name
+        self._file = os.fdopen(task.output, "wb", buffering=0)
+        self._maker = maker
+        self._stream = pa.ipc.new_stream(self._file, SCHEMA)
+        self._problem: str | None = None
+        self.closed = False
+        self.written_bytes = 0
+
+    def feed(self, batch: Batch) -> None:
+        self._write(self._maker.record_batch(batch), None)
+
+    def close(self, totals: Totals) -> str | None:
+        self._write(pa.RecordBatch.from_pylist([], SCHEMA), totals.as_json())
+        self.closed = True
+        try:
+            self._stream.close()
+            self._file.close()
+        except OSError as error:
+            self._problem = self._problem or f"{self._name}: {error.strerror}"
+        return self._problem
+
+    def _write(self, batch: pa.RecordBatch, totals: bytes | None) -> None:
+        if self.closed or self._problem:
+            return
+        try:
+            self._stream.write_batch(batch, custom_metadata={"totals": totals} if totals else None)
+            self.written_bytes += batch.nbytes
+        except BrokenPipeError:
+            self.closed = True
+        except OSError as error:
+            cause = (error.strerror or str(error)).lower()
+            self._problem = f"{self._name}: {cause}: what follows is not in it; free some space"

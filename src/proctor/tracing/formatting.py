@@ -1,0 +1,167 @@
+"""The formatter's work: spool in, lines or tables out, totals at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow.compute  # noqa: F401 - pyarrow imports it, and others, when first needed
+
+from proctor.tracing.arrow import ArrowMaker
+from proctor.tracing.merge import BATCH_RECORDS, Merger
+from proctor.tracing.options import names_stacks, output_format
+from proctor.tracing.programs import Program, Programs
+from proctor.tracing.progress import Progress
+from proctor.tracing.spool import SpoolReader
+from proctor.tracing.totals import Totals
+from proctor.tracing.under_way import under_way_batch
+
+if TYPE_CHECKING:
+    from proctor.tracing.batch import Batch
+    from proctor.tracing.call_stacks import CallStacks
+    from proctor.tracing.roles import Ending, FormatterTask, Orders
+
+
+class Sink(Protocol):
+    """Where batches go."""
+
+    @property
+    def closed(self) -> bool:
+        """Nobody reads it any more: nothing more is written."""
+
+    @property
+    def written_bytes(self) -> int: ...
+
+    def feed(self, batch: Batch) -> None: ...
+
+    def close(self, totals: Totals) -> str | None:
+        """Writes the end. What could not be written and why; None: nothing."""
+
+
+class Formatting:
+    """Made with root's rights, which import; run without."""
+
+    def __init__(self, task: FormatterTask) -> None:
+        self._task = task
+        self._stacks = _call_stacks(task)
+        self._sink = make_sink(task, self._stacks)
+        self._totals = Totals()
+        self._merger = Merger()
+        self._problems: list[str] = []
+
+    def run(self, orders: Orders) -> int:
+        """Until the spool has ended. 1 where something could not be written."""
+        reader = SpoolReader(self._task.spool)
+        progress = Progress(sys.stderr, wanted=self._shows_progress())
+        while not reader.ended:
+            frame = reader.next()
+            if frame is None:
+                self._feed(self._merger.take())
+                if not orders.wait():
+                    reader.end_here()
+                continue
+            self._merger.feed(frame)
+            if self._stacks:
+                self._stacks.feed(frame)
+            if self._merger.pending_records >= BATCH_RECORDS:  # behind: fewer, larger steps
+                self._feed(self._merger.take())
+            progress.show(self._totals, self._sink.written_bytes)
+            orders.poll()
+            if orders.shortened or self._sink.closed:
+                break
+        if self._sink.closed:
+            return 1
+        ending = orders.await_ending()
+        self._feed(self._merger.close(ending.made if ending and not orders.shortened else None))
+        if ending is not None:
+            self._feed(under_way_batch(self._task.under_way, ending.wall_offset_ns))
+        self._count_losses(ending, shortened=orders.shortened, cut=reader.cut is not None)
+        progress.clear()
+        return self._end()
+
+    def _feed(self, batch: Batch) -> None:
+        if len(batch) or batch.trailing_gaps:
+            self._totals.feed(batch)
+            self._sink.feed(batch)
+
+    def _count_losses(self, ending: Ending | None, *, shortened: bool, cut: bool) -> None:
+        totals = self._totals
+        if ending is None:  # the tracer was killed: what the kernel counted is gone with it
+            return
+        counts = ending.counts
+        totals.kernel_counted = counts["MADE"]
+        totals.lose("ring_full", counts["LOST_RECORDS"])
+        totals.lose("arguments_full", counts["LOST_MEMORY"])
+        totals.lose("map_full", counts["LOST_TASK"])
+        drained = ending.drained
+        if drained is None:
+            totals.lose("spool_damaged", counts["WRITTEN"] - totals.records)
+            return
+        totals.lose("disk_full", drained["left_records"])
+        if drained["refused"] and (counts["LOST_RECORDS"] or drained["left_records"]):
+            self._problems.append(
+                f"the spool, beside the output: {drained['refusal']}: "
+                "not all could be kept; free some space"
+            )
+        if shortened or cut:
+            missing = drained["records"] - totals.records
+            totals.lose("interrupted" if shortened else "spool_damaged", missing)
+
+    def _end(self) -> int:
+        if problem := self._sink.close(self._totals):
+            self._problems.append(problem)
+        for each in self._problems:
+            print(f"proctor: {each}", file=sys.stderr)
+        if not self._task.options.quiet and self._task.options.output is not None:
+            print(f"proctor: {self._totals.line()}", file=sys.stderr)
+        return 1 if self._problems else 0
+
+    def _shows_progress(self) -> bool:
+        options = self._task.options
+        return options.output not in (None, "-") and not options.quiet and sys.stderr.isatty()
+
+
+def _call_stacks(task: FormatterTask) -> CallStacks | None:
+    if not names_stacks(task.options):
+        return None
+    from proctor.tracing.call_stacks import CallStacks
+
+    return CallStacks(task)
+
+
+def make_sink(task: FormatterTask, stacks: CallStacks | None) -> Sink:
+    """The sink of the format that is asked for; takes the task's output over."""
+    options = task.options
+    form = output_format(options)
+    if options.folded and stacks:
+        from proctor.tracing.folded_sink import FoldedSink
+
+        return FoldedSink(task, stacks, Programs(*programs_of(task)))
+    if form == "jsonl":
+        from proctor.tracing.jsonl_sink import JsonLinesSink
+
+        return JsonLinesSink(task, stacks)
+    if form == "arrow":
+        from proctor.tracing.arrow_sink import ArrowSink
+
+        return ArrowSink(task, arrow_maker(task))
+    if form == "parquet":
+        from proctor.tracing.parquet_sink import ParquetSink
+
+        return ParquetSink(task, arrow_maker(task))
+    from proctor.tracing.text_sink import TextSink
+
+    return TextSink(task, stacks)
+
+
+def arrow_maker(task: FormatterTask) -> ArrowMaker:
+    return ArrowMaker(*programs_of(task))
+
+
+def programs_of(task: FormatterTask) -> tuple[dict[int, Program], int]:
+    """What ran when the tracer looked, and when that was: CLOCK_BOOTTIME."""
+    running = {
+        pid: Program(comm or None, exe or None) for pid, (comm, exe) in task.programs.items()
+    }
+    return running, time.clock_gettime_ns(time.CLOCK_BOOTTIME)

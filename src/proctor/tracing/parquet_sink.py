@@ -1,0 +1,76 @@
+"""Batches as Parquet, as the formatter has its outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from proctor.tracing.batch import Batch
+from proctor.tracing.options import TraceOptions, size_bytes
+from proctor.tracing.parquet import ParquetOutput
+
+if TYPE_CHECKING:
+    from proctor.tracing.arrow import ArrowMaker
+    from proctor.tracing.roles import FormatterTask
+    from proctor.tracing.totals import Totals
+
+
+class ParquetSink:
+    """Takes the task's output over."""
+
+    def __init__(self, task: FormatterTask, maker: ArrowMaker) -> None:
+        self._name = task.output_name
+        options = task.options
+        rotate = size_bytes("--rotate", options.rotate) if options.rotate else None
+        self._output = ParquetOutput(
+            task.output, _facts(options), maker, rotate_bytes=rotate, open_next=task.open_next
+        )
+        self._problem: str | None = None
+        self.closed = False
+
+    @property
+    def written_bytes(self) -> int:
+        return self._output.written_bytes
+
+    def feed(self, batch: Batch) -> None:
+        if self._problem:
+            return
+        try:
+            self._output.feed(batch)
+        except OSError as error:
+            self._problem = self._said(error)
+
+    def close(self, totals: Totals) -> str | None:
+        """What went wrong, in words."""
+        try:
+            totals.lose("disk_full", self._output.lost_rows)
+            self._output.close(json.loads(totals.as_json()))
+        except OSError as error:
+            self._problem = self._problem or self._said(error)
+        if not self._problem and self._output.lost_rows:
+            self._problem = (
+                f"{self._name}: {self._output.lost_rows:,} records are not in it: "
+                "no space left on device; free some"
+            )
+        return self._problem
+
+    def _said(self, error: OSError) -> str:
+        cause = (error.strerror or str(error)).lower()
+        return f"{self._name}: cannot be read, its end could not be written: {cause}"
+
+
+def _facts(options: TraceOptions) -> dict[str, Any]:
+    host = os.uname()
+    wall_ns = time.time_ns()
+    return {
+        "created_time_ns": wall_ns,
+        "boot_to_wall_ns": wall_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+        "hostname": host.nodename,
+        "kernel": host.release,
+        "machine": host.machine,
+        "command": list(options.command),
+        "options": asdict(options),
+    }

@@ -1,0 +1,152 @@
+"""What the kernel is asked for: rules by syscall, filters, sizes of the rings."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from proctor.errors import ProctorError
+from proctor.kernel.trace_object import TraceOptions as KernelOptions
+from proctor.kernel.trace_object import own_tracepoints, rule
+from proctor.records.trace_layout import ABIS as ABI_NUMBERS
+from proctor.records.trace_layout import BLOCK_BYTES, RECORD
+from proctor.syscalls.select import select
+from proctor.syscalls.table import Syscall, table_of
+from proctor.tracing.options import (
+    USAGE_STATUS,
+    TraceOptions,
+    duration_ns,
+    result_range,
+)
+
+ABIS_OF_MACHINE: Final = {"x86_64": ("x86_64", "i386", "x32"), "aarch64": ("arm64", "arm")}
+_ANY, _INSIDE, _OUTSIDE = range(3)  # enum trace_result_filter
+_ERRORS: Final = (-4095, -1)
+_DESCRIPTORS: Final = ("fd", "dirfd", "mmap_fd")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is set before the kernel programs run."""
+
+    rules: dict[tuple[int, int], bytes]
+    """By (ABI, number): of the selected syscalls."""
+    everything: bool
+    """No call is left out."""
+    own_tracepoints: list[str] | None
+    """The only syscalls wanted, where they are few; None: the tracepoints of all."""
+    filters: KernelOptions
+
+
+def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
+    """ProctorError, exit status 2, where a word of the options is not understood."""
+    expressions = options.syscalls or ((options.histogram,) if options.histogram else ())
+    chosen = selected(expressions)
+    everything = not expressions and not filtered(options)
+    stacks = options.stacks or options.folded
+    own = own_tracepoints(names_of(chosen)) if expressions and not stacks else None
+    result, low, high = result_filter(options)
+    records, blocks = ring_sizes(os.sysconf("SC_NPROCESSORS_CONF"), no_loss=options.no_loss)
+    return Plan(
+        rules={
+            (ABI_NUMBERS[abi.upper()], number): rule_of(table_of(abi).by_number[number])
+            for abi, numbers in chosen.items()
+            for number in numbers
+        },
+        everything=everything,
+        own_tracepoints=own,
+        filters=KernelOptions(
+            record_capacity=records,
+            memory_blocks=blocks,
+            text_bytes=options.string_bytes,
+            host=options.host,
+            cgroups=cgroups,
+            fds=bool(options.fds),
+            paths=bool(options.paths),
+            result_filter=result,
+            result_low=low,
+            result_high=high,
+            minimum_duration_ns=(
+                duration_ns("--min-duration", options.min_duration) if options.min_duration else 0
+            ),
+            user_stacks=stacks,
+            kernel_stacks=stacks,
+            own_tracepoints=own is not None,
+            descriptors_told=not everything,
+            counting=options.count or options.histogram is not None,
+        ),
+    )
+
+
+def selected(expressions: tuple[str, ...]) -> dict[str, frozenset[int]]:
+    """Numbers by ABI: what any expression selects; those that begin with `!` leave out of it."""
+    abis = ABIS_OF_MACHINE[platform.machine()]
+    wanted = [each for each in expressions if not _is_negative(each)]
+    found = select(",".join(wanted) if wanted else "all", abis)
+    for each in expressions:
+        if _is_negative(each):
+            left = select(each, abis)
+            found = {abi: found[abi] & left[abi] for abi in abis}
+    return found
+
+
+def _is_negative(expression: str) -> bool:
+    return expression.strip().removeprefix("trace=").strip().startswith("!")
+
+
+def names_of(chosen: dict[str, frozenset[int]]) -> list[str]:
+    """Of the machine's first ABI; none where another has a call that it has not."""
+    native, *others = ((table_of(abi), numbers) for abi, numbers in chosen.items())
+    names = {native[0].by_number[number].name for number in native[1]}
+    beside = {table.by_number[number].name for table, numbers in others for number in numbers}
+    return sorted(names) if beside <= names else []
+
+
+def filtered(options: TraceOptions) -> bool:
+    """Whether calls are left out by anything but their name."""
+    wanted = (options.failures, options.successes, options.paths, options.fds)
+    return any(wanted) or options.min_duration is not None or options.result is not None
+
+
+def ring_sizes(cpus: int, *, no_loss: bool) -> tuple[int, int]:
+    """Records and blocks of memory a CPU: 40 ms of the fastest program, and four times as much
+    where it is to be held before they are full. Less where there are many CPUs: the memory is
+    taken at once.
+    """
+    records, blocks, limit = (1 << 18, 64, 1 << 30) if no_loss else (1 << 16, 16, 1 << 29)
+    while cpus * (records * RECORD.itemsize + blocks * BLOCK_BYTES) > limit and blocks > 2:
+        records, blocks = records // 2, blocks // 2
+    return records, blocks
+
+
+def rule_of(syscall: Syscall) -> bytes:
+    """`struct trace_rule` of a selected syscall."""
+    words = [argument.format for argument in syscall.arguments[:6]]
+    return rule(
+        syscall.fetches,
+        returns_file=syscall.returns == "fd",
+        fd_arguments=sum(1 << n for n, word in enumerate(words) if word in _DESCRIPTORS),
+        path_arguments=sum(1 << n for n, word in enumerate(words) if word == "path"),
+    )
+
+
+def result_filter(options: TraceOptions) -> tuple[int, int, int]:
+    """`result_filter`, `_low` and `_high` of `struct trace_configuration`."""
+    if options.result is None:
+        how = _INSIDE if options.failures else _OUTSIDE if options.successes else _ANY
+        return how, *_ERRORS
+    if options.failures or options.successes:
+        raise ProctorError(
+            "--result: goes alone, it says what -Z and -z say and more; leave these out",
+            exit_status=USAGE_STATUS,
+        )
+    wanted = result_range(options.result)
+    return (_OUTSIDE if wanted.inverted else _INSIDE), wanted.low, wanted.high
+
+
+def counted(counts: list[list[int]], names: Mapping[str, int]) -> dict[str, int]:
+    """The kernel's counts of all CPUs by name."""
+    return {name: sum(cell[number] for cell in counts) for name, number in names.items()}

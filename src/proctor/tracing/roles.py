@@ -1,0 +1,249 @@
+"""The processes beside the tracer: drainer and formatter. Neither has rights.
+
+    kernel rings --mapped--> drainer --spool (a file)--> formatter --> text, JSON lines, Parquet
+
+Each function is the whole life of one process, forked from the tracer, and returns its exit
+status. Each imports what it needs before it gives its rights up: the user it becomes may not be
+able to read our modules. The drainer ends when told to, or when the tracer is gone; the formatter
+when the spool has ended. Whoever outlives another lets go of a tree that is held (brake.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import socket
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from proctor.launch.role import run_after_others, run_before_others
+from proctor.privilege import Identity, drop_to, lock_down
+from proctor.tracing.brake import LOOK_SECONDS as BRAKE_LOOK_SECONDS
+from proctor.tracing.brake import Brake, Fill, let_go
+
+if TYPE_CHECKING:
+    from proctor.tracing.mappings import Region
+    from proctor.tracing.options import TraceOptions
+    from proctor.tracing.rings import RingFiles
+
+LOOK_SECONDS: Final = 0.03
+_MESSAGE_BYTES: Final = 1 << 20
+READY: Final = b"ready"
+FINISH: Final = b"finish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainerTask:
+    rings: RingFiles
+    mapping_events: tuple[int, ...]
+    """Of the kernel, where stacks are to be named."""
+    spool: int
+    control: socket.socket
+    """To the tracer: READY, then the report (JSON) at the end; from it: FINISH."""
+    freeze: int | None
+    """`cgroup.freeze` of COMMAND's tree, for --no-loss."""
+
+    @property
+    def descriptors(self) -> set[int]:
+        rings = {self.rings.records, self.rings.memory, self.rings.heads, self.rings.tails}
+        held = {self.freeze} if self.freeze is not None else set()
+        return rings | {self.spool, self.control.fileno(), *self.mapping_events} | held
+
+
+def drainer_life(task: DrainerTask, identity: Identity) -> int:
+    """Copy the rings to the spool until told to finish."""
+    from proctor.tracing.drain import Drainer
+    from proctor.tracing.mapping_rings import MappingRings
+    from proctor.tracing.rings import Rings
+    from proctor.tracing.spool import SpoolWriter
+
+    run_before_others()
+    with Rings(task.rings) as rings:
+        mappings = MappingRings(task.mapping_events) if task.mapping_events else None
+        drop_to(identity)
+        lock_down()
+        brake = Brake(task.freeze, Fill(task.rings)) if task.freeze is not None else None
+        drainer = Drainer(rings, SpoolWriter(task.spool), mappings)
+        task.control.sendall(READY)
+        try:
+            counts = drainer.run(_Stopping(task.control, brake))
+        finally:
+            if brake:
+                brake.let_go()
+    report: dict[str, Any] = asdict(counts)
+    if brake:
+        report |= {
+            "held": brake.held,
+            "held_seconds": brake.held_seconds,
+            "given_up": brake.given_up,
+        }
+    try:
+        task.control.sendall(json.dumps(report).encode())
+    except OSError:  # the tracer is gone: nobody asks
+        return 1
+    return 0
+
+
+class _Stopping:
+    """Waits between two sweeps; true when the tracer says so, or is gone."""
+
+    def __init__(self, control: socket.socket, brake: Brake | None) -> None:
+        self._control = control
+        self._brake = brake
+
+    def __call__(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while True:
+            left = max(until - time.monotonic(), 0.0)
+            if self._brake:
+                left = min(left, BRAKE_LOOK_SECONDS)
+            if select.select([self._control], [], [], left)[0]:
+                # Read, since the end of a socket with something unread loses the report.
+                self._control.recv(len(FINISH))
+                return True
+            if self._brake and self._brake.look():
+                return False
+            if time.monotonic() >= until:
+                return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatterTask:
+    spool: int
+    control: socket.socket
+    """To the tracer: READY; from it: an `Ending` when all is over, and SHORTEN."""
+    drainer_ended: int
+    """A pipe that ends when the drainer does."""
+    under_way: int
+    """A file: records of calls that had not returned when tracing ended, each with its chunks."""
+    output: int
+    output_name: str
+    options: TraceOptions
+    everything: bool
+    """Every syscall is traced, so what descriptors are can be followed."""
+    files: dict[int, dict[int, str]]
+    """What descriptors are when tracing begins, by process."""
+    closing: dict[int, set[int]]
+    """Those of them that exec closes."""
+    places: dict[int, str]
+    """Working directories, likewise."""
+    programs: dict[int, tuple[str, str]]
+    """Name and executable of the processes that run then."""
+    maps: dict[int, str]
+    """Where their code lies: lines of `/proc/PID/maps`. Empty where no stacks are to be named."""
+    more: socket.socket
+    """To the tracer: `file NUMBER`, `maps PID`, `code PID START-END PATH`; from it: a descriptor,
+    or why not."""
+    freeze: int | None
+
+    @property
+    def descriptors(self) -> set[int]:
+        held = {self.freeze} if self.freeze is not None else set()
+        sockets = {self.control.fileno(), self.more.fileno()}
+        return {self.spool, self.drainer_ended, self.under_way, self.output} | sockets | held
+
+    def open_next(self, number: int) -> int:
+        """One more output file: the tracer opens it, with the caller's rights. OSError."""
+        return self._asked(f"file {number}")
+
+    def maps_of(self, pid: int) -> str | None:
+        """`/proc/PID/maps` of a traced process; None where it is gone."""
+        try:
+            with os.fdopen(self._asked(f"maps {pid}"), errors="replace") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def code_of(self, pid: int, region: Region) -> int:
+        """The file of a mapping, a program or library. OSError."""
+        return self._asked(f"code {pid} {region.start:x}-{region.end:x} {region.path}")
+
+    def _asked(self, request: str) -> int:
+        self.more.sendall(request.encode())
+        said, descriptors, _, _ = socket.recv_fds(self.more, _MESSAGE_BYTES, 1)
+        if not descriptors:
+            raise OSError(errno.EIO, said.decode(errors="replace") or "the tracer is gone")
+        return descriptors[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What tracer and drainer know when all is over, told to the formatter."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    """The kernel's, by the names of `enum trace_count`."""
+    made: dict[int, int] = field(default_factory=dict)
+    """By CPU: records that the kernel wanted to make."""
+    wall_offset_ns: int = 0
+    """Add to CLOCK_MONOTONIC for wall-clock time."""
+    drained: dict[str, Any] | None = None
+    """The drainer's report; None: it broke off."""
+
+
+SHORTEN: Final = b"shorten"
+
+
+class Orders:
+    """What the tracer tells the formatter, and whether drainer and tracer are there."""
+
+    def __init__(self, task: FormatterTask) -> None:
+        self._task = task
+        self._drainer_gone = False
+        self._tracer_gone = False
+        self.shortened = False
+        self.ending: Ending | None = None
+
+    def wait(self) -> bool:
+        """Wait a little; False when the drainer had ended before the last look."""
+        if self._drainer_gone or self.shortened:
+            return False
+        self._look(LOOK_SECONDS)
+        return True
+
+    def poll(self) -> None:
+        self._look(0)
+
+    def await_ending(self) -> Ending | None:
+        """What is known of the whole; None where the tracer is gone."""
+        while self.ending is None and not self._tracer_gone:
+            self._look(1.0)
+        return self.ending
+
+    def _look(self, seconds: float) -> None:
+        control = self._task.control
+        watched: list[Any] = [] if self._tracer_gone else [control]
+        if not self._drainer_gone:
+            watched.append(self._task.drainer_ended)
+        ready = select.select(watched, [], [], seconds)[0]
+        if self._task.drainer_ended in ready:
+            self._drainer_gone = True
+            if self._task.freeze is not None:
+                let_go(self._task.freeze)
+        if control in ready:
+            self._read(control)
+
+    def _read(self, control: socket.socket) -> None:
+        message = control.recv(_MESSAGE_BYTES)
+        if not message:
+            self._tracer_gone = True
+        elif message == SHORTEN:
+            self.shortened = True
+        else:
+            told = json.loads(message)
+            made = {int(cpu): count for cpu, count in told.pop("made").items()}
+            self.ending = Ending(made=made, **told)
+
+
+def formatter_life(task: FormatterTask, identity: Identity) -> int:
+    """Read the spool as it grows, write what it says."""
+    from proctor.tracing.formatting import Formatting
+
+    formatting = Formatting(task)
+    run_after_others()
+    drop_to(identity)
+    lock_down()
+    task.control.sendall(READY)
+    return formatting.run(Orders(task))

@@ -1,0 +1,251 @@
+"""The spool: the file between the drainer, which must not wait, and the formatter, which may lag.
+
+    frame: magic (8), frame number (u64), parts, pieces (u32 each), bytes after both tables (u64),
+           watermark_ns (u64), wall_offset_ns (i64)
+    part table, a row a CPU: cpu, records, pieces of memory, 0 (u32 each)
+    piece table, of all parts in order: memory_position, bytes (u64 each)
+    of each part: its records, then its pieces of memory
+
+Both ends are Proctor's and of one version; the file has no name and dies with them. A frame that
+cannot be written whole is taken back. What has been read is given back to the file system (a hole
+is punched), so that the file occupies what the reader lags behind, plus PUNCH_BYTES.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proctor.records.trace_layout import RECORD
+from proctor.tracing.batch import Records
+
+END_WATERMARK_NS: Final = 2**64 - 1
+"""Of the last frame: nothing follows."""
+PUNCH_BYTES: Final = 16 << 20
+PIECES_MAX: Final = 1000
+"""Of one frame, records' included: one writev takes 1024."""
+
+_MAGIC: Final = b"PTRSPOOL"
+_HEAD: Final = struct.Struct("<8sQIIQQq")
+_TABLE_MAX_ROWS: Final = 1 << 16
+_PART: Final = np.dtype([("cpu", "<u4"), ("records", "<u4"), ("pieces", "<u4"), ("zero", "<u4")])
+_PIECE: Final = np.dtype([("position", "<u8"), ("bytes", "<u8")])
+_BODY_MAX_BYTES: Final = 1 << 34
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # <linux/falloc.h>
+
+
+@dataclass(frozen=True, slots=True)
+class RawPart:
+    """What is new of one CPU, as views of the rings."""
+
+    cpu: int
+    records: tuple[memoryview, ...]
+    """Two where the ring's end lies between."""
+    memory: tuple[tuple[int, memoryview], ...]
+    """Position, in the sense of `trace_record.memory_position`, and bytes: a piece a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was new of one CPU: writable arrays over the frame's own bytes."""
+
+    cpu: int
+    records: Records
+    memory: NDArray[np.uint8]
+    """All pieces, one after another."""
+    positions: NDArray[np.uint64]
+    """Of each piece's first byte."""
+    sizes_bytes: NDArray[np.uint64]
+    """Of each piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    parts: tuple[Part, ...]
+    watermark_ns: int
+    """CLOCK_MONOTONIC: what ended before it, on any CPU, is in this frame or an earlier one."""
+    wall_offset_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The spool ends without its last frame: its writer was killed, or the file is damaged."""
+
+    offset: int
+    size_bytes: int
+    """Bytes after the last whole frame."""
+
+
+class SpoolWriter:
+    """Appends frames. Does not own the descriptor; it must be empty, and opened for writing."""
+
+    def __init__(self, file: int, limit_bytes: int | None = None) -> None:
+        """`limit_bytes`: of disk, what has been given back not counted."""
+        self._file = file
+        self._limit_bytes = limit_bytes
+        self._frames = 0
+        self._end = 0
+
+    def write(self, parts: Sequence[RawPart], watermark_ns: int, wall_offset_ns: int) -> None:
+        """One frame of at most PIECES_MAX pieces. OSError, and nothing written, if it fails."""
+        part_table = np.zeros(len(parts), _PART)
+        piece_table: list[tuple[int, int]] = []
+        pieces: list[bytes | memoryview] = []
+        for row, part in enumerate(parts):
+            count = sum(map(len, part.records)) // RECORD.itemsize
+            part_table[row] = (part.cpu, count, len(part.memory), 0)
+            pieces += part.records
+            for position, memory in part.memory:
+                piece_table.append((position, len(memory)))
+                pieces.append(memory)
+        tables = part_table.tobytes() + np.array(piece_table, _PIECE).tobytes()
+        body = sum(map(len, pieces))
+        counts = (self._frames, len(parts), len(piece_table), body)
+        head = _HEAD.pack(_MAGIC, *counts, watermark_ns, wall_offset_ns)
+        self._refuse_beyond_limit(body)
+        self._append([head + tables, *pieces], len(head) + len(tables) + body)
+        self._frames += 1
+
+    def end(self, wall_offset_ns: int) -> None:
+        """Says that nothing follows. OSError where it cannot be written."""
+        self._limit_bytes = None
+        self.write((), END_WATERMARK_NS, wall_offset_ns)
+
+    def _refuse_beyond_limit(self, size_bytes: int) -> None:
+        if self._limit_bytes is None:
+            return
+        if os.fstat(self._file).st_blocks * 512 + size_bytes > self._limit_bytes:
+            raise OSError(errno.ENOSPC, "the spool's limit is reached")
+
+    def _append(self, pieces: list[bytes | memoryview], size_bytes: int) -> None:
+        try:
+            written = os.pwritev(self._file, pieces, self._end)
+            while written < size_bytes:
+                rest = _after(pieces, written)
+                step = os.pwritev(self._file, rest, self._end + written)
+                if step == 0:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                written += step
+        except OSError:
+            with contextlib.suppress(OSError):  # the next frame is written over it anyway
+                os.ftruncate(self._file, self._end)
+            raise
+        self._end += size_bytes
+
+
+class SpoolReader:
+    """Reads frames as the file grows, one in memory at a time. Does not own the descriptor.
+
+    Where the descriptor may write, what has been read is given back to the file system.
+    """
+
+    def __init__(self, file: int, give_back: bool = True) -> None:
+        self._file = file
+        self._offset = 0
+        self._given_back = 0
+        self._gives_back = give_back
+        self.ended = False
+        """The last frame has been read."""
+        self.cut: Cut | None = None
+        """Set where the file ended before it."""
+
+    def next(self) -> Frame | None:
+        """The next whole frame. None: there is none yet. Its arrays stay valid."""
+        self._give_back()
+        frame = self._read_frame()
+        self.ended |= frame is not None and frame.watermark_ns == END_WATERMARK_NS
+        return frame
+
+    def end_here(self) -> None:
+        """Nothing will be added any more, and nothing whole is left: sets `ended` and `cut`."""
+        self.ended = True
+        self.cut = Cut(self._offset, max(os.fstat(self._file).st_size - self._offset, 0))
+
+    def _read_frame(self) -> Frame | None:
+        head = os.pread(self._file, _HEAD.size, self._offset)
+        if len(head) < _HEAD.size:
+            return None
+        magic, _, parts, pieces, body, watermark_ns, wall_offset_ns = _HEAD.unpack(head)
+        if magic != _MAGIC or max(parts, pieces) > _TABLE_MAX_ROWS or body > _BODY_MAX_BYTES:
+            return None
+        size = _HEAD.size + parts * _PART.itemsize + pieces * _PIECE.itemsize + body
+        if os.fstat(self._file).st_size < self._offset + size:
+            return None
+        data = np.empty(size, np.uint8)
+        if not _read_whole(self._file, data, self._offset):
+            return None
+        # The writer takes back a frame that it cannot finish and puts another there. The head
+        # that was read is the one of these bytes only if it is still there after them.
+        if os.pread(self._file, _HEAD.size, self._offset) != head:
+            return None
+        found = _parts_of(data[_HEAD.size :], parts, pieces)
+        if found is None:
+            return None
+        self._offset += size
+        return Frame(found, watermark_ns, wall_offset_ns)
+
+    def _give_back(self) -> None:
+        until = self._offset & ~4095
+        if not self._gives_back or until - self._given_back < PUNCH_BYTES:
+            return
+        self._gives_back = _punch(self._file, self._given_back, until - self._given_back)
+        self._given_back = until
+
+
+def _after(pieces: Sequence[bytes | memoryview], skip: int) -> list[bytes | memoryview]:
+    """The pieces without their first `skip` bytes."""
+    rest: list[bytes | memoryview] = []
+    for piece in pieces:
+        if skip < len(piece):
+            rest.append(piece[skip:])
+        skip = max(skip - len(piece), 0)
+    return rest
+
+
+def _read_whole(file: int, into: NDArray[np.uint8], offset: int) -> bool:
+    done = 0
+    while done < len(into):
+        step = os.preadv(file, [into.data[done:]], offset + done)
+        if step == 0:
+            return False
+        done += step
+    return True
+
+
+def _parts_of(data: NDArray[np.uint8], parts: int, pieces: int) -> tuple[Part, ...] | None:
+    """None where the tables say anything else than what is there."""
+    part_table = data[: parts * _PART.itemsize].view(_PART)
+    at = len(part_table) * _PART.itemsize + pieces * _PIECE.itemsize
+    piece_table = data[part_table.nbytes : at].view(_PIECE)
+    found, piece = [], 0
+    for cpu, records, count, _ in part_table.tolist():
+        mine = piece_table[piece : piece + count]
+        sizes = mine["bytes"]
+        if len(mine) != count or cpu >= 1 << 16 or (count and int(sizes.max()) > len(data)):
+            return None
+        middle = at + records * RECORD.itemsize
+        end = middle + int(sizes.sum())
+        if end > len(data):
+            return None
+        rows, memory = data[at:middle].view(RECORD), data[middle:end]
+        found.append(Part(cpu, rows, memory, mine["position"], sizes))
+        at, piece = end, piece + count
+    return tuple(found) if at == len(data) and piece == pieces else None
+
+
+def _punch(file: int, offset: int, size_bytes: int) -> bool:
+    """Gives the range back. False where the file system or the descriptor cannot."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    result: int = libc.fallocate(
+        file, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(size_bytes)
+    )
+    return result == 0

@@ -1,0 +1,100 @@
+"""The end of every output: what is in it, what is lost, and whether the kernel counted the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from proctor.records.trace_layout import KINDS
+from proctor.tracing.batch import Batch
+
+CALL_KINDS = frozenset(KINDS[name] for name in ("SYSCALL", "NO_RETURN", "JOINED", "IO_URING"))
+UNDER_WAY = KINDS["UNDER_WAY"]
+
+
+@dataclass(slots=True)
+class Totals:
+    """Records by what became of them."""
+
+    calls: int = 0
+    others: int = 0
+    """Forks, execs, exits and signals."""
+    under_way: int = 0
+    """Calls that had not returned when tracing ended: found then, and in no count."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """By reason (`reasons.py`), those above 0; of records, save `arguments_full`."""
+    kernel_counted: int | None = None
+    """Records that the kernel wanted to make; None: not known."""
+
+    def feed(self, batch: Batch) -> None:
+        if len(batch):
+            kinds = np.bincount(batch.records["kind"], minlength=max(CALL_KINDS) + 1)
+            calls, under_way = int(kinds[list(CALL_KINDS)].sum()), int(kinds[UNDER_WAY])
+            self.calls += calls
+            self.under_way += under_way
+            self.others += len(batch) - calls - under_way
+
+    def lose(self, reason: str, count: int) -> None:
+        if count > 0:
+            self.lost[reason] = self.lost.get(reason, 0) + count
+
+    @property
+    def records(self) -> int:
+        return self.calls + self.others
+
+    @property
+    def lost_records(self) -> int:
+        return sum(count for reason, count in self.lost.items() if reason not in _NOT_OF_RECORDS)
+
+    @property
+    def reconciled(self) -> bool:
+        """What is here and what is lost make up what the kernel counted."""
+        return self.kernel_counted == self.records + self.lost_records
+
+    def as_json(self) -> bytes:
+        """For the metadata of formats that have no lines."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def of_json(cls, said: Any) -> Totals | None:
+        """What `as_json` wrote; None where it is none of that."""
+        if not isinstance(said, dict):
+            return None
+        names = ("calls", "others", "under_way", "kernel_counted")
+        lost = said.get("lost")
+        if not all(isinstance(said.get(name, 0), int | None) for name in names):
+            return None
+        if not isinstance(lost, dict) or not all(isinstance(each, int) for each in lost.values()):
+            return None
+        calls, others, under_way = (said.get(name) or 0 for name in names[:3])
+        return cls(calls, others, under_way, dict(lost), said.get("kernel_counted"))
+
+    def line(self) -> str:
+        """`1,024,125 calls, 3 other records, 0 lost; kernel counted 1,024,128`."""
+        parts = [_counted(self.calls, "call")]
+        if self.others:
+            parts.append(_counted(self.others, "other record"))
+        if self.under_way:
+            parts.append(f"{self.under_way:,} under way at the end")
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.lost.items()))
+        parts.append(f"{self.lost_records:,} lost" + (f" ({reasons})" if reasons else ""))
+        return f"{', '.join(parts)}; {self._verdict()}"
+
+    def _verdict(self) -> str:
+        if self.kernel_counted is None:
+            return "the kernel's count is not known"
+        said = f"kernel counted {self.kernel_counted:,}"
+        missing = self.kernel_counted - self.records - self.lost_records
+        return said if missing == 0 else f"{said}: {missing:+,} unaccounted for"
+
+
+_NOT_OF_RECORDS = frozenset(("arguments_full", "map_full"))
+"""Records that came without their memory; threads that were not followed, whose calls nobody
+counted."""
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

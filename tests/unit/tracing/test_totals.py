@@ -1,0 +1,50 @@
+"""The last line: what is here, what is lost, what the kernel counted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from proctor.reasons import REASONS
+from proctor.tracing.progress import progress_line
+from proctor.tracing.totals import Totals
+
+
+def test_the_line_reconciles() -> None:
+    totals = Totals(calls=1_024_125, others=3, kernel_counted=1_024_128)
+    assert totals.line() == "1,024,125 calls, 3 other records, 0 lost; kernel counted 1,024,128"
+    assert totals.reconciled
+
+
+def test_losses_are_named_and_belong_to_the_sum() -> None:
+    totals = Totals(calls=1, kernel_counted=11)
+    totals.lose("ring_full", 10)
+    totals.lose("arguments_full", 7)  # of calls that are there
+    totals.lose("disk_full", 0)
+    assert totals.line() == "1 call, 10 lost (arguments_full 7, ring_full 10); kernel counted 11"
+    assert totals.reconciled
+    assert totals.lost.keys() <= REASONS.keys()
+
+
+@pytest.mark.parametrize(("counted", "said"), [(5, "+2"), (1, "-2")])
+def test_what_does_not_add_up_is_said(counted: int, said: str) -> None:
+    totals = Totals(calls=3, kernel_counted=counted)
+    assert not totals.reconciled
+    assert totals.line().endswith(f"kernel counted {counted}: {said} unaccounted for")
+
+
+def test_without_the_tracer_nothing_is_claimed() -> None:
+    assert Totals(calls=3).line() == "3 calls, 0 lost; the kernel's count is not known"
+
+
+def test_calls_under_way_are_told_apart() -> None:
+    totals = Totals(calls=3, under_way=2, kernel_counted=3)
+    assert totals.line() == "3 calls, 2 under way at the end, 0 lost; kernel counted 3"
+    assert json.loads(totals.as_json())["under_way"] == 2
+
+
+def test_progress() -> None:
+    assert progress_line(Totals(calls=1000), 2_500_000, 412_000.4) == (
+        "1,000 calls, 412,000 events/s, 2.5 MB"
+    )
