@@ -334,8 +334,10 @@ def test_what_descriptors_stand_for(program: str, tmp_path: Path) -> None:
         (told,) = [c for c in record.chunks if c.kind == lib.CHUNK_KERNEL_FILE]
         assert (told.arg, told.flags, kernel_path(told.content)) == (0, 0, str(path))
     opened = next(r for r in of(records, OPENAT) if os.fsencode(path) in r.contents(1))
-    told = {c.arg: kernel_path(c.content) for c in opened.chunks if c.kind == lib.CHUNK_KERNEL_FILE}
-    assert told == {0: str(Path.cwd()), 6: str(path)}
+    files = {
+        c.arg: kernel_path(c.content) for c in opened.chunks if c.kind == lib.CHUNK_KERNEL_FILE
+    }
+    assert files == {0: str(Path.cwd()), 6: str(path)}
 
 
 def test_slow_calls_only(program: str) -> None:
