@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from proctor.tracing.batch import Batch
 from proctor.tracing.merge import Merger
 from proctor.tracing.rings import RingFiles, Rings
 from proctor.tracing.spool import Frame, Part, RawPart
+from tests.kernel.watching import wait_until
 
 # Waits until it may go on, so that the command is traced from its execve on.
 GATE = 'read -r _; exec "$@"'
@@ -48,26 +50,41 @@ def record(command: Sequence[str], folder: Path, abis: Sequence[str] = ("x86_64"
             }
         )
         traced.put_rule_of_unknown(rule())
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", GATE, "gate", *command],
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        assert process.stdin is not None
-        traced.put_processes({process.pid: FROM_EXEC})
-        traced.mark()
-        traced.attach()
-        descriptors = snapshot(process.pid)
-        traced.start()
-        process.stdin.write(b"\n")
-        process.stdin.close()
-        process.wait(LIMIT_S)
+        with at_gate(command, folder) as process:
+            traced.put_processes({process.pid: FROM_EXEC})
+            traced.mark()
+            traced.attach()
+            descriptors = snapshot(process.pid)
+            traced.start()
+            process.communicate(b"\n", LIMIT_S)
         time.sleep(SETTLE_S)
         traced.detach()
         counts = traced.counts()
         return Recorded(drained(traced), descriptors, sum(row[2] + row[3] for row in counts))
+
+
+@contextmanager
+def at_gate(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A shell that waits for a line of input before it becomes the command; ended when left."""
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", GATE, "gate", *command],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        try:
+            # Before it reads, the shell still opens and closes libraries.
+            wait_until(lambda: reads_its_input(process.pid), "at its gate", LIMIT_S)
+            yield process
+        finally:
+            process.kill()
+
+
+def reads_its_input(pid: int) -> bool:
+    """Blocked in read(0, …): call and first argument are those numbers on x86-64."""
+    return Path(f"/proc/{pid}/syscall").read_text().startswith("0 0x0 ")
 
 
 def rule_of(syscall: Syscall) -> bytes:
