@@ -13,8 +13,10 @@ import errno
 import json
 import socket
 import struct
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from sys import byteorder
 from typing import Final, Protocol
 
@@ -50,6 +52,9 @@ _TLS_COUNTERS: Final = RECORD_TYPES["RECORD_TLS_COUNTERS"]
 _OF_TLS: Final = frozenset((_TLS_OPEN, _TLS_DATA, _TLS_RETURN, _TLS_FREE, _TLS_COUNTERS))
 _PROGRAMS: Final = frozenset((RECORD_TYPES["RECORD_EXEC"], RECORD_TYPES["RECORD_PROCESS"]))
 _END: Final = RECORD_TYPES["RECORD_END"]
+Place = tuple[int, int, int, int]
+"""Of a record: its time, where it begins and ends, its type."""
+_TIME: Final = itemgetter(0)
 _NO_SPACE: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
@@ -92,7 +97,12 @@ class Keeper:
         last record need not be whole.
         """
         end = len(batch) if size_bytes is None else size_bytes
-        for start, stop, kind in self._split(batch, end, cut=cut):
+        return self.take(batch, self.split(batch, 0, end, cut=cut))
+
+    def take(self, batch: bytearray, places: Sequence[Place]) -> list[Verdict]:
+        """The same for records of `batch` at these places, in this order."""
+        for time_ns, start, stop, kind in places:
+            self._time_ns = time_ns
             self._record(batch, start, stop, kind)
         self._flush()
         verdicts, self._admission.verdicts = self._admission.verdicts, []
@@ -108,10 +118,10 @@ class Keeper:
         self._summary.bytes_written = self._writer.size_bytes
         return self._summary
 
-    def _split(self, batch: bytearray, end: int, *, cut: bool) -> list[tuple[int, int, int]]:
-        """Start, end and type of each record, ordered by time."""
-        found: list[tuple[int, int, int, int]] = []
-        start, ordered = 0, True
+    def split(self, batch: bytearray, start: int, end: int, *, cut: bool = False) -> list[Place]:
+        """Where the records of `batch[start:end]` lie, ordered by time."""
+        found: list[Place] = []
+        ordered = True
         while start < end:
             left = end - start
             length, kind, _, time_ns = (
@@ -125,10 +135,8 @@ class Keeper:
             found.append((time_ns, start, start + length, kind))
             start += length
         if not ordered:
-            found.sort(key=lambda record: record[0])
-        if found:
-            self._time_ns = found[-1][0]
-        return [record[1:] for record in found]
+            found.sort(key=_TIME)
+        return found
 
     def _record(self, batch: bytearray, start: int, end: int, kind: int) -> None:
         if kind in _OF_TLS:
@@ -292,13 +300,19 @@ def run_keeper(
 def _feed_both(
     keeper: Keeper, batch: bytearray, size: int, payload: Payload, until: int
 ) -> list[Verdict]:
-    """The records in `batch[:size]` together with the payload up to a position."""
-    used = payload.drain(memoryview(batch)[size:], until)
-    verdicts = keeper.feed(batch, size + used)
-    while used:
-        used = payload.drain(memoryview(batch), until)
-        verdicts += keeper.feed(batch, used)
-    return verdicts
+    """The records in `batch[:size]` together with the payload up to a position, by time.
+
+    The payload comes in several readings: what is younger than one waits for the next, so that
+    no exit overtakes what its process has sent.
+    """
+    own = keeper.split(batch, 0, size)
+    verdicts: list[Verdict] = []
+    while used := payload.drain(memoryview(batch)[size:], until):
+        found = keeper.split(batch, size, size + used)
+        older = bisect_right(own, found[-1][0], key=_TIME) if found else 0
+        verdicts += keeper.take(batch, sorted(own[:older] + found, key=_TIME))
+        del own[:older]
+    return verdicts + keeper.take(batch, own)
 
 
 def _receive(connection: socket.socket, buffer: bytearray, size: int) -> int:

@@ -16,7 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.intake.admission import Verdict, VerdictKind
-from proctor.intake.keeper import BATCH_HEAD, VERDICT, Keeper, KeeperSummary, Loss, run_keeper
+from proctor.intake.keeper import (
+    BATCH_HEAD,
+    PAYLOAD_BYTES,
+    VERDICT,
+    Keeper,
+    KeeperSummary,
+    Loss,
+    run_keeper,
+)
 from proctor.records.layout import FLAG_RECONSIDER, FLAG_SKIPPED, LAYOUTS, RECORD_TYPES
 from proctor.records.recording import (
     Damage,
@@ -322,6 +330,16 @@ def test_payload_is_read_from_the_ring_as_far_as_the_batch_says(kept: Kept) -> N
     times = [item[8:16] for item in kept.items() if isinstance(item, bytes)]
     ended = int.from_bytes(END[8:16], sys.byteorder)
     assert [int.from_bytes(each, sys.byteorder) for each in times] == [5, 10, 20, ended, 30]
+
+
+def test_nothing_overtakes_payload_that_takes_several_readings(kept: Kept) -> None:
+    own = record("RECORD_FORK", time_ns=5) + record("RECORD_EXIT", time_ns=35)
+    large = [record("RECORD_ACCEPT", bytes(200_000), time_ns=at) for at in (10, 20, 30, 40)]
+    assert sum(map(len, large[:3])) > PAYLOAD_BYTES
+    ran(kept, BATCH_HEAD.pack(len(own), 4) + own, Ringful(*large))
+    whole = [item for item in kept.items() if isinstance(item, bytes)]
+    times = [int.from_bytes(item[8:16], sys.byteorder) for item in whole]
+    assert times == [5, 10, 20, 30, 35, 40]
 
 
 def test_a_batch_too_large_is_refused() -> None:
