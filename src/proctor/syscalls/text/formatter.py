@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ UNMEMOISED: Final = 16 * MEMOISED
 _ARGUMENTS: Final = struct.Struct("=6Qq")
 ARGUMENTS_AT: Final = 16
 ARGUMENTS_END: Final = ARGUMENTS_AT + _ARGUMENTS.size
+_RESULT: Final = slice(_ARGUMENTS.size - 8, _ARGUMENTS.size)
+_EBADF: Final = struct.pack("=q", -errno.EBADF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,7 @@ class Formatter:
         given = raw[ARGUMENTS_AT:ARGUMENTS_END]
         if not self._options.tracked:
             learn(process, _ARGUMENTS.unpack(given), memory)
+        _heed_bad(compiled, given, process)
         call = self._make(abi, given, memory, process)
         kind = int(record["kind"])
         if compiled.files_in_memory:
@@ -186,6 +190,7 @@ class Formatter:
     ) -> tuple[str, str]:
         """first: argument 0 as C's int."""
         compiled = self._compiled.get((abi, number)) or self._of(abi, number)
+        _heed_bad(compiled, given, process)
         compiled.calls += 1
         if compiled.calls < 0:
             return self._ended(compiled, kind, process, self._printed(
@@ -354,3 +359,9 @@ class Formatter:
                 records["start_ns"].tolist(), records["duration_ns"].tolist(), strict=True
             )
         ]
+
+
+def _heed_bad(compiled: Compiled, given: bytes, process: Process) -> None:
+    """No such descriptor, says the kernel: what is known of it is old."""
+    if compiled.file_arguments == (0,) and given[_RESULT] == _EBADF:
+        process.files.close(int.from_bytes(given[:4], "little", signed=True))

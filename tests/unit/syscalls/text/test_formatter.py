@@ -129,6 +129,14 @@ def told(argument: int, *components: str, mode: int = 0o100644) -> bytes:
     return chunk(argument, struct.pack("=QII", 5, 1, mode) + path, kind=KERNEL_FILE)
 
 
+def test_a_descriptor_that_the_kernel_does_not_know_has_no_name() -> None:
+    bad = Made("fcntl", (4, 2, 1), -9)
+    assert [line.split(",")[0] for line in lines(Made("fcntl", (4, 2, 1), 0), bad)] == [
+        "fcntl(4<socket:[9]>",
+        "fcntl(4",
+    ]
+
+
 def test_descriptors_whose_making_was_not_traced() -> None:
     files, sockets = 0o100644, 0o140777
     options = Options(pids=False, tracked=False)
