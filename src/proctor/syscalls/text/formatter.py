@@ -6,6 +6,7 @@ import errno
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fcntl import F_GETFD, F_SETFD
 from typing import Any, Final, NamedTuple, Protocol
 
 from proctor.syscalls.changes import learn
@@ -33,6 +34,7 @@ ARGUMENTS_AT: Final = 16
 ARGUMENTS_END: Final = ARGUMENTS_AT + _ARGUMENTS.size
 _RESULT: Final = slice(_ARGUMENTS.size - 8, _ARGUMENTS.size)
 _EBADF: Final = struct.pack("=q", -errno.EBADF)
+_OF_ANY: Final = frozenset(struct.pack("=i", command) for command in (F_GETFD, F_SETFD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +364,9 @@ class Formatter:
 
 
 def _heed_bad(compiled: Compiled, given: bytes, process: Process) -> None:
-    """No such descriptor, says the kernel: what is known of it is old."""
-    if compiled.file_arguments == (0,) and given[_RESULT] == _EBADF:
+    """No such descriptor, says the kernel: what is known of it is old.
+
+    Other calls and commands fail so, too, where a descriptor is there and of another kind.
+    """
+    if given[_RESULT] == _EBADF and compiled.name == "fcntl" and given[8:12] in _OF_ANY:
         process.files.close(int.from_bytes(given[:4], "little", signed=True))
