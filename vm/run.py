@@ -1,6 +1,6 @@
 """Runs the kernel tests, or a command, under one of Debian's kernels.
 
-    python vm/run.py KERNEL [--part] [--timeout SECONDS] [-- COMMAND ARG...]
+    python vm/run.py KERNEL [--part] [--timeout SECONDS] [--qemu ARG]... [-- COMMAND ARG...]
 
 The guest sees the host's files, read only, so it uses the checkout and its
 virtual environment as they are; what it writes stays in its memory. It is
@@ -10,6 +10,7 @@ emulated in software (works without /dev/kvm; about ten times slower).
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import shlex
@@ -70,8 +71,17 @@ def emulator_command(kernel: Kernel, initial: Path, shared: Path) -> list[str]:
     ]
 
 
-def run_guest(kernel: Kernel, command: str, timeout_s: float) -> int:
-    """The command's exit status; 1 with the end of the kernel's console if there was none."""
+def compile_modules() -> None:
+    """The guest can't keep bytecode: without this, each start of Proctor compiles all of it."""
+    for folder in ("src", "tests"):
+        compileall.compile_dir(CHECKOUT / folder, quiet=2)
+
+
+def run_guest(kernel: Kernel, command: str, timeout_s: float, more: list[str]) -> int:
+    """The command's exit status; 1 with the end of the kernel's console if there was none.
+
+    more: arguments for the emulator.
+    """
     busybox = find_tool("busybox", "busybox-static")
     with tempfile.TemporaryDirectory(prefix="proctor-vm-") as folder:
         shared = Path(folder)
@@ -81,7 +91,7 @@ def run_guest(kernel: Kernel, command: str, timeout_s: float) -> int:
         (shared / "command").write_text(command + "\n")
         started = time.monotonic()
         emulator = subprocess.Popen(
-            emulator_command(kernel, initial, shared), stdin=subprocess.DEVNULL
+            [*emulator_command(kernel, initial, shared), *more], stdin=subprocess.DEVNULL
         )
         try:
             emulator.wait(timeout_s)
@@ -112,6 +122,13 @@ def main() -> int:
     parser.add_argument("kernel", choices=SUITES)
     parser.add_argument("--timeout", type=float, default=5400, help="seconds for the whole run")
     parser.add_argument("--part", action="store_true", help="only those that CI has the time for")
+    parser.add_argument(
+        "--qemu",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="one more argument for the emulator: --qemu=-qmp --qemu=unix:/tmp/vm.sock,server=on",
+    )
     arguments = sys.argv[1:]
     split = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:split])
@@ -121,7 +138,8 @@ def main() -> int:
         if platform.machine() != "x86_64":
             raise KernelError("the guest runs this machine's own programs: x86_64 only, so far")
         kernel = fetch_kernel(options.kernel, CACHE)
-        return run_guest(kernel, command, options.timeout)
+        compile_modules()
+        return run_guest(kernel, command, options.timeout, options.qemu)
     except KernelError as error:
         print(f"vm: {error}", file=sys.stderr)
         return 1
