@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from proctor.demo.serving import Serving, model_server
+from tests.surroundings import heed_signals, need
 
 ServerOf = Callable[..., Serving]
 
@@ -23,6 +24,16 @@ LONGEST = ("tests/kernel/", "tests/packaging/", "tests/agents/", "tests/bpf/")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: of several workers none has one of them left at the end."""
     items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONGEST])
+
+
+def pytest_configure() -> None:
+    heed_signals()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        need(*marker.args)
 
 
 @pytest.fixture(scope="session")

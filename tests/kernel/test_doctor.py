@@ -115,7 +115,7 @@ def test_who_is_not_there() -> None:
     assert told.stderr == "proctor: process 4194304: no such process\n"
 
 
-@pytest.mark.skipif(not shutil.which("setpriv"), reason="no setpriv")
+@pytest.mark.needs("setpriv")
 def test_without_root() -> None:
     told = doctor("--json", wrapper=AS_NOBODY)
     if "PermissionError" in told.stderr or "No module named" in told.stderr:
@@ -128,7 +128,7 @@ def test_without_root() -> None:
     assert "sudo" in rights["advice"]
 
 
-@pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare")
+@pytest.mark.needs("unshare")
 def test_in_another_pid_namespace() -> None:
     wrapper = ("unshare", "--pid", "--fork", "--mount-proc")
     told = doctor("--json", wrapper=wrapper)

@@ -53,7 +53,7 @@ def test_what_is_kept(tmp_path: Path) -> None:
         assert re.search(r"^Max core file size +0 +0 ", text, re.MULTILINE)
 
 
-@pytest.mark.skipif(not shutil.which("setpriv"), reason="no setpriv")
+@pytest.mark.needs("setpriv")
 def test_libraries_that_only_another_user_may_read(tmp_path: Path) -> None:
     """Opened through another user's process, attached, and the process let go."""
     for folder in (tmp_path, *list(tmp_path.parents)[:-2]):  # all below /tmp

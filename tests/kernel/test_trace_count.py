@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -67,7 +66,7 @@ def strace_counts(path: Path, command: list[str]) -> dict[str, tuple[int, int]]:
     return {name: (int(calls), int(errors or 0)) for calls, errors, name in rows if name != "total"}
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.needs("strace", "dd", "find", "perl")
 @pytest.mark.parametrize("times", [[], ["--no-times"]])
 @pytest.mark.parametrize(
     "command",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -57,7 +56,7 @@ def test_a_call_that_seccomp_kills_does_not_return(tmp_path: Path, program: str)
     traced.check_totals()
 
 
-@pytest.mark.skipif(shutil.which("gdb") is None, reason="no gdb here")
+@pytest.mark.needs("gdb")
 def test_under_a_debugger(tmp_path: Path, program: str) -> None:
     traced = run(
         tmp_path, "--", "gdb", "-q", "-nx", "--batch", "-ex", "run", "--args", program, "vfork"

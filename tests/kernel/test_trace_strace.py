@@ -57,11 +57,11 @@ HANDLED = re.compile(r"^rt_sigaction\((\w+), \{sa_handler=ADDRESS")
 # Where another took a process's place by exec, its own end is strace's `superseded`.
 REPLACED = re.compile(r"^\+\+\+ (exited|superseded)")
 
+pytestmark = pytest.mark.needs("gcc", "strace")
+
 
 @pytest.fixture(params=NAMES)
 def program(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    if shutil.which("gcc") is None or shutil.which("strace") is None:
-        pytest.skip("needs gcc and strace")
     name: str = request.param
     target = tmp_path / name
     source = PROGRAMS / f"{name}.c"

@@ -6,7 +6,6 @@ A filter in the program answers each call, so nothing happens; strace sees them 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ import pytest
 
 from proctor.syscalls.classes import CLASSES, NAMED
 from proctor.syscalls.table import ABIS, table_of
+from tests.surroundings import need
 
 # What differs from strace 6.1 on purpose, by class.
 #   close_range: strace leaves out that it takes descriptors
@@ -70,9 +70,7 @@ void _start(void)
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    for command in ("gcc", "strace"):
-        if not shutil.which(command):
-            pytest.skip(f"{command}: not there")
+    need("gcc", "strace")
     folder = tmp_path_factory.mktemp("classes")
     source = folder / "all.c"
     source.write_text(PROGRAM)

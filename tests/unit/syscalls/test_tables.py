@@ -26,6 +26,7 @@ from proctor.syscalls.table import (
     signal_name,
     table_of,
 )
+from tests.surroundings import lacking
 
 HEADERS: Final = Path("/usr/include/x86_64-linux-gnu/asm")
 HEADER_OF: Final = {
@@ -47,7 +48,7 @@ def test_numbers_are_those_of_this_machine(abi: str) -> None:
     name, bit = HEADER_OF[abi]
     header = HEADERS / name
     if not header.exists():
-        pytest.skip(f"{header}: not there (linux-libc-dev)")
+        lacking(f"{header}: not there (linux-libc-dev)")
     own = re.findall(r"#define __NR_(\w+) (?:\(__X32_SYSCALL_BIT \+ )?(\d+)", header.read_text())
     assert len(own) > 300
     known = table_of(abi).by_name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -50,10 +49,9 @@ def test_a_caller_is_looked_up_where_it_called() -> None:
     assert caller.symbol is None or caller.symbol.name != callee.symbol.name
 
 
+@pytest.mark.needs("c++", "nm", "strip")
 @pytest.mark.parametrize("flags", [["-g"], [], ["-no-pie"]])
 def test_names_of_a_cpp_program(tmp_path: Path, flags: list[str]) -> None:
-    if shutil.which("c++") is None:
-        pytest.skip("no C++ compiler")
     path = tmp_path / "program"
     subprocess.run(
         ["c++", "-x", "c++", "-", "-O1", *flags, "-o", path], input=PROGRAM, text=True, check=True
