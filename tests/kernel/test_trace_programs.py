@@ -20,12 +20,15 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.strace_lines import joined
+from tests.surroundings import need
 
 LIMIT_S = 60
 PROCTOR = Path(__file__).parents[2] / ".venv" / "bin" / "proctor"
 COMMIT = "git -c user.name=a -c user.email=a@b commit -qm x"
 GIT = f"git init -q . && git add . && {COMMIT} && echo >>tree/a/f"
-DATE = "1700000000 +0000"
+MADE_S = 1_700_000_000
+"""When all files were made. Times of now are another minute in `ls`, and to git a file as young
+as its index is one to look into, and its index one to write anew: by the second, by chance."""
 PROGRAMS = {
     "ls": ["ls", "-la", "tree"],
     "find": ["find", "tree"],
@@ -86,8 +89,7 @@ def port(tmp_path: Path) -> Iterator[int]:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_lines_agree_with_strace(name: str, tmp_path: Path, port: int) -> None:
     command = [word.replace("PORT", str(port)) for word in PROGRAMS[name]]
-    if any(shutil.which(needed) is None for needed in (command[0], "strace", "setarch")):
-        pytest.skip(f"needs {command[0]}, strace, setarch")
+    need(command[0], "strace", "setarch")
     stepping = ["strace", "-f", "-y", "-s", "32", "-o"]
     once, again = (traced(stepping, command, tmp_path) for _ in range(2))
     ours = traced([str(PROCTOR), "trace", "-o"], command, tmp_path)
@@ -108,9 +110,13 @@ def traced(tracer: list[str], command: list[str], tmp_path: Path) -> dict[str, l
     (folder / "tree" / "a").mkdir(parents=True)
     (folder / "tree" / "a" / "f").write_text("x")
     (folder / "tree" / "l").symlink_to("a")
+    date_back(folder, MADE_S)
     if command[0] == "git":
-        environment = {**os.environ, "GIT_AUTHOR_DATE": DATE, "GIT_COMMITTER_DATE": DATE}
+        date = f"{MADE_S} +0000"
+        environment = {**os.environ, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         subprocess.run(GIT, shell=True, cwd=folder, env=environment, check=True, timeout=LIMIT_S)
+        # Not as the index has it: git looks, finds the same and always writes its index anew.
+        os.utime(folder / "tree" / "l", (MADE_S + 60, MADE_S + 60), follow_symlinks=False)
     subprocess.run(
         ["setarch", "-R", *tracer, str(out), *(["--"] if "trace" in tracer else []), *command],
         cwd=folder,
@@ -129,6 +135,12 @@ def traced(tracer: list[str], command: list[str], tmp_path: Path) -> dict[str, l
         names.setdefault(pid, f"P{len(names) + 1}")
         found.setdefault(names[pid], []).append(line)
     return {process: [normal(line, names) for line in of] for process, of in found.items()}
+
+
+def date_back(folder: Path, when_s: int) -> None:
+    """The folder and all in it."""
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (when_s, when_s), follow_symlinks=False)
 
 
 def normal(line: str, names: dict[str, str]) -> str:
