@@ -249,6 +249,19 @@ def test_a_second_hold_forgets_no_stop(machine: Machine, world: World, mapper: T
 # Inodes of kernels before 6.11 hold their change time elsewhere.
 
 
+def test_a_change_time_that_somebody_asked_for(
+    machine: Machine, world: World, mapper: Task
+) -> None:
+    """Bit 31 of the nanoseconds says so since 6.13; a file's key must stay what it was."""
+    file = world.file("x")
+    file.f_inode.i_ctime_nsec = 17 | 1 << 31
+    world.open(mapper, FD, file)
+    map_file(machine, mapper)
+    (record,) = machine.records()
+    assert isinstance(record, MappingRecord)
+    assert record.ctime_ns == 5_000_000_017
+
+
 @pytest.mark.parametrize("version", ["6.6", "5.10"])
 def test_change_times_of_older_kernels(
     machine: Machine, world: World, agent: Task, version: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from tests.kernel.watching import (
     ours_alive,
     wait_until,
     watched,
+    watched_late,
     watched_several,
 )
 
@@ -80,6 +82,20 @@ def test_libraries_never_seen_before(server: Serving, tmp_path: Path) -> None:
     attached = {event["library"] for event in session.of("coverage", state="attached")}
     assert attached >= {f"{tmp_path}/{number}/libssl.so.3" for number in range(TIMES)}
     await_detached()
+
+
+def test_a_library_of_a_running_program_is_attached_once(server: Serving, tmp_path: Path) -> None:
+    """Met in the running program first, then mapped anew: the same file both times."""
+    truth = Truth(server)
+    start = (
+        "import os, ssl, sys; print('ready', flush=True); input();"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", start, *clients.short_lived(server)]
+    session, ran = watched_late(command, server, tmp_path)
+    check_one_call(session, ran, truth, server)
+    attached = re.findall(r"libssl\S*: attached: ", session.stderr)
+    assert len(attached) == 1, session.stderr
 
 
 def test_programs_never_seen_before(server: Serving, tmp_path: Path) -> None:

@@ -230,23 +230,32 @@ def kill_ours() -> None:
 
 @contextmanager
 def watching(pid: int, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """`proctor watch --pid`, once it watches; told to end at the block's end."""
+    """`proctor watch --pid`, once it watches; told to end at the block's end.
+
+    What it says goes to a file of the folder: see `said_by_watch`.
+    """
     place = ("-o", str(folder / "recording"), "--jsonl", str(folder / "events.jsonl"))
-    process = subprocess.Popen(
-        [*PROCTOR, "watch", "--pid", str(pid), *place, "-q", "-v"],
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with (folder / "stderr").open("w") as stderr:
+        process = subprocess.Popen(
+            [*PROCTOR, "watch", "--pid", str(pid), *place, "-q", "-v"],
+            env=environment(),
+            stderr=stderr,
+            text=True,
+        )
+
+    def attached() -> bool:
+        assert process.poll() is None, said_by_watch(folder)
+        return "kernel programs attached" in said_by_watch(folder)
+
     with ended(process):
-        assert process.stderr
-        lines: list[str] = []
-        while not (lines and "kernel programs attached" in lines[-1]):
-            lines.append(process.stderr.readline())
-            assert lines[-1], "".join(lines)  # it ended
+        wait_until(attached, "it watches", TIMEOUT_S)
         yield process
         process.send_signal(signal.SIGINT)
         process.wait(TIMEOUT_S)
+
+
+def said_by_watch(folder: Path) -> str:
+    return (folder / "stderr").read_text()
 
 
 def watched_late(
@@ -267,7 +276,8 @@ def watched_late(
         with watching(client.pid, folder) as watcher:
             stdout, stderr = client.communicate("go\n", TIMEOUT_S)
             wait_until(lambda: exits_of(folder, client.pid), "the client's exit was told")
-    session = Watched(folder, watcher.returncode, "", "", read_events(folder))
+    said = said_by_watch(folder)
+    session = Watched(folder, watcher.returncode, "", said, read_events(folder))
     assert session.status == 0
     return session, clients.Ran(client.pid, client.returncode, stdout, stderr)
 
