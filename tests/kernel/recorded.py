@@ -19,13 +19,12 @@ from proctor.tracing.batch import Batch
 from proctor.tracing.merge import Merger
 from proctor.tracing.rings import RingFiles, Rings
 from proctor.tracing.spool import Frame, Part, RawPart
-from tests.kernel.watching import wait_until
+from tests.kernel.watching import TIMEOUT_S, wait_until
 
 # Waits until it may go on, so that the command is traced from its execve on.
 GATE = 'read -r _; exec "$@"'
 FROM_EXEC = 4  # enum trace_scope
 SETTLE_S = 0.2
-LIMIT_S = 60.0
 NO_LIMIT = (1 << 63) - 1
 
 
@@ -56,7 +55,7 @@ def record(command: Sequence[str], folder: Path, abis: Sequence[str] = ("x86_64"
             traced.attach()
             descriptors = snapshot(process.pid)
             traced.start()
-            process.communicate(b"\n", LIMIT_S)
+            process.communicate(b"\n", TIMEOUT_S)
         time.sleep(SETTLE_S)
         traced.detach()
         counts = traced.counts()
@@ -76,7 +75,7 @@ def at_gate(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[b
     with process:
         try:
             # Before it reads, the shell still opens and closes libraries.
-            wait_until(lambda: reads_its_input(process.pid), "at its gate", LIMIT_S)
+            wait_until(lambda: reads_its_input(process.pid), "at its gate", TIMEOUT_S)
             yield process
         finally:
             process.kill()

@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.strace_lines import joined
+from tests.kernel.watching import TIMEOUT_S
 from tests.surroundings import need
 
-LIMIT_S = 60
 PROCTOR = Path(__file__).parents[2] / ".venv" / "bin" / "proctor"
 COMMIT = "git -c user.name=a -c user.email=a@b commit -qm x"
 GIT = f"git init -q . && git add . && {COMMIT} && echo >>tree/a/f"
@@ -114,7 +114,7 @@ def traced(tracer: list[str], command: list[str], tmp_path: Path) -> dict[str, l
     if command[0] == "git":
         date = f"{MADE_S} +0000"
         environment = {**os.environ, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
-        subprocess.run(GIT, shell=True, cwd=folder, env=environment, check=True, timeout=LIMIT_S)
+        subprocess.run(GIT, shell=True, cwd=folder, env=environment, check=True, timeout=TIMEOUT_S)
         # Not as the index has it: git looks, finds the same and always writes its index anew.
         os.utime(folder / "tree" / "l", (MADE_S + 60, MADE_S + 60), follow_symlinks=False)
     subprocess.run(
@@ -123,7 +123,7 @@ def traced(tracer: list[str], command: list[str], tmp_path: Path) -> dict[str, l
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=LIMIT_S,
+        timeout=TIMEOUT_S,
         check=True,
     )
     shutil.rmtree(folder)

@@ -18,10 +18,10 @@ from proctor.syscalls.table import table_of
 from proctor.syscalls.text.formatter import Formatter
 from tests.kernel.recorded import GATE, record
 from tests.kernel.strace_lines import joined, normalised
+from tests.kernel.watching import TIMEOUT_S
 
 PROGRAMS = Path(__file__).parents[1] / "clients" / "syscalls"
 NAMES = sorted(path.stem for path in PROGRAMS.glob("*.c"))
-LIMIT_S = 60
 
 # Lines in which we show an address where strace shows memory: what neither the program nor the
 # kernel touched until the call failed, and pointers behind pointers.
@@ -66,7 +66,7 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     target = tmp_path / name
     source = PROGRAMS / f"{name}.c"
     command = ["gcc", "-w", "-O1", "-pthread", "-o", str(target), str(source)]
-    subprocess.run(command, check=True, timeout=LIMIT_S)
+    subprocess.run(command, check=True, timeout=TIMEOUT_S)
     return target
 
 
@@ -95,7 +95,7 @@ def stepped(program: Path, tmp_path: Path) -> str:
         input=b"\n",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=LIMIT_S,
+        timeout=TIMEOUT_S,
         check=False,
     )
     shutil.rmtree(folder)

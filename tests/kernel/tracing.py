@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from proctor.kernel.trace_object import Rings, TraceObject, TraceOptions, rule
 from proctor.records._layout import ffi, lib
+from tests.kernel.watching import TIMEOUT_S
 
-LIMIT_S = 60.0
 SMALL = TraceOptions(record_capacity=4096, memory_blocks=2)
 
 
@@ -81,7 +81,7 @@ def compiled(folder: Path) -> str:
     program = folder / "calls"
     source = Path(__file__).with_name("calls.c")
     command = ["cc", "-w", "-O1", "-pthread", "-o", str(program), str(source)]
-    subprocess.run(command, check=True, timeout=LIMIT_S)
+    subprocess.run(command, check=True, timeout=TIMEOUT_S)
     return str(program)
 
 
