@@ -110,7 +110,7 @@ def test_a_process_that_runs_is_joined_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_trace_of_processes_ends_with_them(tmp_path: Path) -> None:
-    with running("sleep", "4") as process:
+    with running("sleep", f"{4 * SLOW}") as process:
         traced = run(tmp_path, "-p", str(process.pid))
     assert traced.status == 0
     assert "+++ exited with 0 +++" in traced.text

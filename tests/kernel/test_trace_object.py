@@ -7,7 +7,6 @@ import platform
 import signal
 import socket
 import struct
-import time
 from bisect import bisect
 from dataclasses import replace
 from functools import cache
@@ -43,6 +42,7 @@ from tests.kernel.tracing import (
     records_of,
     trace,
 )
+from tests.kernel.watching import wait_until
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of x86-64")
 MADE, WRITTEN, LOST_RECORDS, LOST_MEMORY, FILTERED = 0, 1, 2, 3, 5  # enum trace_count
@@ -198,10 +198,8 @@ def test_call_under_way_at_detach(program: str) -> None:
 
 
 def wait_for_call(pid: int, number: int) -> None:
-    end = time.monotonic() + 30
-    while not Path(f"/proc/{pid}/syscall").read_text().startswith(f"{number} 0x0 "):
-        assert time.monotonic() < end, "the program never waited"
-        time.sleep(0.01)
+    call = Path(f"/proc/{pid}/syscall")
+    wait_until(lambda: call.read_text().startswith(f"{number} 0x0 "), "it waits in the call")
 
 
 def test_children_are_traced_and_others_are_not(program: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from proctor import schema
-from tests.kernel.watching import PROCTOR, TIMEOUT_S, environment
+from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, environment
 
 SOURCE: Final = Path(__file__).with_name("traced.c")
 TOTALS: Final = re.compile(
@@ -22,7 +22,7 @@ TOTALS: Final = re.compile(
     r", ([\d,]+) lost(?: \(.*?\))?; kernel counted ([\d,]+) \*\*\*\n"
 )
 NOBODY: Final = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-INTERRUPTED: Final = ("timeout", "-s", "INT", "5")
+INTERRUPTED: Final = ("timeout", "-s", "INT", f"{5 * SLOW}")
 """Wrapped round a trace: ends it with Ctrl-C's signal."""
 VALIDATOR: Final = Draft202012Validator(schema.load())
 

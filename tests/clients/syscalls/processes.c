@@ -22,7 +22,7 @@ int main(void)
 {
 	int status;
 	struct rusage usage;
-	siginfo_t info;
+	siginfo_t info = {0}; /* waitid leaves the times in it as they are */
 	gid_t groups[2] = {0, 1};
 	cpu_set_t cpus;
 
