@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proctor.intake.masking import BEGINNING, PLAIN, UNKNOWN, LineState, mask
+from proctor.intake.masking import BEGINNING, PLAIN, UNKNOWN, LineState, mask, mask_head
 
 TLS_RECORD_BYTES: Final = 16384
 """A write that is taken in part is taken up to a multiple of this, the largest TLS record."""
 
 _STATES_MAX: Final = 4096
 _MESSAGE_HEAD: Final = re.compile(rb"[A-Z]{3,10} [/hH]|HTTP/1\.[01] [1-5]")
+# Where nothing is hidden, a call that may be the beginning of one is enough.
+_MAYBE_HEAD: Final = re.compile(rb"[A-Z]{3,10} [/hH]|HTTP/1\.[01] [1-5]|[A-Z]{1,10} ?\Z")
 
 
 class DirectionMask:
@@ -49,9 +51,13 @@ class DirectionMask:
             self._call = call
             self._states.clear()
             self._plain = range(0)
-        if state is UNKNOWN and position == 0 and _MESSAGE_HEAD.match(buffer, start, end):
+        if position == 0 and _begins_message(state, buffer, start, end):
             state = BEGINNING
         self._states[at] = state
+        if state is BEGINNING:
+            body = mask_head(buffer, start, end)
+            if start < body < start + TLS_RECORD_BYTES - position % TLS_RECORD_BYTES:
+                start, position, state = body, position + body - start, PLAIN
         while start < end:
             if state is PLAIN and buffer.find(b"\n", start, end) < 0:
                 self._pass_over(stream_bytes + position, end - start)
@@ -69,3 +75,14 @@ class DirectionMask:
 
     def _state_at(self, at: int) -> LineState:
         return PLAIN if at in self._plain else self._states.get(at, UNKNOWN)
+
+
+def _begins_message(state: LineState, buffer: bytearray, start: int, end: int) -> bool:
+    """Whether the line that the call before left is over: a body need not end with one.
+
+    What begins within a call, behind a body without a line's end, is not seen: no client is known
+    to write so.
+    """
+    if state is PLAIN:
+        return _MAYBE_HEAD.match(buffer, start, end) is not None
+    return state is UNKNOWN and _MESSAGE_HEAD.match(buffer, start, end) is not None

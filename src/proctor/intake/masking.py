@@ -146,6 +146,15 @@ def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState
     return state
 
 
+def mask_head(buffer: bytearray, start: int, end: int) -> int:
+    """Masks a head of frequent lines that begins at `start`; where a plain line follows it.
+
+    `start` where there is none: what is masked by then is as `mask` would have it.
+    """
+    after = _whole_lines(buffer, start, end)
+    return after if after < end and buffer[after] not in _NAME_BYTES else start
+
+
 def _whole_lines(buffer: bytearray, start: int, end: int) -> int:
     """Masks the frequent lines of a head that are here whole; where the others begin."""
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,6 +79,35 @@ def test_joined_at_a_message_s_head_that_head_is_read() -> None:
     late = DirectionMask(sent=False, from_beginning=False)
     status = b"HTTP/1.1 200 OK\r\nSet-Cookie: "
     assert masked(late, status + b"abc", 9, 700) == status + b"***"
+
+
+@pytest.mark.parametrize("first_bytes", [1, 2, 4, 5, 1000])
+@pytest.mark.parametrize("first_call", [1, 2])
+def test_a_request_after_a_body_without_a_line_s_end(first_call: int, first_bytes: int) -> None:
+    """The next request's first line begins in the middle of a line, but with a call."""
+    direction = sent()
+    body = b'POST / HTTP/1.1\r\nContent-Length: 7\r\n\r\n{"a":1}' * (first_call - 1)
+    if body:
+        masked(direction, body, 1, 0)
+    request = b"POST /v1?key=abc HTTP/1.1\r\nX-Api-Key: abc\r\n\r\n{}"
+    parts = request[:first_bytes], request[first_bytes:]
+    at, result = len(body), b""
+    for number, part in enumerate(parts):
+        result += masked(direction, part, first_call + number, at)
+        at += len(part)
+    assert result == b"POST /v1?key=*** HTTP/1.1\r\nX-Api-Key: ***\r\n\r\n{}"
+
+
+def test_a_long_body_of_one_line_is_left_as_it_is_wherever_it_is_taken_up_again() -> None:
+    direction = sent()
+    data = b"POST /v1 HTTP/1.1\r\nX-Api-Key: abc\r\n\r\n{" + b'"k": "Cookie: a",' * 9000
+    hidden = masked(direction, data, 1, 0)
+    assert hidden == data.replace(b"abc", b"***")
+    for accepted in (TLS_RECORD_BYTES, 3 * TLS_RECORD_BYTES):
+        again = sent()
+        masked(again, data, 1, 0)
+        assert masked(again, data[accepted:], 2, accepted) == data[accepted:]
+    assert masked(direction, b"Cookie: a\nCookie: a", 2, len(data)) == b"Cookie: a\nCookie: *"
 
 
 @given(st.lists(st.integers(1, 9), max_size=12), st.lists(st.booleans(), max_size=12))
