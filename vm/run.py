@@ -60,10 +60,11 @@ def find_tool(name: str, package: str) -> Path:
 def emulator_command(kernel: Kernel, initial: Path, shared: Path) -> list[str]:
     root = "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap"
     exchange = f"local,path={shared},mount_tag=shared,security_model=none"
-    # One thread for both CPUs. With two (thread=multi) a CPU can run an int3 that the kernel has
-    # long replaced: QEMU drops the old translation before it stores the new byte, and in between
-    # the other thread translates the old one again. The kernel patches itself so at each
-    # tracepoint that is switched; it ends as "Oops: int3" in syscall_trace_enter.
+    # One thread for both CPUs. With two (thread=multi, QEMU 7.2) a CPU can run an int3 that the
+    # kernel has replaced already: seen under 6.12, 489 s after boot, as "Oops: int3" in
+    # syscall_trace_enter, where memory held the jump again. By QEMU's source a store into code
+    # drops the translation first and changes the byte then; in between the other thread may
+    # translate the old byte again. The kernel patches itself so where a tracepoint is switched.
     return [
         str(find_tool(EMULATOR, "qemu-system-x86")),
         *("-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2", "-m", "2G"),
