@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import platform
+from bisect import bisect_left
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -12,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proctor.records.trace_layout import BLOCK_BYTES, HEAD, RECORD, SLACK_BYTES, TAIL
-from proctor.tracing.batch import Records
 from proctor.tracing.spool import PIECES_MAX, RawPart
 
 _STRIDE_BYTES: Final = BLOCK_BYTES + SLACK_BYTES
@@ -41,6 +41,8 @@ class New:
     part: RawPart
     records: int
     tail: tuple[int, int]
+    fill: float
+    """The share of this CPU's ring that they take, of records or of memory."""
 
     @property
     def pieces(self) -> int:
@@ -63,7 +65,8 @@ class Rings:
         self._memory = self._map(files.memory, memory_bytes)
         self._heads = self._map(files.heads, files.cpus * HEAD.itemsize).cast("Q")
         self._tails = self._map(files.tails, files.cpus * TAIL.itemsize, write=True).cast("Q")
-        self._rows: NDArray[Any] = np.frombuffer(self._records, RECORD)
+        rows: NDArray[Any] = np.frombuffer(self._records, RECORD)
+        self._positions, self._sizes = rows["memory_position"], rows["memory_bytes"]
         self._seen = [self._head(cpu) for cpu in range(files.cpus)]
 
     def __enter__(self) -> Rings:
@@ -79,7 +82,7 @@ class Rings:
 
     def close(self) -> None:
         """Whatever `new` returned must be gone by then."""
-        self._rows = np.empty(0, RECORD)
+        self._positions = self._sizes = np.empty(0, np.uint64)
         for view in (self._records, self._memory, self._heads, self._tails):
             view.release()
         for each in self._maps:
@@ -92,16 +95,18 @@ class Rings:
         """
         head = self._head(cpu)
         until, self._seen[cpu] = (head if self._ordered else self._seen[cpu]), head
-        at = cpu * _TAIL_WORDS
-        start = self._tails[at]
+        start = self._tails[cpu * _TAIL_WORDS]
         if until == start:
             return None
+        # More than fit are none of the kernel's: then the newest are what is there.
+        numbers = range(max(start, until - self._record_capacity), until)
         size = RECORD.itemsize
-        spans = self._record_spans(cpu, start, until)
-        rows = [self._rows[first:last] for first, last in spans]
+        spans = self._record_spans(cpu, numbers)
         records = tuple(self._records[first * size : last * size] for first, last in spans)
-        pieces, memory_tail = self._memory_pieces(cpu, rows)
-        return New(RawPart(cpu, records, pieces), until - start, (until, memory_tail))
+        pieces, memory_tail = self._memory_pieces(cpu, numbers)
+        used = sum(len(piece) for _, piece in pieces)
+        fill = max(len(numbers) / self._record_capacity, used / (self._blocks * BLOCK_BYTES))
+        return New(RawPart(cpu, records, pieces), until - start, (until, memory_tail), fill)
 
     def give_back(self, new: New) -> None:
         at = new.part.cpu * _TAIL_WORDS
@@ -113,37 +118,43 @@ class Rings:
     def _head(self, cpu: int) -> int:
         return int(self._heads[cpu * _HEAD_WORDS])
 
-    def _record_spans(self, cpu: int, start: int, until: int) -> list[tuple[int, int]]:
-        capacity = self._record_capacity
-        # More than fit are none of the kernel's: then the newest are what is there.
-        start = max(start, until - capacity)
-        base, first, count = cpu * capacity, start % capacity, until - start
+    def _record_spans(self, cpu: int, numbers: range) -> list[tuple[int, int]]:
+        capacity, count = self._record_capacity, len(numbers)
+        base, first = cpu * capacity, numbers.start % capacity
         whole = min(count, capacity - first)
         spans = [(base + first, base + first + whole), (base, base + count - whole)]
         return [span for span in spans if span[0] < span[1]]
 
     def _memory_pieces(
-        self, cpu: int, rows: list[Records]
+        self, cpu: int, numbers: range
     ) -> tuple[tuple[tuple[int, memoryview], ...], int]:
         """The memory of these records, a piece a block, and the position that follows it.
 
-        The head of the memory ring may be further, by a record that is still being made.
+        The head of the memory ring may be further, by a record that is still being made. Each
+        record says where the ring's head was, so of all of them only those at a block's end are
+        looked for: the rest stays in the cache of the processor that wrote it until it is copied.
         """
-        last = rows[-1][-1]
-        after = _position_after(int(last["memory_position"]), int(last["memory_bytes"]))
-        sizes = np.concatenate([each["memory_bytes"] for each in rows])
-        named = np.flatnonzero(sizes)
-        if not len(named):
-            return (), after
-        position = np.concatenate([each["memory_position"] for each in rows])[named]
-        block = position // np.uint64(BLOCK_BYTES)
-        cuts = np.flatnonzero(block[1:] != block[:-1])
-        firsts = position[np.r_[0, cuts + 1]].tolist()
-        lasts = np.r_[cuts, len(named) - 1]
-        ends = (position[lasts] + sizes[named[lasts]]).tolist()
+        capacity = self._record_capacity
+        base = cpu * capacity
+
+        def start_of(number: int) -> int:
+            return int(self._positions[base + number % capacity])
+
+        def end_of(number: int) -> int:
+            return start_of(number) + int(self._sizes[base + number % capacity])
+
+        pieces: list[tuple[int, memoryview]] = []
+        first = numbers.start
         # As many as blocks; more only in rings that the kernel did not write.
-        pieces = zip(firsts[:PIECES_MAX], ends, strict=False)
-        return tuple(self._piece(cpu, start, end) for start, end in pieces), after
+        while first < numbers.stop and len(pieces) < PIECES_MAX:
+            start = start_of(first)
+            following = (start // BLOCK_BYTES + 1) * BLOCK_BYTES
+            after = bisect_left(numbers, following, first - numbers.start, key=start_of)
+            first = max(numbers.start + after, first + 1)
+            if (end := end_of(first - 1)) > start:
+                pieces.append(self._piece(cpu, start, end))
+        last = numbers[-1]
+        return tuple(pieces), _position_after(start_of(last), end_of(last))
 
     def _piece(self, cpu: int, start: int, end: int) -> tuple[int, memoryview]:
         block, within = divmod(start, BLOCK_BYTES)
@@ -163,8 +174,7 @@ _HEAD_WORDS: Final = HEAD.itemsize // 8
 _TAIL_WORDS: Final = TAIL.itemsize // 8
 
 
-def _position_after(position: int, size_bytes: int) -> int:
+def _position_after(position: int, end: int) -> int:
     """As the kernel goes on: past a block's end lies slack, not the next block."""
-    end = position + size_bytes
     block = position // BLOCK_BYTES
     return end if end // BLOCK_BYTES == block else (block + 1) * BLOCK_BYTES

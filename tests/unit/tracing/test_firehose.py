@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proctor.records.trace_layout import BLOCK_BYTES, FLAGS, RECORD
+from proctor.records.trace_layout import BLOCK_BYTES, FLAGS, RECORD, SLACK_BYTES
 from proctor.tracing.batch import Batch, Gap
-from proctor.tracing.drain import Drainer
+from proctor.tracing.drain import (
+    FILL_WANTED,
+    PAUSE_MAX_SECONDS,
+    PAUSE_MIN_SECONDS,
+    Drainer,
+    Turns,
+)
 from proctor.tracing.merge import Merger, read_batches
 from proctor.tracing.rings import Rings
-from proctor.tracing.spool import Frame, Part, SpoolReader, SpoolWriter
+from proctor.tracing.spool import PIECES_MAX, Frame, Part, SpoolReader, SpoolWriter
 from tests.unit.tracing.stub_rings import StubRings, chunks
 
 
@@ -165,6 +172,73 @@ def test_heads_that_may_be_early_are_believed_one_sweep_later(spool: int) -> Non
         assert drainer.sweep() == 1
         drainer.finish()
         assert drainer.counts.records == 2
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 4 * BLOCK_BYTES)),
+            st.integers(0, 2**32 - 1),
+        ),
+        min_size=1,
+        max_size=100,
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_rings_that_no_kernel_wrote_name_nothing_outside(named: list[tuple[int, int]]) -> None:
+    with StubRings(cpus=1, record_capacity=64) as kernel, Rings(kernel.files) as rings:
+        for number, (position, size) in enumerate(named):
+            kernel._records[number % 64]["memory_position"] = position
+            kernel._records[number % 64]["memory_bytes"] = size
+        kernel.heads["records"][0] = len(named)
+        new = rings.new(0)
+        assert new is not None
+        assert sum(map(len, new.part.records)) == min(len(named), 64) * RECORD.itemsize
+        assert all(len(piece) <= BLOCK_BYTES + SLACK_BYTES for _, piece in new.part.memory)
+        assert new.pieces <= PIECES_MAX + 2
+        del new
+
+
+def test_the_more_a_sweep_finds_the_sooner_is_the_next(spool: int) -> None:
+    paused: list[float] = []
+    with StubRings(cpus=2, record_capacity=1024) as kernel, Rings(kernel.files) as rings:
+
+        def stopping(seconds: float) -> bool:
+            paused.append(seconds)
+            for _ in range(round(seconds * per_second)):
+                assert kernel.write(1, start_ns=1)
+            return len(paused) == 30
+
+        per_second = 0
+        Drainer(rings, SpoolWriter(spool)).run(stopping)
+        assert paused[-1] == PAUSE_MAX_SECONDS
+        paused.clear()
+        per_second = 40_000
+        Drainer(rings, SpoolWriter(spool)).run(stopping)
+        assert paused[-1] * per_second == pytest.approx(FILL_WANTED * 1024, rel=0.05)
+        paused.clear()
+        per_second = 200_000
+        Drainer(rings, SpoolWriter(spool)).run(stopping)
+        assert paused[-1] == PAUSE_MIN_SECONDS
+
+
+def test_the_drainer_takes_turns_only_where_no_processor_is_left_over() -> None:
+    allowed = os.sched_getaffinity(0)
+    stayed = []
+
+    def take() -> None:  # of this thread alone
+        turns = Turns()
+        for flooded in (len(allowed) - 1, *[len(allowed)] * len(allowed), len(allowed) - 1):
+            turns.take(flooded)
+            stayed.append(os.sched_getaffinity(0))
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    assert stayed[0] == stayed[-1] == allowed
+    assert sorted(map(min, stayed[1:-1])) == sorted(allowed)
+    assert all(len(each) == 1 for each in stayed[1:-1])
+    assert os.sched_getaffinity(0) == allowed
 
 
 @pytest.fixture(scope="module")
