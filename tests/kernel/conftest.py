@@ -29,17 +29,27 @@ def leftovers() -> programs.Leftovers:
     return programs.Leftovers(programs.our_names())
 
 
-@pytest.fixture(autouse=True)
-def nothing_left(leftovers: programs.Leftovers) -> Iterator[None]:
-    """No process of the test is left, none stopped, and no program in the kernel."""
-    yield
-    stopped = [process for process in watching.ours_alive() if process.state in "Tt"]
+@pytest.fixture(scope="module", autouse=True)
+def ending(leftovers: programs.Leftovers) -> Iterator[dict[int, str]]:
+    """Processes that a test left, with its name: what is over for the user goes on for seconds in
+    the kernel, beside the tests that follow. At the end of a file all are gone, and no program
+    is left in the kernel."""
+    left_by: dict[int, str] = {}
+    yield left_by
     try:
         watching.wait_until(lambda: not watching.ours_alive(), "no process left", DETACH_S)
     except AssertionError:
-        left = watching.ours_alive()
+        left = [(left_by.get(each.pid, ""), each) for each in watching.ours_alive()]
         watching.kill_ours()
         pytest.fail(f"left running: {left}")
-    finally:
-        assert not stopped, "left stopped"
     assert not leftovers.now(DETACH_S)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(ending: dict[int, str], request: pytest.FixtureRequest) -> Iterator[None]:
+    """No process of the test is left stopped, and none for longer than the kernel takes."""
+    yield
+    left = watching.ours_alive()
+    for process in left:
+        ending.setdefault(process.pid, request.node.nodeid)
+    assert not [process for process in left if process.state in "Tt"], "left stopped"
