@@ -36,18 +36,19 @@ PYTEST: Final = (
 )
 PART: Final = ("attaching", "connections", "loading", "names", "processes")
 """Of tests/kernel: what differs between kernels most, in the time that CI has."""
-PART_OF_TRACE: Final = (
-    "memory_of_files",
-    "sockets",
-    "calls_that_do_not_return",
-    "call_under_way_at_attach",
-    "children_are_traced_and_others_are_not",
-    "counts_and_sequences_reconcile",
-    "what_descriptors_stand_for",
-    "own_tracepoints_see_the_same",
-    "stacks",
-)
-"""Likewise, of test_trace_object.py."""
+PART_OF_TRACE: Final = {
+    "object": (
+        "memory_of_files",
+        "sockets",
+        "calls_that_do_not_return",
+        "call_under_way_at_attach",
+        "children_are_traced_and_others_are_not",
+        "stacks",
+    ),
+    "filters": ("what_descriptors_stand_for", "own_tracepoints_see_the_same"),
+    "losses": ("counts_and_sequences_reconcile",),
+}
+"""Likewise, of tests/kernel/test_trace_*."""
 
 
 def find_tool(name: str, package: str) -> Path:
@@ -118,7 +119,11 @@ def run_guest(kernel: Kernel, command: str, timeout_s: float, more: list[str]) -
 def part_tests() -> list[str]:
     """What CI has the time for, for pytest."""
     whole = [f"tests/kernel/test_{name}.py" for name in PART]
-    of_trace = [f"tests/kernel/test_trace_object.py::test_{name}" for name in PART_OF_TRACE]
+    of_trace = [
+        f"tests/kernel/test_trace_{subject}.py::test_{name}"
+        for subject, names in PART_OF_TRACE.items()
+        for name in names
+    ]
     return [*whole, *of_trace]
 
 

@@ -1,4 +1,4 @@
-/* Makes the calls that test_trace_object.py looks for: `calls WHAT [ARGUMENT]`. */
+/* Makes the calls that test_trace_object.py and others look for: `calls WHAT [ARGUMENT]`. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-"""The tracer's kernel programs: what they record of real programs, and what they leave out."""
+"""The tracer's kernel programs: what they record of real programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.kernel.trace_object import TraceObject, kernel_version, own_tracepoints, rule
+from proctor.kernel.trace_object import TraceObject, kernel_version, rule
 from proctor.records._layout import ffi, lib
 from tests.kernel.tracing import (
     ACCESS,
@@ -26,48 +26,27 @@ from tests.kernel.tracing import (
     EXIT_GROUP,
     FSTAT,
     GETPPID,
+    MADE,
     OPENAT,
     READ,
-    RULES,
     SENDMSG,
     SMALL,
     WRITE,
     WRITEV,
     Fetch,
-    Record,
     all_rules,
-    compiled,
     gated,
+    kernel_path,
+    of,
     record_from,
     records_of,
+    total,
     trace,
 )
+from tests.kernel.tracing import program as program
 from tests.kernel.watching import wait_until
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of x86-64")
-MADE, WRITTEN, LOST_RECORDS, LOST_MEMORY, FILTERED = 0, 1, 2, 3, 5  # enum trace_count
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return compiled(tmp_path_factory.mktemp("calls"))
-
-
-def of(records: list[Record], number: int, kind: int = lib.TRACE_SYSCALL) -> list[Record]:
-    return [
-        record
-        for record in records
-        if (record.kind, record.number, record.abi) == (kind, number, lib.ABI_X86_64)
-    ]
-
-
-def total(counts: list[list[int]], which: int) -> int:
-    return sum(cell[which] for cell in counts)
-
-
-def kernel_path(chunk: bytes) -> str:
-    """The path after `struct trace_file`, whose components come leaf first."""
-    return "/" + "/".join(part.decode() for part in chunk[16:].rstrip(b"\0").split(b"\0")[::-1])
 
 
 def test_memory_of_files(program: str, tmp_path: Path) -> None:
@@ -252,153 +231,6 @@ def test_call_that_seccomp_answers(program: str) -> None:
     assert denied.duration_ns == 0 < denied.start_ns
 
 
-def test_counts_and_sequences_reconcile(program: str) -> None:
-    records, counts = trace(program, "many", "1000")
-    assert len(of(records, GETPPID)) == 1000
-    assert total(counts, MADE) == total(counts, WRITTEN) == len(records)
-    for cpu, cell in enumerate(counts):
-        of_cpu = [r.cpu_sequence for r in records if r.cpu == cpu]
-        assert sorted(of_cpu) == list(range(1, cell[MADE] + 1))
-    assert [r.task_sequence for r in records] == list(range(1, len(records) + 1))
-
-
-def test_full_ring_counts_what_it_lost(program: str) -> None:
-    options = replace(SMALL, record_capacity=64)
-    records, counts = trace(program, "many", "1000", options=options)
-    whole, _ = trace(program, "many", "1000")
-    assert total(counts, MADE) == len(whole)
-    assert total(counts, WRITTEN) == len(records)
-    assert total(counts, LOST_RECORDS) == len(whole) - len(records) > 800
-    for cpu, cell in enumerate(counts):
-        assert len([r for r in records if r.cpu == cpu]) == cell[WRITTEN] <= 64
-
-
-def test_full_memory_ring_leaves_the_record(program: str) -> None:
-    options = replace(SMALL, memory_blocks=1, text_bytes=32, user_stacks=True, kernel_stacks=True)
-    cpus = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cpus)})  # the program, too: two rings might have room for all
-    try:
-        records, counts = trace(
-            program, "many", "12000", options=replace(options, record_capacity=1 << 14)
-        )
-    finally:
-        os.sched_setaffinity(0, cpus)
-    lost = [r for r in records if r.flags & lib.TRACE_MEMORY_LOST]
-    assert len(of(records, GETPPID)) == 12000
-    assert total(counts, LOST_MEMORY) == len(lost)
-    assert GETPPID in {r.number for r in lost}
-    assert not [r for r in lost if r.chunks]
-
-
-def test_more_memory_than_a_call_has_room_for(program: str) -> None:
-    longest = "x" * 4000
-    records, _ = trace(program, "many", "1", *[longest] * 4)
-    (executed,) = of(records, EXECVE)
-    assert executed.flags == lib.TRACE_ENTRY_LOST
-    (strings,) = [c for c in executed.chunks if c.kind == lib.CHUNK_STRINGS]
-    assert strings.flags == lib.CHUNK_MORE
-    assert strings.content.count(longest.encode() + b"\0") == 3
-
-
-def test_failures_only(program: str, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.touch()
-    options = replace(SMALL, processes=False)
-    options = replace(options, result_filter=lib.RESULT_INSIDE, result_low=-4095, result_high=-1)
-    records, counts = trace(program, "files", str(path), options=options)
-    assert {r.result < 0 for r in records} == {True}
-    assert [r for r in of(records, OPENAT) if b"/nowhere/at/all" in r.contents(1)]
-    assert total(counts, FILTERED) > 10
-
-
-def test_results_outside_of_a_range(program: str, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.touch()
-    options = replace(SMALL, processes=False, result_filter=lib.RESULT_OUTSIDE, result_high=2)
-    records, _ = trace(program, "files", str(path), options=options)
-    assert len({r.result for r in records}) > 3
-    assert not [r for r in records if 0 <= r.result <= 2]
-
-
-def test_what_descriptors_stand_for(program: str, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"12345")
-    rules = {(0, number): value for number, value in RULES.items() if number != READ}
-    options = replace(SMALL, descriptors_told=True)
-    records, _ = trace(program, "files", str(path), options=options, rules=rules)
-    for number in (WRITE, WRITEV):
-        (record,) = of(records, number)
-        assert record.flags == lib.TRACE_FILES_TOLD
-        (told,) = [c for c in record.chunks if c.kind == lib.CHUNK_KERNEL_FILE]
-        assert (told.arg, told.flags, kernel_path(told.content)) == (0, 0, str(path))
-    opened = next(r for r in of(records, OPENAT) if os.fsencode(path) in r.contents(1))
-    files = {
-        c.arg: kernel_path(c.content) for c in opened.chunks if c.kind == lib.CHUNK_KERNEL_FILE
-    }
-    assert files == {0: str(Path.cwd()), 6: str(path)}
-
-
-def test_slow_calls_only(program: str) -> None:
-    options = replace(SMALL, minimum_duration_ns=20_000_000, processes=False, signals=False)
-    records, _ = trace(program, "sleeping thread", options=options)
-    assert records
-    assert min(r.duration_ns for r in records) >= 20_000_000
-
-
-def test_descriptors_only(program: str, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"12345")
-    whole, _ = trace(program, "files", str(path))
-    fd = of(whole, WRITEV)[0].args[0]  # not always 3: a descriptor may be inherited
-    options = replace(SMALL, fds=True, processes=False)
-    records, _ = trace(program, "files", str(path), options=options, fds=[fd])
-    assert {r.number for r in records} >= {READ, WRITE, WRITEV}
-    assert {r.args[0] for r in records} == {fd}
-
-
-def test_paths_only(program: str, tmp_path: Path) -> None:
-    inside, outside = tmp_path / "in" / "file", tmp_path / "inside"
-    inside.parent.mkdir()
-    inside.write_bytes(b"12345")
-    outside.symlink_to(inside)
-    options = replace(SMALL, paths=True, processes=False)
-    for path in (inside, outside):
-        records, _ = trace(program, "files", str(path), options=options, paths=[str(inside.parent)])
-        (opened,) = of(records, OPENAT)
-        assert opened.contents(lib.CHUNK_STRING) == [os.fsencode(path)]
-        assert [r.number for r in records] == [OPENAT, READ, WRITE, WRITEV]
-    other = tmp_path / "in other"
-    other.touch()
-    records, _ = trace(program, "open", str(other), options=options, paths=[str(inside.parent)])
-    assert not records
-
-
-def test_own_tracepoints_see_the_same(program: str, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"12345")
-    syscalls = own_tracepoints(["openat", "write"])
-    if syscalls is None:
-        pytest.skip("tracepoints of single syscalls are used from 5.15 on")
-    rules = {key: value for key, value in all_rules().items() if key in ((0, OPENAT), (0, WRITE))}
-    command = (program, "files", str(path))
-
-    def seen(records: list[Record]) -> list[object]:
-        return [(r.kind, r.number, r.result, [c.content[16:] for c in r.chunks]) for r in records]
-
-    options = replace(SMALL, own_tracepoints=True)
-    own, _ = trace(*command, options=options, rules=rules, syscalls=syscalls)
-    options = replace(SMALL, own_tracepoints=False)
-    dispatched, _ = trace(*command, options=options, rules=rules)
-    assert seen(own) == seen(dispatched)
-    assert len(of(own, OPENAT)) >= 3
-    assert len(of(own, WRITE)) == 1
-
-
-def test_too_many_syscalls_have_no_tracepoints_of_their_own() -> None:
-    assert own_tracepoints(["openat", "not_a_syscall"]) is None
-    assert own_tracepoints([f"syscall{n}" for n in range(9)]) is None
-
-
 def test_signals(program: str) -> None:
     records, _ = trace(program, "signal")
     (delivered,) = [r for r in records if r.kind == lib.TRACE_SIGNAL]
@@ -453,8 +285,3 @@ def test_nothing_is_recorded_before_start(program: str) -> None:
             traced.mark()
             os.close(gate)
         assert total(traced.counts(), MADE) == 0
-
-
-def test_a_rule_has_room_for_so_many_fetches() -> None:
-    with pytest.raises(ValueError, match="fetches"):
-        rule([Fetch(0, lib.FETCH_STRING, 1)] * (lib.TRACE_FETCHES + 1))

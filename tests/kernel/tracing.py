@@ -11,6 +11,8 @@ from mmap import MAP_SHARED, PROT_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from proctor.kernel.trace_object import Rings, TraceObject, TraceOptions, rule
 from proctor.records._layout import ffi, lib
 from tests.kernel.watching import TIMEOUT_S
@@ -42,6 +44,7 @@ RULES = {
     ),
 }
 I386_OPEN = 5
+MADE, WRITTEN, LOST_RECORDS, LOST_MEMORY, FILTERED = 0, 1, 2, 3, 5  # enum trace_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,11 @@ def compiled(folder: Path) -> str:
     command = ["cc", "-w", "-O1", "-pthread", "-o", str(program), str(source)]
     subprocess.run(command, check=True, timeout=TIMEOUT_S)
     return str(program)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return compiled(tmp_path_factory.mktemp("calls"))
 
 
 def all_rules(*, selected: bool = True) -> dict[tuple[int, int], bytes]:
@@ -189,3 +197,20 @@ def _chunks(memory: bytes) -> Iterator[Chunk]:
         length = int.from_bytes(memory[at + 4 : at + 8], "little")
         yield Chunk(arg, kind, flags, part, memory[at + 8 : at + 8 + length])
         at += 8 + (length + 7) // 8 * 8
+
+
+def of(records: list[Record], number: int, kind: int = lib.TRACE_SYSCALL) -> list[Record]:
+    return [
+        record
+        for record in records
+        if (record.kind, record.number, record.abi) == (kind, number, lib.ABI_X86_64)
+    ]
+
+
+def total(counts: list[list[int]], which: int) -> int:
+    return sum(cell[which] for cell in counts)
+
+
+def kernel_path(chunk: bytes) -> str:
+    """The path after `struct trace_file`, whose components come leaf first."""
+    return "/" + "/".join(part.decode() for part in chunk[16:].rstrip(b"\0").split(b"\0")[::-1])
