@@ -7,6 +7,7 @@
 
 #include "common.h"
 #include "path.h"
+#include "user_text.h"
 
 #define TEXT_LAST_START (4 * PATH_MAX_BYTES)
 
@@ -73,8 +74,8 @@ __noinline int append_text(u64 pointer)
 	barrier_var(at);
 	if (at > TEXT_LAST_START + NAME_BYTES - PATH_MAX_BYTES)
 		return -1;
-	read = bpf_probe_read_user_str(scratch->text + at, PATH_MAX_BYTES, (void *)pointer);
-	if (read <= 0)
+	read = read_user_text(scratch->text + at, PATH_MAX_BYTES, pointer);
+	if (read < 0)
 		return -1;
 	scratch->used = at + read - 1;
 	return read - 1;

@@ -10,6 +10,7 @@
 #define PROCTOR_TRACE_FETCH_H
 
 #include "chunk.h"
+#include "../user_text.h"
 
 #define VECTOR_BYTES 4096 /* of the iovec itself: 256 elements */
 #define VECTOR_PARTS 32   /* whose data is read */
@@ -72,8 +73,8 @@ static __always_inline bool fetch_string(struct sink *sink, u64 pointer, u64 lim
 		CLAMP(bytes, TRACE_PIECE_BYTES);
 	else
 		CLAMP(bytes, TRACE_TEXT_BYTES);
-	read = bpf_probe_read_user_str(room + sizeof(struct trace_chunk), bytes, (void *)pointer);
-	if (read <= 0)
+	read = read_user_text(room + sizeof(struct trace_chunk), bytes, pointer);
+	if (read < 0)
 		return false;
 	read--;
 	end_chunk(sink, room, arg, CHUNK_STRING, read > limit ? CHUNK_MORE : 0, 0,

@@ -84,7 +84,7 @@ __noinline int names_place(u64 pointer, u32 above)
 	u32 zero = 0;
 	struct trace_path_key *key = bpf_map_lookup_elem(&path_key, &zero);
 
-	if (!key || bpf_probe_read_user_str(key->bytes, TRACE_PREFIX_BYTES, (void *)pointer) <= 0)
+	if (!key || read_user_text(key->bytes, TRACE_PREFIX_BYTES, pointer) < 0)
 		return 0;
 	key->prefix_bits = 8 * TRACE_PREFIX_BYTES;
 	if (key->bytes[0] != '/')

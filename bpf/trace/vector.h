@@ -141,8 +141,8 @@ static __always_inline bool fetch_strings(struct sink *sink, u64 pointer, struct
 		room = chunk_room(sink);
 		if (!room)
 			break;
-		read = bpf_probe_read_user_str(room, TRACE_PIECE_BYTES, (void *)element);
-		if (read <= 0) {
+		read = read_user_text(room, TRACE_PIECE_BYTES, element);
+		if (read < 0) {
 			flags |= CHUNK_FAULT;
 			break;
 		}

@@ -317,9 +317,10 @@ def test_a_name_counts_from_where_the_kernel_says(
     found = change(ruled)
     assert (found.path, found.base) == ("a/../b", "/srv/data")
     assert (found.new_path, found.new_base, found.flags_given) == ("/etc/x", "/jail", 1)
-    call(ruled, "utimensat", 0, 5, 0, 0, 0, by=agent)
-    found = change(ruled)
-    assert (found.path, found.base) == ("", "/srv/data")
+    for no_name in (0, ruled.user(b"\0")):
+        call(ruled, "utimensat", 0, 5, no_name, 0, 0, by=agent)
+        found = change(ruled)
+        assert (found.path, found.base, found.flags) == ("", "/srv/data", 0)
 
 
 def test_a_folder_is_removed_by_unlinkat(ruled: Machine, world: World, agent: Task) -> None:

@@ -55,7 +55,7 @@ long bpf_probe_read_user_str(void *to, __u32 size, const void *from)
 			return -EFAULT;
 		out[i] = i + 1 < size ? ((const char *)from)[i] : 0;
 		if (!out[i])
-			return i + 1;
+			return i ? i + 1 : 0; /* as before 6.16 */
 	}
 	return 0;
 }

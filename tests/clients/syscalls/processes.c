@@ -35,7 +35,7 @@ int main(void)
 	wait4(-1, &status, __WALL, &usage);
 	int child = fork();
 	if (child == 0) {
-		char *argv[] = {"true", "one", "tw\"o", "three", NULL};
+		char *argv[] = {"true", "one", "tw\"o", "", "three", NULL};
 		execve("/absent", argv, environ);
 		execve("/bin/true", argv, NULL);
 	}
