@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,14 +92,34 @@ static int killed_by_seccomp(void)
 }
 
 static char flipping[64];
+static volatile unsigned flips;
+
+/* On two processors, where there are two: side by side, however busy they are. */
+static void run_on(int which)
+{
+	cpu_set_t all, one;
+	int cpu = -1;
+
+	if (sched_getaffinity(0, sizeof(all), &all) || CPU_COUNT(&all) < 2)
+		return;
+	do
+		while (!CPU_ISSET(++cpu, &all))
+			;
+	while (which--);
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+}
 
 static void *flip(void *files)
 {
+	run_on(1);
 	for (;;) {
 		memcpy(flipping, ((char **)files)[0], 32);
 		__asm__ volatile("" ::: "memory");
 		memcpy(flipping, ((char **)files)[1], 32);
 		__asm__ volatile("" ::: "memory");
+		flips++;
 	}
 	return NULL;
 }
@@ -110,7 +131,13 @@ static int opens_what_flips(char **files)
 
 	strcpy(flipping, files[0]);
 	pthread_create(&thread, NULL, flip, files);
+	run_on(0);
 	for (int i = 0; i < 20000; i++) {
+		unsigned before = flips;
+
+		for (int spin = 0; flips == before && spin < 10000; spin++)
+			; /* until the other runs, but not for ever */
+
 		int fd = open(flipping, O_RDONLY);
 
 		if (fd >= 0)
