@@ -41,20 +41,30 @@ static __always_inline bool may_hold(struct task_struct *task, struct process *p
 	       BPF_CORE_READ(signal, pids[3]) != BPF_CORE_READ(above, pids[3]);
 }
 
+/* Returns 0, or -EEXIST where another thread was first. A note that is there keeps what it knows of others' signals. */
+static __always_inline int note_hold(u32 tgid, u64 now_ns)
+{
+	struct hold hold = { .since_ns = now_ns };
+	int error = bpf_map_update_elem(&held, &tgid, &hold, BPF_NOEXIST); /* see enter_call */
+
+	if (error && error != -EEXIST)
+		lose(LOSS_MAPPING, LOSS_MAP_FULL);
+	return error;
+}
+
 /* Stops the current process. Noted first: a stop that nobody knows of would last. */
 static __always_inline bool hold_current(u64 now_ns)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct hold hold = { .since_ns = now_ns };
-	/* A note that is there keeps what it knows of others' signals: another thread was first. */
-	int error = bpf_map_update_elem(&held, &tgid, &hold, BPF_NOEXIST); /* see enter_call */
+	int error = note_hold(tgid, now_ns);
 
-	if (error && error != -EEXIST) {
-		lose(LOSS_MAPPING, LOSS_MAP_FULL);
+	if (error && error != -EEXIST)
 		return false;
-	}
-	if (!bpf_send_signal_thread(SIGSTOP))
+	if (!bpf_send_signal_thread(SIGSTOP)) {
+		/* Again: for another thread's file it may have been let go before the stop landed. */
+		note_hold(tgid, now_ns);
 		return true;
+	}
 	/* Not counted here: the recorder does, where the file turns out to matter. */
 	if (!error)
 		bpf_map_delete_elem(&held, &tgid);

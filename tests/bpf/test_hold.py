@@ -124,6 +124,18 @@ def test_a_signal_that_could_not_be_sent(machine: Machine, mapper: Task) -> None
     assert machine.lost() == {}  # the recorder counts it, where the file matters
 
 
+@pytest.mark.parametrize("noted_before", [False, True])
+def test_let_go_between_the_note_and_the_stop(
+    machine: Machine, mapper: Task, noted_before: bool
+) -> None:
+    """For another thread's file. This stop must be known, or nobody ends it."""
+    if noted_before:
+        map_file(machine, mapper)
+    machine.lib.stub_let_go_meanwhile()
+    map_file(machine, mapper)
+    assert machine.held(mapper.pid)
+
+
 # Whom a stop would disturb.
 
 

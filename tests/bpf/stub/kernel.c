@@ -13,6 +13,7 @@ static const char *absent[8];
 static jmp_buf tail_call;
 static stub_program *tail_target;
 static int tail_calls;
+static bool letting_go;
 
 void stop(const char *why)
 {
@@ -53,10 +54,17 @@ long bpf_get_current_comm(void *to, __u32 size)
 	return 0;
 }
 
+void stub_let_go_meanwhile(void) { letting_go = true; }
+
 long bpf_send_signal_thread(__u32 signal)
 {
+	__u32 tgid = stub_now.pid_tgid >> 32;
+
 	if (fails(STUB_SIGNAL))
 		return -EBUSY;
+	if (letting_go)
+		stub_delete("held", &tgid);
+	letting_go = false;
 	note(STUB_SIGNALLED, signal, NULL, NULL, 0);
 	return 0;
 }

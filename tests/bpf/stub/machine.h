@@ -39,6 +39,7 @@ void stub_fail(enum stub_fault fault, uint64_t nth);
 uint64_t stub_faulted(void);
 uint64_t stub_seen(enum stub_fault fault);
 void stub_absent(const char *what);
+void stub_let_go_meanwhile(void); /* before the next signal lands, its process's note is taken */
 void stub_waiting(uint64_t bytes, uint64_t ring_bytes);
 void stub_keep(uint64_t bytes);
 void stub_set_configuration(const void *configuration, uint64_t size_bytes);
