@@ -12,6 +12,8 @@ from proctor.syscalls.text.chunks import AT_EXIT, KERNEL_FILE, OF_RESULT, parse
 
 Change = Callable[[Process, Call], None]
 """What a call that succeeded did to its process."""
+NumericChange = Callable[[Process, Sequence[int], int], None]
+"""Likewise, told by its arguments and result alone."""
 
 O_CLOEXEC: Final = 0o2000000
 FD_CLOEXEC: Final = 1
@@ -163,31 +165,30 @@ def makes_ruleset(process: Process, call: Call) -> None:
         makes("anon_inode:[landlock-ruleset]", always_closing=True)(process, call)
 
 
-def copies(process: Process, call: Call) -> None:
-    process.files.copy_of(signed(call.args[0]), call.result)
+def copies(process: Process, args: Sequence[int], result: int) -> None:
+    process.files.copy_of(signed(args[0]), result)
 
 
-def copies_with_flags(process: Process, call: Call) -> None:
-    process.files.copy_of(signed(call.args[0]), call.result, bool(call.args[2] & O_CLOEXEC))
+def copies_with_flags(process: Process, args: Sequence[int], result: int) -> None:
+    process.files.copy_of(signed(args[0]), result, bool(args[2] & O_CLOEXEC))
 
 
-def controls(process: Process, call: Call) -> None:
+def controls(process: Process, args: Sequence[int], result: int) -> None:
     """fcntl."""
-    number, command = signed(call.args[0]), call.args[1] & 0xFFFFFFFF
+    number, command = signed(args[0]), args[1] & 0xFFFFFFFF
     if command in (F_DUPFD, F_DUPFD_CLOEXEC):
-        process.files.copy_of(number, call.result, command == F_DUPFD_CLOEXEC)
+        process.files.copy_of(number, result, command == F_DUPFD_CLOEXEC)
     elif command == F_SETFD:
-        (process.files.closing.add if call.args[2] & FD_CLOEXEC else process.files.closing.discard)(
-            number
-        )
+        closing = process.files.closing
+        (closing.add if args[2] & FD_CLOEXEC else closing.discard)(number)
 
 
-def closes(process: Process, call: Call) -> None:
-    process.files.close(signed(call.args[0]))
+def closes(process: Process, args: Sequence[int], _: int) -> None:
+    process.files.close(signed(args[0]))
 
 
-def closes_range(process: Process, call: Call) -> None:
-    first, last, flags = (value & 0xFFFFFFFF for value in call.args[:3])
+def closes_range(process: Process, args: Sequence[int], _: int) -> None:
+    first, last, flags = (value & 0xFFFFFFFF for value in args[:3])
     if flags & CLOSE_RANGE_UNSHARE:
         process.files = process.files.duplicate()
     if flags & CLOSE_RANGE_CLOEXEC:
@@ -205,9 +206,9 @@ def moves(process: Process, call: Call) -> None:
         process.place.change(string_of(call, 0))
 
 
-def moves_to(process: Process, call: Call) -> None:
+def moves_to(process: Process, args: Sequence[int], _: int) -> None:
     """fchdir."""
-    process.place.path = process.files.path(signed(call.args[0]))
+    process.place.path = process.files.path(signed(args[0]))
 
 
 def places(process: Process, call: Call) -> None:
@@ -218,11 +219,22 @@ def places(process: Process, call: Call) -> None:
         process.place.path = text.decode("utf-8", "surrogateescape")
 
 
-def parts_with(process: Process, call: Call) -> None:
+def parts_with(process: Process, args: Sequence[int], _: int) -> None:
     """unshare."""
-    process.part(files=bool(call.args[0] & CLONE_FILES), place=bool(call.args[0] & CLONE_FS))
+    process.part(files=bool(args[0] & CLONE_FILES), place=bool(args[0] & CLONE_FS))
 
 
+NUMERIC_CHANGES: Final[dict[str, NumericChange]] = {
+    "dup": copies,
+    "dup2": copies,
+    "dup3": copies_with_flags,
+    "fcntl": controls,
+    "fcntl64": controls,
+    "close": closes,
+    "close_range": closes_range,
+    "fchdir": moves_to,
+    "unshare": parts_with,
+}
 CHANGES: Final[dict[str, Change]] = {
     "open": opens(None, 0, 1),
     "openat": opens(0, 1, 2),
@@ -236,17 +248,8 @@ CHANGES: Final[dict[str, Change]] = {
     "pipe": makes_pair("pipe", 0, None),
     "pipe2": makes_pair("pipe", 0, 1),
     "socketpair": makes_pair("socket", 3, 1),
-    "dup": copies,
-    "dup2": copies,
-    "dup3": copies_with_flags,
-    "fcntl": controls,
-    "fcntl64": controls,
-    "close": closes,
-    "close_range": closes_range,
     "chdir": moves,
-    "fchdir": moves_to,
     "getcwd": places,
-    "unshare": parts_with,
     "epoll_create": makes("anon_inode:[eventpoll]"),
     "epoll_create1": makes("anon_inode:[eventpoll]", 0),
     "eventfd": makes("anon_inode:[eventfd]"),

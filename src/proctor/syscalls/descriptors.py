@@ -183,8 +183,8 @@ def kernel_file(data: bytes, more: bool = False) -> str:
     if len(data) < _FILE.size:
         return ""
     inode, _device, mode = _FILE.unpack_from(data)
-    words = [word.decode("utf-8", "surrogateescape") for word in data[_FILE.size :].split(b"\0")]
-    path = "/".join(reversed([word for word in words if word]))
+    words = [word for word in data[_FILE.size :].split(b"\0") if word]
+    path = b"/".join(reversed(words)).decode("utf-8", "surrogateescape")
     if path or more:
         return f".../{path}" if more else f"/{path}"
     kind = mode & S_IFMT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -150,26 +149,3 @@ Printer = Callable[[Call, int], str]
 
 def pointer(value: int) -> str:
     return hex(value) if value else "NULL"
-
-
-def structured(form: str, show: Callable[..., str]) -> Printer:
-    """A printer of memory that unpacks as `form`; the address where there is less."""
-    packing = struct.Struct(form)
-
-    def printed(call: Call, n: int) -> str:
-        chunk = call.memory(n)
-        if chunk is None or len(chunk.data) < packing.size:
-            return call.pointer(n)
-        return show(*packing.unpack_from(chunk.data))
-
-    return printed
-
-
-def at_entry(inner: Callable[[Call, Chunk], str]) -> Printer:
-    """A printer of what argument n pointed to when the call began, else of the address."""
-
-    def printed(call: Call, n: int) -> str:
-        chunk = call.entry(n)
-        return call.pointer(n) if chunk is None else inner(call, chunk)
-
-    return printed

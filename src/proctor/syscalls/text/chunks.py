@@ -28,6 +28,7 @@ OF_RESULT: Final = 6
 """The `argument` of a chunk about what the return value names."""
 OF_PROCESS: Final = 7
 
+HEADER_BYTES: Final = 8
 header: Final = struct.Struct("=BBBBI").unpack_from
 """argument, kind, flags, part and bytes of struct trace_chunk"""
 

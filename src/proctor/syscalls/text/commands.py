@@ -1,4 +1,4 @@
-"""Syscalls that are many in one, by their command: fcntl, futex, ioctl, prctl."""
+"""Syscalls that are many in one, by their command: futex, ioctl, prctl."""
 
 from __future__ import annotations
 
@@ -6,75 +6,12 @@ import struct
 from typing import Final
 
 from proctor.syscalls.constants import ioctl_names
-from proctor.syscalls.text.call import Call, pointer, structured
-from proctor.syscalls.text.files import lock
+from proctor.syscalls.text.call import Call, pointer
 from proctor.syscalls.text.quoting import quote, terminated
 from proctor.syscalls.text.symbols import flags, one_of, signal, value_hex
 from proctor.syscalls.text.times import at_timespec
 
 Texts = list[str]
-
-# fcntl
-
-F_DUPFD: Final = (0, 1030)
-F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK = 1, 2, 3, 4, 5
-LOCKS: Final = (5, 6, 7, 36, 37, 38)
-F_OFD_GETLK: Final = 36
-NO_ARGUMENT: Final = (1, 3, 9, 11, 1025, 1032, 1034)
-F_SETOWN, F_SETSIG, F_GETSIG, F_SETLEASE, F_GETLEASE, F_NOTIFY = 8, 10, 11, 1024, 1025, 1026
-F_SETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS = 1031, 1033, 1034
-F_OWNERS: Final = (15, 16)
-
-
-def fcntl(call: Call, texts: Texts) -> Texts:
-    command = call.unsigned(1)
-    begin = [texts[0], one_of("fcntl", command, "F_???")]
-    if command in NO_ARGUMENT:
-        return begin
-    if command in LOCKS:
-        asks = command in (F_GETLK, F_OFD_GETLK)
-        return [*begin, call.pointer(2) if asks and call.failed else lock(call, 2, asks)]
-    if command in F_OWNERS:
-        return [*begin, _OWNER(call, 2)]
-    if command == F_SETFD:
-        return [*begin, flags("fd_flags", call.unsigned(2), "FD_???")]
-    if command == F_SETFL:
-        return [*begin, flags("open", call.unsigned(2), "O_???", call.abi)]
-    if command == F_ADD_SEALS:
-        return [*begin, flags("seals", call.unsigned(2), "F_SEAL_???")]
-    if command == F_SETLEASE:
-        return [*begin, one_of("flock_type", call.unsigned(2), "F_???")]
-    if command == F_SETSIG:
-        return [*begin, signal(call.signed(2))]
-    if command in (*F_DUPFD, F_SETOWN, F_SETPIPE_SZ):
-        return [*begin, str(call.signed(2))]
-    return [*begin, value_hex(call.unsigned_long(2))]
-
-
-def _owner(kind: int, pid: int) -> str:
-    return f"{{type={one_of('fcntl_owner', kind, 'F_OWNER_???')}, pid={pid}}}"
-
-
-_OWNER: Final = structured("=ii", _owner)
-
-
-def fcntl_result(call: Call) -> str:
-    """The result with what it means, of the commands that give flags."""
-    command, result = call.unsigned(1), call.result
-    if command in F_DUPFD:
-        return call.file(result)
-    meaning = {
-        F_GETFD: ("flags", "fd_flags"),
-        F_GETFL: ("flags", "open"),
-        F_GET_SEALS: ("seals", "seals"),
-    }.get(command)
-    if meaning is None:
-        return str(result)
-    word, group = meaning
-    if not result and command != F_GETFL:
-        return "0"
-    return f"{value_hex(result)} ({word} {flags(group, result, '', call.abi)})"
-
 
 # futex
 

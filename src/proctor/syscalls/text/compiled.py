@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from functools import partial
 from typing import Final
 
+import numpy as np
+
 from proctor.syscalls.changes import (
     CHANGES,
+    NUMERIC_CHANGES,
     Change,
+    NumericChange,
     asks_landlock_version,
     makes_bpf_file,
 )
-from proctor.syscalls.constants import BASE
 from proctor.syscalls.table import Argument, Fetch, Syscall
 from proctor.syscalls.text import (
     files,
@@ -23,10 +27,11 @@ from proctor.syscalls.text import (
     structures,
     times,
 )
-from proctor.syscalls.text.call import Call, Printer
-from proctor.syscalls.text.commands import fcntl_result
+from proctor.syscalls.text.call import NARROW, Call, Printer, pointer
+from proctor.syscalls.text.calls import Calls
+from proctor.syscalls.text.fcntl import COMMAND, OF_ANY, command_of, fcntl, fcntl_result
 from proctor.syscalls.text.quoting import quote_cut
-from proctor.syscalls.text.specials import ANNOTATIONS, REWRITES, clone
+from proctor.syscalls.text.specials import ANNOTATIONS, REWRITES, ColumnRewrite, clone
 from proctor.syscalls.text.symbols import (
     error,
     flags,
@@ -35,6 +40,7 @@ from proctor.syscalls.text.symbols import (
     signal,
     value_hex,
 )
+from proctor.syscalls.text.words import OfValue, Word, quoted
 
 WORDS: Final[dict[str, Printer]] = {
     **scalars.WORDS,
@@ -58,8 +64,9 @@ POINTED: Final = {
 }
 FETCH_BUFFER: Final = 5
 COUNT_OF_RESULT: Final = 6
-ENTRY: Final = 1
 
+# Of 32-bit programs these structs have another form.
+WIDE_ONLY: Final = frozenset(("sigaction",))
 # Their texts depend on descriptors that stand in memory.
 FILES_IN_MEMORY: Final = frozenset(("pollfd", "fd_set", "msghdr", "array:mmsghdr", "fd_out"))
 FILE_WORDS: Final = frozenset(("fd", "dirfd", "mmap_fd"))
@@ -74,11 +81,16 @@ class Compiled:
         "annotation",
         "calls",
         "change",
+        "directories",
         "file_arguments",
         "files_in_memory",
+        "heeds_bad",
+        "machine",
         "name",
+        "numeric_change",
         "printers",
-        "result_text",
+        "result_of_call",
+        "result_of_value",
         "returns_file",
         "rewrite",
         "texts",
@@ -86,6 +98,7 @@ class Compiled:
 
     def __init__(self, syscall: Syscall, machine: str) -> None:
         self.name = syscall.name
+        self.machine = machine
         words = {**WORDS, **polling.epoll_words(machine)}
         fetches = {fetch.arg: fetch for fetch in syscall.fetches}
         self.printers = [
@@ -95,11 +108,17 @@ class Compiled:
         self.rewrite = REWRITES.get(syscall.name) or by_machine(syscall.name, machine)
         self.annotation = ANNOTATIONS.get(syscall.name)
         self.change: Change | None = CHANGES.get(syscall.name)
+        self.numeric_change: NumericChange | None = NUMERIC_CHANGES.get(syscall.name)
         formats = [argument.format for argument in syscall.arguments]
         self.file_arguments = tuple(n for n, word in enumerate(formats) if word in FILE_WORDS)
+        self.directories = frozenset(n for n, word in enumerate(formats) if word == "dirfd")
         self.files_in_memory = not FILES_IN_MEMORY.isdisjoint(formats)
         self.returns_file = syscall.returns in MAYBE_FILES
-        self.result_text = result_printer(syscall)
+        self.heeds_bad = False
+        """Fails with EBADF only where there is no such descriptor."""
+        self.result_of_value = value_result(syscall)
+        self.result_of_call = CALL_RESULTS.get(syscall.returns)
+        """Instead, where it takes more than the value."""
         self.calls = 0
         """Since `texts` was empty; below 0: none are kept until it is 0."""
         self.texts: dict[object, tuple[str, str, Call | None]] = {}
@@ -110,23 +129,70 @@ class Compiled:
         texts = [printer(call, n) for printer, n in self.printers]
         return self.rewrite(call, texts) if self.rewrite is not None else texts
 
+    def columns(self, calls: Calls) -> list[Iterable[str]]:
+        """The same of many calls, an element of each column a call."""
+        found = [
+            printer.column(calls, n) for printer, n in self.printers if isinstance(printer, Word)
+        ]
+        if isinstance(self.rewrite, ColumnRewrite):
+            return self.rewrite.columns(calls, found)
+        return found
+
     def result(self, call: Call) -> str:
         """`3</etc/hosts>`, `-1 ENOENT (No such file or directory)`, `1 ([{fd=3, …}])`."""
         if call.failed:
             return error(call.result)
-        shown = self.result_text(call)
+        if self.result_of_call is not None:
+            shown = self.result_of_call(call)
+        else:
+            shown = self.result_of_value(call.result)
         more = self.annotation(call) if self.annotation is not None else ""
         return f"{shown} ({more})" if more else shown
+
+    @property
+    def changes(self) -> bool:
+        """Calls that succeed do something to their process's descriptors or working directory."""
+        return self.change is not None or self.numeric_change is not None
+
+    @property
+    def in_columns(self) -> bool:
+        """Many calls can be printed at once."""
+        return (
+            all(isinstance(printer, Word) for printer, _ in self.printers)
+            and isinstance(self.rewrite, ColumnRewrite | None)
+            and self.annotation is None
+            and not self.files_in_memory
+            and (self.result_of_call is None or self.result_of_call is file_result)
+        )
+
+    @property
+    def has_commands(self) -> bool:
+        return self.rewrite is fcntl
+
+    def of_command(self, number: int) -> Compiled | None:
+        """Of a syscall with commands one that is printed in columns; None: it is not known."""
+        command = command_of(number, self.machine)
+        if command is None:
+            return None
+        found = copy(self)
+        words = (COMMAND, *command.words)
+        found.printers = [self.printers[0], *((word, n) for n, word in enumerate(words, 1))]
+        found.rewrite = None
+        found.numeric_change = self.numeric_change if command.changes else None
+        found.returns_file = command.returns_file
+        found.heeds_bad = number in OF_ANY
+        found.result_of_value = command.result
+        found.result_of_call = file_result if command.returns_file else None
+        return found
 
 
 class Unknown(Compiled):
     """A number that the tables lack: six arguments as they are."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, machine: str) -> None:
         arguments = tuple(Argument(f"arg{n}", "unsigned long", "hex") for n in range(6))
-        super().__init__(
-            Syscall(number, f"syscall_{number:#x}", arguments, "hex", frozenset(), ()), BASE
-        )
+        name = f"syscall_{number:#x}"
+        super().__init__(Syscall(number, name, arguments, "hex", frozenset(), ()), machine)
 
 
 def printer_of(
@@ -137,46 +203,51 @@ def printer_of(
     if argument.type.endswith("*") and word in POINTED:
         return scalars.number_at(*POINTED[word], str if word != "hex" else value_hex)
     if fetch is not None and fetch.kind == FETCH_BUFFER and word == "buffer":
-        return counted_buffer(fetch)
+        return Buffer(fetch)
     if word == "socklen" and not argument.type.endswith("*"):
         return scalars.unsigned
+    if word in WIDE_ONLY and machine in NARROW:
+        return scalars.address
     if word in words:
         return words[word]
     if kind == "flags":
-        return flag_printer(group, "long" in argument.type, machine)
+        read = "unsigned_long" if "long" in argument.type else "unsigned"
+        return OfValue(read, partial(flags, group, abi=machine))
     if kind == "enum":
-        return partial(enumeration, group, machine)
+        return OfValue("unsigned", partial(one_of, group, abi=machine))
     if argument.type.endswith("*") or kind in ("struct", "array"):
-        return scalars.pointer
+        return scalars.address
     return scalars.hexadecimal
 
 
-def flag_printer(group: str, wide: bool, machine: str) -> Printer:
-    def printed(call: Call, n: int) -> str:
-        return flags(group, call.unsigned_long(n) if wide else call.unsigned(n), "", machine)
-
-    return printed
-
-
-def enumeration(group: str, machine: str, call: Call, n: int) -> str:
-    return one_of(group, call.unsigned(n), "", machine)
-
-
-def counted_buffer(fetch: Fetch) -> Printer:
+class Buffer(Word):
     """Data of which none was moved is empty, not an address."""
 
-    def printed(call: Call, n: int) -> str:
+    def __init__(self, fetch: Fetch) -> None:
+        self._count_from = fetch.count_from
+
+    def __call__(self, call: Call, n: int) -> str:
         chunk = call.memory(n)
         if chunk is not None:
             return quote_cut(chunk.data, call.text_bytes, chunk.more)
-        none = call.result if fetch.count_from == COUNT_OF_RESULT else _count(call, fetch)
-        return call.pointer(n) if none or not call.args[n] else '""'
+        count = call.args[self._count_from] if self._count_from < COUNT_OF_RESULT else 1
+        if self._count_from == COUNT_OF_RESULT:
+            count = call.result
+        return call.pointer(n) if count or not call.args[n] else '""'
 
-    return printed
-
-
-def _count(call: Call, fetch: Fetch) -> int:
-    return call.args[fetch.count_from] if fetch.count_from < COUNT_OF_RESULT else 1
+    def column(self, calls: Calls, n: int) -> list[str]:
+        pieces = calls.pieces(n)
+        shown = quoted(calls.memory, pieces, calls.text_bytes)
+        counts: Sequence[int] = calls.results
+        if self._count_from < COUNT_OF_RESULT:
+            counts = calls.values(self._count_from).tolist()
+        elif self._count_from > COUNT_OF_RESULT:
+            counts = [1] * len(shown)
+        given, addresses = calls.values(n).tolist(), calls.unsigned_long(n)
+        for at in np.flatnonzero(~pieces.there).tolist():
+            none = not counts[at] and given[at]
+            shown[at] = '""' if none else pointer(addresses[at])
+        return shown
 
 
 def by_machine(name: str, machine: str) -> Callable[[Call, list[str]], list[str]] | None:
@@ -185,35 +256,37 @@ def by_machine(name: str, machine: str) -> Callable[[Call, list[str]], list[str]
     return clone(tid_at=3, tls_at=4) if machine in ("x86_64", "x32") else clone(tid_at=4, tls_at=3)
 
 
-def decimal(call: Call) -> str:
-    return str(call.result)
+def address(value: int) -> str:
+    return value_hex(value & 0xFFFFFFFFFFFFFFFF)
 
 
-def address(call: Call) -> str:
-    return value_hex(call.result & 0xFFFFFFFFFFFFFFFF)
+def file_result(call: Call) -> str:
+    return call.file(call.result)
 
 
-RESULTS: Final[dict[str, Callable[[Call], str]]] = {
+VALUE_RESULTS: Final[dict[str, Callable[[int], str]]] = {
     "pointer": address,
     "address": address,
     "hex": address,
-    "fd": lambda call: call.file(call.result),
-    "octal_mode": lambda call: octal(call.result) if call.result else "000",
-    "fcntl_result": fcntl_result,
-    "bpf_result": lambda call: call.file(call.result) if makes_bpf_file(call) else decimal(call),
-    "landlock_result": lambda c: decimal(c) if asks_landlock_version(c) else c.file(c.result),
-    "signal": lambda call: f"{call.result} ({signal(call.result)})",
-    "personality": lambda call: f"{value_hex(call.result)} ({one_of('personality', call.result)})",
+    "octal_mode": lambda value: octal(value) if value else "000",
+    "signal": lambda value: f"{value} ({signal(value)})",
+    "personality": lambda value: f"{value_hex(value)} ({one_of('personality', value)})",
     "none": lambda _: "?",
+}
+CALL_RESULTS: Final[dict[str, Callable[[Call], str]]] = {
+    "fd": file_result,
+    "fcntl_result": fcntl_result,
+    "bpf_result": lambda c: c.file(c.result) if makes_bpf_file(c) else str(c.result),
+    "landlock_result": lambda c: str(c.result) if asks_landlock_version(c) else c.file(c.result),
 }
 
 
-def result_printer(syscall: Syscall) -> Callable[[Call], str]:
+def value_result(syscall: Syscall) -> Callable[[int], str]:
     if syscall.name in ("rt_sigreturn", "sigreturn", "arch_prctl"):
-        return decimal
+        return str
     if syscall.name == "membarrier":
         return address
     kind, _, group = syscall.returns.partition(":")
     if kind == "enum":
-        return lambda call: f"{call.result} ({one_of(group, call.result)})"
-    return RESULTS.get(syscall.returns, decimal)
+        return lambda value: f"{value} ({one_of(group, value)})"
+    return VALUE_RESULTS.get(syscall.returns, str)

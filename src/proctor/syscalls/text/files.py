@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer, pointer, structured
+from proctor.syscalls.text.call import Call, Printer, pointer
+from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.chunks import BYTES, IOVEC, Chunk
 from proctor.syscalls.text.quoting import quote, quote_cut, terminated
 from proctor.syscalls.text.symbols import device, flags, mode, octal, one_of, value_hex
+from proctor.syscalls.text.words import OfMemory, Word, structured
 
 S_IFMT: Final = 0o170000
 DEVICES: Final = (0o020000, 0o060000)
@@ -27,18 +29,45 @@ _STAT: Final = {
 }
 
 
-def at_stat(call: Call, n: int) -> str:
-    """Of a 64-bit machine: x86-64's 144 bytes, or the 128 of others."""
-    chunk = call.exit(n)
-    if chunk is None:
-        return call.pointer(n)
-    if len(chunk.data) >= 144:
-        kind, number, size = _STAT["x86_64"].unpack_from(chunk.data)
-    elif len(chunk.data) >= 128:
-        kind, number, size = _STAT["arm64"].unpack_from(chunk.data)
-    else:
-        return call.pointer(n)
-    return status(kind, size, number)
+_STAT_BYTES: Final = {"x86_64": 144, "arm64": 128}
+_MODE_AT, _DEVICE_AT, _SIZE_AT = 24, 40, 48  # of x86-64
+
+
+def stat(data: bytes, _: bool) -> str:
+    """Of a 64-bit machine, which is told by its length."""
+    for machine, size_bytes in _STAT_BYTES.items():
+        if len(data) >= size_bytes:
+            kind, number, size = _STAT[machine].unpack_from(data)
+            return status(kind, size, number)
+    return ""
+
+
+class Stat(OfMemory):
+    """struct stat, of which little is shown: in a column only that is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(stat, "exit")
+
+    def column(self, calls: Calls, n: int) -> list[str]:
+        _, start, end, *_ = calls.pieces(n, "exit")
+        whole = end - start >= _STAT_BYTES["x86_64"]
+        numbers, start = calls.memory.numbers, start[whole]
+        columns = (
+            *(numbers("u4", start + _MODE_AT), numbers("i8", start + _SIZE_AT)),
+            numbers("u8", start + _DEVICE_AT),
+        )
+        shown = [
+            f"{{st_mode={mode(kind)}, st_size={size}, ...}}"
+            if kind & S_IFMT not in DEVICES
+            else status(kind, size, number)
+            for kind, size, number in zip(*columns, strict=True)
+        ]
+        if len(shown) == len(whole):
+            return shown
+        found = iter(shown)
+        others = calls.where(~whole)
+        rest = iter(super().column(others, n))
+        return [next(found if there else rest) for there in whole.tolist()]
 
 
 def _statx(mask: int, attributes: int, kind: int, size: int, major: int, minor: int) -> str:
@@ -64,30 +93,50 @@ def _statfs(*values: int) -> str:
     )
 
 
-_ENTRY: Final = struct.Struct("=QqHB")
-_OLD_ENTRY: Final = struct.Struct("=QQH")
+_ENTRY_BYTES: Final = 19
+_OLD_ENTRY_BYTES: Final = 18
+_LENGTH_AT: Final = 16  # of both forms
 
 
-def entries(data: bytes, form: struct.Struct) -> int:
-    """How many directory entries lie in these bytes."""
+def entries(data: bytes, least_bytes: int) -> int:
+    """How many directory entries lie in these bytes, each of at least so many."""
     count = at = 0
-    while at + form.size <= len(data):
-        length = form.unpack_from(data, at)[2]
-        if length < form.size:
+    last = len(data) - least_bytes
+    while at <= last:
+        length = data[at + _LENGTH_AT] | data[at + _LENGTH_AT + 1] << 8
+        if length < least_bytes:
             break
         at += length
         count += 1
     return count
 
 
-def directory_entries(call: Call, n: int, form: struct.Struct) -> str:
+class Entries(Word):
     """`0x7ffe /* 8 entries */`: their number, where all of them came."""
-    chunk = call.exit(n)
-    if chunk is None:
-        return f"{call.pointer(n)} /* 0 entries */" if call.result == 0 else call.pointer(n)
-    count = entries(chunk.data, form)
-    more = " or more" if len(chunk.data) < call.result else ""
-    return f"{call.pointer(n)} /* {count}{more} entries */"
+
+    def __init__(self, least_bytes: int) -> None:
+        self._least_bytes = least_bytes
+
+    def __call__(self, call: Call, n: int) -> str:
+        chunk = call.exit(n)
+        data = chunk.data if chunk is not None else None
+        return self._shown(call.unsigned_long(n), data, call.result)
+
+    def column(self, calls: Calls, n: int) -> list[str]:
+        there, start, end, *_ = (column.tolist() for column in calls.pieces(n, "exit"))
+        memory = calls.memory.bytes
+        return [
+            self._shown(address, memory[first:last] if came else None, result)
+            for came, first, last, address, result in zip(
+                there, start, end, calls.unsigned_long(n), calls.results, strict=True
+            )
+        ]
+
+    def _shown(self, address: int, data: bytes | None, result: int) -> str:
+        if data is None:
+            return f"{pointer(address)} /* 0 entries */" if result == 0 else pointer(address)
+        more = " or more" if len(data) < result else ""
+        return f"{pointer(address)} /* {entries(data, self._least_bytes)}{more} entries */"
 
 
 _LOCK: Final = struct.Struct("=hh4xqqi")
@@ -139,22 +188,19 @@ def _how(opened: int, permissions: int, resolve: int) -> str:
     return "{" + ", ".join(words) + "}"
 
 
-def names(call: Call, n: int) -> str:
+def name(data: bytes, more: bool) -> str:
     """A path or name that the kernel gave, with or without its NUL."""
-    chunk = call.exit(n)
-    if chunk is None:
-        return call.pointer(n)
-    return quote(terminated(chunk.data), chunk.more)
+    return quote(terminated(data), more)
 
 
 WORDS: Final[dict[str, Printer]] = {
-    "stat": at_stat,
+    "stat": Stat(),
     "statx": _STATX,
     "statfs": structured("=qqQQQQQIIqqq", _statfs),
-    "dirents": lambda call, n: directory_entries(call, n, _OLD_ENTRY),
-    "dirents64": lambda call, n: directory_entries(call, n, _ENTRY),
+    "dirents": Entries(_OLD_ENTRY_BYTES),
+    "dirents64": Entries(_ENTRY_BYTES),
     "iovec": vector,
     "remote_iovec": vector,
     "struct:open_how": structured("=QQQ", _how),
-    "path_out": names,
+    "path_out": OfMemory(name, "exit"),
 }

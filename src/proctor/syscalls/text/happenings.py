@@ -9,6 +9,7 @@ from proctor.syscalls.text.processes import signal_information
 from proctor.syscalls.text.quoting import quote
 from proctor.syscalls.text.symbols import one_of, signal, value_hex
 
+FORK, EXEC, EXIT, SIGNAL, IO_URING = range(4, 9)  # enum trace_kind
 SIGKILL = 9
 CORE_DUMPED = 0x80
 

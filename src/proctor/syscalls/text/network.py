@@ -11,6 +11,7 @@ from proctor.syscalls.text.chunks import AT_EXIT, BYTES, IOVEC, MSGHDR, Chunk
 from proctor.syscalls.text.files import vector_of
 from proctor.syscalls.text.quoting import quote, quote_cut, terminated
 from proctor.syscalls.text.symbols import flags, one_of, value_hex
+from proctor.syscalls.text.words import OfMemory
 
 AF_UNIX: Final = 1
 AF_INET: Final = 2
@@ -92,11 +93,6 @@ _FAMILIES: Final = {
     AF_NETLINK: _netlink,
     AF_PACKET: _packet,
 }
-
-
-def at_address(call: Call, n: int) -> str:
-    chunk = call.memory(n)
-    return call.pointer(n) if chunk is None or not chunk.data else address(chunk.data)
 
 
 NAME_PART: Final = 0
@@ -207,7 +203,7 @@ def messages(call: Call, n: int) -> str:
 
 
 WORDS: Final[dict[str, Printer]] = {
-    "sockaddr": at_address,
+    "sockaddr": OfMemory(lambda data, _: address(data) if data else ""),
     "msghdr": message,
     "array:mmsghdr": messages,
 }

@@ -9,6 +9,7 @@ from proctor.syscalls.text.call import Call, Printer
 from proctor.syscalls.text.chunks import Chunk
 from proctor.syscalls.text.symbols import flags, signal_set
 from proctor.syscalls.text.times import TWO, timespec, timeval, unpacked
+from proctor.syscalls.text.words import OfMemory
 
 _POLL: Final = struct.Struct("=ihh")
 _EVENT: Final = {"packed": struct.Struct("=IQ"), "aligned": struct.Struct("=I4xQ")}
@@ -89,11 +90,6 @@ def selected(call: Call, show: str) -> str:
     return ", ".join(words)
 
 
-def signal_mask(call: Call, n: int) -> str:
-    chunk = call.memory(n)
-    return call.pointer(n) if chunk is None else signal_set(chunk.data[:8])
-
-
 def selected_mask(call: Call, n: int) -> str:
     """pselect6's last argument: a pointer to a set, and its size."""
     chunk = call.entry(n)
@@ -109,16 +105,6 @@ def _event(form: struct.Struct, data: bytes, at: int) -> str:
     events, user = form.unpack_from(data, at)
     low = user & 0xFFFFFFFF
     return f"{{events={flags('epoll', events, 'EPOLL???')}, data={{u32={low}, u64={user}}}}}"
-
-
-def event(form: struct.Struct) -> Printer:
-    def printed(call: Call, n: int) -> str:
-        chunk = call.entry(n)
-        if chunk is None or len(chunk.data) < form.size:
-            return call.pointer(n)
-        return _event(form, chunk.data, 0)
-
-    return printed
 
 
 def events(form: struct.Struct) -> Printer:
@@ -142,12 +128,15 @@ def event_form(machine: str) -> struct.Struct:
 
 def epoll_words(machine: str) -> dict[str, Printer]:
     form = event_form(machine)
-    return {"epoll_event": event(form), "array:epoll_event": events(form)}
+    event = OfMemory(
+        lambda data, _: _event(form, data, 0) if len(data) >= form.size else "", "entry"
+    )
+    return {"epoll_event": event, "array:epoll_event": events(form)}
 
 
 WORDS: Final[dict[str, Printer]] = {
     "pollfd": pollfds,
     "fd_set": file_set,
-    "sigset": signal_mask,
+    "sigset": OfMemory(lambda data, _: signal_set(data[:8])),
     "sigset_argument": selected_mask,
 }

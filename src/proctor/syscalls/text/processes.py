@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer, pointer, structured
+from proctor.syscalls.text.call import Call, Printer, pointer
 from proctor.syscalls.text.chunks import Chunk
 from proctor.syscalls.text.quoting import quote, terminated
-from proctor.syscalls.text.scalars import listed
+from proctor.syscalls.text.scalars import integer, listed
 from proctor.syscalls.text.symbols import flags, one_of, signal, signal_set, value_hex
+from proctor.syscalls.text.words import OfMemory, Word, structured
 
 STATUS_STOPPED: Final = 0x7F
 STATUS_CONTINUED: Final = 0xFFFF
@@ -99,16 +100,12 @@ _HANDLERS: Final = {0: "SIG_DFL", 1: "SIG_IGN"}
 SA_RESTORER: Final = 0x04000000
 
 
-def sigaction(call: Call, n: int) -> str:
+def _sigaction(handler: int, said: int, restorer: int, mask: bytes) -> str:
     """The kernel's struct: handler, flags, restorer (x86, arm64), mask."""
-    chunk = call.memory(n)
-    if chunk is None or len(chunk.data) < 32 or call.long_bytes == 4:
-        return call.pointer(n)
-    handler, said, restorer = struct.unpack_from("=QQQ", chunk.data)
     shown = _HANDLERS.get(handler) or hex(handler)
     words = [
         f"sa_handler={shown}",
-        f"sa_mask={signal_set(chunk.data[24:32])}",
+        f"sa_mask={signal_set(mask)}",
         f"sa_flags={flags('sigaction', said, 'SA_???')}",
     ]
     if said & SA_RESTORER:
@@ -132,7 +129,7 @@ def limit(value: int, infinity: str) -> str:
     return f"{value // KIB}*{KIB}" if value > KIB and value % KIB == 0 else str(value)
 
 
-def _limits(infinity: str) -> Printer:
+def _limits(infinity: str) -> Word:
     def shown(current: int, maximum: int) -> str:
         return f"{{rlim_cur={limit(current, infinity)}, rlim_max={limit(maximum, infinity)}}}"
 
@@ -154,13 +151,10 @@ def _sysinfo(*values: int) -> str:
     )
 
 
-def cpu_mask(call: Call, n: int) -> str:
+def cpu_mask(data: bytes, _: bool) -> str:
     """`[0 1]`."""
-    chunk = call.memory(n)
-    if chunk is None:
-        return call.pointer(n)
-    bits = int.from_bytes(chunk.data, "little")
-    numbers = (str(number) for number in range(len(chunk.data) * 8) if bits >> number & 1)
+    bits = int.from_bytes(data, "little")
+    numbers = (str(number) for number in range(len(data) * 8) if bits >> number & 1)
     return "[" + " ".join(numbers) + "]"
 
 
@@ -244,22 +238,22 @@ def ids(form_bytes: int = 4) -> Printer:
         chunk: Chunk | None = call.memory(n)
         if chunk is None:
             return "[]" if not call.failed and call.args[n] and not call.result else call.pointer(n)
-        return listed(chunk, form_bytes, signed=False)
+        return listed(chunk.data, chunk.more, form_bytes, signed=False)
 
     return printed
 
 
 WORDS: Final[dict[str, Printer]] = {
     "wait_status": wait_status,
-    "wait_pid": lambda call, n: str(call.signed(n)),
+    "wait_pid": integer,
     "siginfo": siginfo,
-    "sigaction": sigaction,
+    "sigaction": structured("=QQQ8s", _sigaction),
     "struct:stack_t": structured("=Qi4xQ", _alternate_stack),
     "rlimit": _limits("RLIM_INFINITY"),
     "rlimit64": _limits("RLIM64_INFINITY"),
     "utsname": structured("=65s65s", _uname),
     "sysinfo": structured("=q3Q6QH6xQQI", _sysinfo),
-    "cpu_mask": cpu_mask,
+    "cpu_mask": OfMemory(cpu_mask),
     "cap_header": structured("=Ii", _capability_version),
     "cap_data": capability_data,
     "clone_args": clone_arguments,

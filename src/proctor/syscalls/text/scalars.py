@@ -5,85 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from proctor.syscalls.text.call import AT_FDCWD, Call, Printer
-from proctor.syscalls.text.chunks import BYTES, STRING, Chunk
-from proctor.syscalls.text.quoting import bare, quote, quote_cut, quote_hex, terminated
+from proctor.syscalls.text.call import Call, Printer, pointer
+from proctor.syscalls.text.calls import Calls
+from proctor.syscalls.text.chunks import BYTES
+from proctor.syscalls.text.quoting import quote_cut, quote_hex
 from proctor.syscalls.text.symbols import device, mode, octal, signal, value_hex
+from proctor.syscalls.text.words import OfFile, OfMemory, OfText, OfValue, Word
 
 
-def integer(call: Call, n: int) -> str:
-    return str(call.signed(n))
+def octal_mode(value: int) -> str:
+    return octal(value & 0o177777)
 
 
-def unsigned(call: Call, n: int) -> str:
-    return str(call.unsigned(n))
+def file_mode(value: int) -> str:
+    return mode(value & 0o177777)
 
 
-def long(call: Call, n: int) -> str:
-    return str(call.long(n))
-
-
-def size(call: Call, n: int) -> str:
-    return str(call.unsigned_long(n))
-
-
-def hexadecimal(call: Call, n: int) -> str:
-    return value_hex(call.unsigned_long(n))
-
-
-def pointer(call: Call, n: int) -> str:
-    return call.pointer(n)
-
-
-def octal_mode(call: Call, n: int) -> str:
-    return octal(call.unsigned(n) & 0o177777)
-
-
-def file_mode(call: Call, n: int) -> str:
-    return mode(call.unsigned(n) & 0o177777)
-
-
-def device_number(call: Call, n: int) -> str:
-    return device(call.unsigned(n))
-
-
-def descriptor(call: Call, n: int) -> str:
-    number = call.signed(n)
-    return call.files.get(number) or str(number)
-
-
-def directory(call: Call, n: int) -> str:
-    number = call.signed(n)
-    if number == AT_FDCWD:
-        return f"AT_FDCWD<{bare(call.cwd)}>" if call.cwd else "AT_FDCWD"
-    return call.files.get(number) or str(number)
-
-
-def identity(call: Call, n: int) -> str:
+def identity(value: int) -> str:
     """A uid or gid, of which -1 means: leave it."""
-    value = call.unsigned(n)
     return "-1" if value == 0xFFFFFFFF else str(value)
 
 
-def signal_number(call: Call, n: int) -> str:
-    return signal(call.signed(n))
-
-
-def path(call: Call, n: int) -> str:
-    chunk = call.memory(n)
-    if chunk is None:
-        return call.pointer(n)
-    data = chunk.data if chunk.kind == STRING else terminated(chunk.data)
-    return quote(data, chunk.more)
-
-
-def text(call: Call, n: int) -> str:
-    """A string as data: cut to what was asked for."""
-    chunk = call.memory(n)
-    if chunk is None:
-        return call.pointer(n)
-    data = chunk.data if chunk.kind == STRING else terminated(chunk.data)
-    return quote_cut(data, call.text_bytes, chunk.more)
+integer: Final = OfValue("signed", str)
+unsigned: Final = OfValue("unsigned", str)
+long: Final = OfValue("long", str)
+size: Final = OfValue("unsigned_long", str)
+hexadecimal: Final = OfValue("unsigned_long", value_hex)
+address: Final = OfValue("unsigned_long", pointer)
+permissions: Final = OfValue("unsigned", octal_mode)
+descriptor: Final = OfFile()
 
 
 def buffer(call: Call, n: int) -> str:
@@ -102,52 +52,58 @@ def random_bytes(call: Call, n: int) -> str:
     return quote_hex(chunk.data[: call.text_bytes], more)
 
 
-def container(call: Call, n: int) -> str:
+class Container(Word):
     """`[16]`, or `[110 => 2]` where the kernel put another length there."""
-    lengths = [int.from_bytes(chunk.data[:4], "little") for chunk in _lengths(call, n)]
-    if not lengths:
-        return call.pointer(n)
-    if len(lengths) > 1 and lengths[0] != lengths[-1]:
-        return f"[{lengths[0]} => {lengths[-1]}]"
-    return f"[{lengths[-1]}]"
+
+    def __call__(self, call: Call, n: int) -> str:
+        given, got = (
+            int.from_bytes(chunk.data[:4], "little") if chunk and len(chunk.data) >= 4 else None
+            for chunk in (call.entry(n), call.exit(n))
+        )
+        return self._shown(given, got) or call.pointer(n)
+
+    def column(self, calls: Calls, n: int) -> list[str]:
+        given, got = (self._lengths(calls, n, side) for side in ("entry", "exit"))
+        return [
+            self._shown(before, after) or pointer(value)
+            for before, after, value in zip(given, got, calls.unsigned_long(n), strict=True)
+        ]
+
+    def _lengths(self, calls: Calls, n: int, side: str) -> list[int | None]:
+        _, start, end, *_ = calls.pieces(n, side)
+        there = end - start >= 4
+        found = iter(calls.memory.numbers("u4", start[there]))
+        return [next(found) if here else None for here in there.tolist()]
+
+    def _shown(self, given: int | None, got: int | None) -> str:
+        if given is None or got is None or given == got:
+            length = given if got is None else got
+            return "" if length is None else f"[{length}]"
+        return f"[{given} => {got}]"
 
 
-def _lengths(call: Call, n: int) -> list[Chunk]:
-    found = (call.entry(n), call.exit(n))
-    return [chunk for chunk in found if chunk is not None and len(chunk.data) >= 4]
-
-
-def number_at(form_bytes: int, signed: bool = True, show: Callable[[int], str] = str) -> Printer:
+def number_at(form_bytes: int, signed: bool = True, show: Callable[[int], str] = str) -> Word:
     """`[5]`: a number that the argument points to."""
 
-    def printed(call: Call, n: int) -> str:
-        chunk = call.memory(n)
-        if chunk is None or len(chunk.data) < form_bytes:
-            return call.pointer(n)
-        return f"[{show(int.from_bytes(chunk.data[:form_bytes], 'little', signed=signed))}]"
+    def shown(data: bytes, _: bool) -> str:
+        if len(data) < form_bytes:
+            return ""
+        return f"[{show(int.from_bytes(data[:form_bytes], 'little', signed=signed))}]"
 
-    return printed
+    return OfMemory(shown)
 
 
-def numbers_at(form_bytes: int, signed: bool = True) -> Printer:
+def numbers_at(form_bytes: int, signed: bool = True) -> Word:
     """`[0, 1]`: all whole ones that came."""
-
-    def printed(call: Call, n: int) -> str:
-        chunk = call.memory(n)
-        if chunk is None:
-            return call.pointer(n)
-        return listed(chunk, form_bytes, signed)
-
-    return printed
+    return OfMemory(lambda data, more: listed(data, more, form_bytes, signed))
 
 
-def listed(chunk: Chunk, form_bytes: int, signed: bool) -> str:
-    data = chunk.data
+def listed(data: bytes, more: bool, form_bytes: int, signed: bool) -> str:
     words = [
         str(int.from_bytes(data[at : at + form_bytes], "little", signed=signed))
         for at in range(0, len(data) - form_bytes + 1, form_bytes)
     ]
-    return "[" + ", ".join([*words, "..."] if chunk.more else words) + "]"
+    return "[" + ", ".join([*words, "..."] if more else words) + "]"
 
 
 def descriptors_at(call: Call, n: int) -> str:
@@ -182,6 +138,7 @@ def environment(call: Call, n: int) -> str:
 
 
 MAX_STRINGS: Final = 32
+PAGE_BYTES: Final = 4096  # the unit of mmap2, whatever the machine's
 
 WORDS: Final[dict[str, Printer]] = {
     "int": integer,
@@ -190,25 +147,27 @@ WORDS: Final[dict[str, Printer]] = {
     "size": size,
     "offset": long,
     "hex": hexadecimal,
-    "pointer": pointer,
-    "address": pointer,
-    "octal_mode": octal_mode,
-    "file_mode": file_mode,
-    "mode": octal_mode,
-    "device": device_number,
+    "pointer": address,
+    "address": address,
+    "octal_mode": permissions,
+    "file_mode": OfValue("unsigned", file_mode),
+    "mode": permissions,
+    "device": OfValue("unsigned", device),
     "fd": descriptor,
-    "dirfd": directory,
+    "dirfd": OfFile(directory=True),
+    "mmap_fd": descriptor,
+    "pages": OfValue("unsigned_long", lambda value: value_hex(value * PAGE_BYTES)),
     "fd_out": descriptors_at,
     "pid": integer,
-    "uid": identity,
-    "gid": identity,
-    "signal": signal_number,
-    "path": path,
-    "text": text,
-    "string": text,
+    "uid": OfValue("unsigned", identity),
+    "gid": OfValue("unsigned", identity),
+    "signal": OfValue("signed", signal),
+    "path": OfText(),
+    "text": OfText(limited=True),
+    "string": OfText(limited=True),
     "buffer": buffer,
     "random": random_bytes,
     "strings": strings,
     "environment": environment,
-    "socklen": container,
+    "socklen": Container(),
 }

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from typing import Final
 
+import numpy as np
+
 from proctor.syscalls.text.call import Call
+from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.commands import dumpable as dumped
-from proctor.syscalls.text.commands import fcntl, futex, ioctl, prctl
+from proctor.syscalls.text.commands import futex, ioctl, prctl
+from proctor.syscalls.text.fcntl import fcntl
 from proctor.syscalls.text.polling import polled, selected
 from proctor.syscalls.text.processes import (
     CLONE_CLEARTID,
@@ -18,26 +23,52 @@ from proctor.syscalls.text.processes import (
     CSIGNAL,
 )
 from proctor.syscalls.text.quoting import quote_cut
-from proctor.syscalls.text.scalars import descriptor, numbers_at
+from proctor.syscalls.text.scalars import numbers_at
 from proctor.syscalls.text.symbols import flags, octal, one_of, signal, value_hex
 from proctor.syscalls.text.times import at_old_utimes, at_utimes, date
 
 Texts = list[str]
 Rewrite = Callable[[Call, Texts], Texts]
 """Makes a call's argument texts anew from those that its words gave."""
+Columns = list[Iterable[str]]
 
 O_CREAT: Final = 0o100
 O_TMPFILE: Final = 0o20000000
 
 
-def opened(flags_at: int) -> Rewrite:
-    """The mode is none where nothing is made."""
+class ColumnRewrite(ABC):
+    """A rewrite that knows columns of texts, too."""
 
-    def rewrite(call: Call, texts: Texts) -> Texts:
-        makes = call.unsigned(flags_at) & (O_CREAT | O_TMPFILE)
-        return texts if makes else texts[: flags_at + 1]
+    @abstractmethod
+    def __call__(self, call: Call, texts: Texts) -> Texts: ...
 
-    return rewrite
+    @abstractmethod
+    def columns(self, calls: Calls, columns: Columns) -> Columns:
+        """The same of many calls. A cell may hold several arguments."""
+
+
+class Opened(ColumnRewrite):
+    """What follows the flags is none where nothing is made."""
+
+    def __init__(self, flags_at: int) -> None:
+        self._flags_at = flags_at
+
+    def __call__(self, call: Call, texts: Texts) -> Texts:
+        makes = call.unsigned(self._flags_at) & (O_CREAT | O_TMPFILE)
+        return texts if makes else texts[: self._flags_at + 1]
+
+    def columns(self, calls: Calls, columns: Columns) -> Columns:
+        at = self._flags_at
+        makes = calls.values(at) & np.uint64(O_CREAT | O_TMPFILE)
+        if not makes.any():
+            return columns[: at + 1]
+        flags_and_rest = [
+            ", ".join((said, *rest)) if made else said
+            for said, made, *rest in zip(
+                columns[at], makes.tolist(), *columns[at + 1 :], strict=True
+            )
+        ]
+        return [*columns[:at], flags_and_rest]
 
 
 def mknod(mode_at: int) -> Rewrite:
@@ -46,12 +77,6 @@ def mknod(mode_at: int) -> Rewrite:
         return texts if kind in (0o020000, 0o060000) else texts[: mode_at + 1]
 
     return rewrite
-
-
-def mapped(call: Call, texts: Texts) -> Texts:
-    texts[4] = descriptor(call, 4)
-    texts[5] = value_hex(call.unsigned_long(5))
-    return texts
 
 
 def remapped(call: Call, texts: Texts) -> Texts:
@@ -251,12 +276,11 @@ def signalled(call: Call, texts: Texts) -> Texts:
 
 
 REWRITES: Final[dict[str, Rewrite]] = {
-    "open": opened(1),
-    "openat": opened(2),
-    "mq_open": opened(1),
+    "open": Opened(1),
+    "openat": Opened(2),
+    "mq_open": Opened(1),
     "mknod": mknod(1),
     "mknodat": mknod(2),
-    "mmap": mapped,
     "mremap": remapped,
     "fcntl": fcntl,
     "fcntl64": fcntl,

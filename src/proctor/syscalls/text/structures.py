@@ -6,11 +6,12 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer, pointer, structured
+from proctor.syscalls.text.call import Call, Printer, pointer
 from proctor.syscalls.text.quoting import quote_hex
-from proctor.syscalls.text.scalars import listed
+from proctor.syscalls.text.scalars import numbers_at
 from proctor.syscalls.text.symbols import flags, one_of, value_hex
 from proctor.syscalls.text.times import by_long, date, numbers
+from proctor.syscalls.text.words import OfValue, structured
 
 Field = tuple[str, Callable[[Call, int], str]]
 """A member's name, and how its value is printed."""
@@ -207,14 +208,12 @@ _PERF_BITS: Final = tuple(
 )  # fmt: skip
 
 
-def key(call: Call, n: int) -> str:
+def key(value: int) -> str:
     """A serial number, or a keyring by its name."""
-    value = call.signed(n)
     return one_of("keyring", value) if value < 0 else str(value)
 
 
-def ipc_key(call: Call, n: int) -> str:
-    value = call.unsigned(n)
+def ipc_key(value: int) -> str:
     return value_hex(value) if value else one_of("ipc_key", 0)
 
 
@@ -272,11 +271,6 @@ def pointers(call: Call, n: int) -> str:
     return "[" + ", ".join([*words, "..."] if chunk.more else words) + "]"
 
 
-def u64s(call: Call, n: int) -> str:
-    chunk = call.memory(n)
-    return call.pointer(n) if chunk is None else listed(chunk, 8, signed=False)
-
-
 WORDS: Final[dict[str, Printer]] = {
     "struct:sched_attr": SCHEDULING,
     "timezone": structured("=ii", _zone),
@@ -287,11 +281,11 @@ WORDS: Final[dict[str, Printer]] = {
     "array:io_event": elements("=QQqq", _completion),
     "struct:io_event": structured("=QQqq", _completion),
     "array:pointers": pointers,
-    "array:u64": u64s,
+    "array:u64": numbers_at(8, signed=False),
     "bpf_attr": bpf_attributes,
     "perf_event_attr": perf_attributes,
-    "key": key,
-    "ipc_key": ipc_key,
+    "key": OfValue("signed", key),
+    "ipc_key": OfValue("unsigned", ipc_key),
     "file_handle": handle,
     "struct:landlock_ruleset_attr": sized(
         "QQ",

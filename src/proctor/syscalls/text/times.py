@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer, structured
+from proctor.syscalls.text.call import Call, Printer
+from proctor.syscalls.text.words import OfMemory, Word, structured
 
 UTIME_NOW: Final = (1 << 30) - 1
 UTIME_OMIT: Final = (1 << 30) - 2
@@ -45,43 +46,25 @@ def unpacked(data: bytes, forms: tuple[struct.Struct, struct.Struct]) -> tuple[i
     return ()
 
 
-def at_timespec(call: Call, n: int) -> str:
-    found = numbers(call, n, TWO)
-    return timespec(*found) if found else call.pointer(n)
+def of_longs(
+    forms: tuple[struct.Struct, struct.Struct], show: Callable[..., str], side: str = "memory"
+) -> Word:
+    def shown(data: bytes, _: bool) -> str:
+        found = unpacked(data, forms)
+        return show(*found) if found else ""
+
+    return OfMemory(shown, side)
 
 
-def at_timeval(call: Call, n: int) -> str:
-    found = numbers(call, n, TWO)
-    return timeval(*found) if found else call.pointer(n)
+at_timespec: Final = of_longs(TWO, timespec)
 
 
-def entry_timespec(call: Call, n: int) -> str:
-    """As given, where the kernel writes what is left into the same memory."""
-    return _given(call, n, timespec)
+def itimerspec(*values: int) -> str:
+    return f"{{it_interval={timespec(*values[:2])}, it_value={timespec(*values[2:])}}}"
 
 
-def entry_timeval(call: Call, n: int) -> str:
-    return _given(call, n, timeval)
-
-
-def _given(call: Call, n: int, show: Callable[[int, int], str]) -> str:
-    chunk = call.entry(n)
-    found = unpacked(chunk.data, TWO) if chunk is not None else ()
-    return show(*found) if found else call.pointer(n)
-
-
-def at_itimerspec(call: Call, n: int) -> str:
-    found = numbers(call, n, FOUR)
-    if not found:
-        return call.pointer(n)
-    return f"{{it_interval={timespec(*found[:2])}, it_value={timespec(*found[2:])}}}"
-
-
-def at_itimerval(call: Call, n: int) -> str:
-    found = numbers(call, n, FOUR)
-    if not found:
-        return call.pointer(n)
-    return f"{{it_interval={timeval(*found[:2])}, it_value={timeval(*found[2:])}}}"
+def itimerval(*values: int) -> str:
+    return f"{{it_interval={timeval(*values[:2])}, it_value={timeval(*values[2:])}}}"
 
 
 def date(seconds: int, fraction: str = "") -> str:
@@ -129,17 +112,9 @@ def rusage(user_s: int, user_us: int, system_s: int, system_us: int) -> str:
     return f"{{ru_utime={timeval(user_s, user_us)}, ru_stime={timeval(system_s, system_us)}, ...}}"
 
 
-def at_rusage(call: Call, n: int) -> str:
-    found = numbers(call, n, FOUR)
-    return rusage(*found) if found else call.pointer(n)
-
-
-def at_tms(call: Call, n: int) -> str:
-    found = numbers(call, n, FOUR)
-    if not found:
-        return call.pointer(n)
+def tms(*values: int) -> str:
     names = ("tms_utime", "tms_stime", "tms_cutime", "tms_cstime")
-    words = [f"{name}={value}" for name, value in zip(names, found, strict=True)]
+    words = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
     return "{" + ", ".join(words) + "}"
 
 
@@ -152,12 +127,13 @@ def _timex(modes: int, offset: int, frequency: int, maximum: int, estimated: int
 
 WORDS: Final[dict[str, Printer]] = {
     "timespec": at_timespec,
-    "timeval": at_timeval,
-    "timespec_left": entry_timespec,
-    "timeval_left": entry_timeval,
-    "itimerspec": at_itimerspec,
-    "itimerval": at_itimerval,
-    "rusage": at_rusage,
-    "tms": at_tms,
+    "timeval": of_longs(TWO, timeval),
+    # As given, where the kernel writes what is left into the same memory.
+    "timespec_left": of_longs(TWO, timespec, "entry"),
+    "timeval_left": of_longs(TWO, timeval, "entry"),
+    "itimerspec": of_longs(FOUR, itimerspec),
+    "itimerval": of_longs(FOUR, itimerval),
+    "rusage": of_longs(FOUR, rusage),
+    "tms": of_longs(FOUR, tms),
     "timex": structured("=I4xqqqq", _timex),
 }

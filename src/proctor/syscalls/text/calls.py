@@ -1,0 +1,170 @@
+"""A batch's calls as columns: a step is taken for thousands of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from proctor.syscalls.text.call import NARROW
+from proctor.syscalls.text.chunks import AT_EXIT, FAULT, HEADER_BYTES, MORE, STRING, STRINGS
+
+Indexes = NDArray[np.int64]
+ARGUMENTS: Final = 6
+_LOW: Final = np.uint64(0xFFFFFFFF)
+_SPECIAL: Final = bytes(not 32 <= byte < 127 or byte in b'"\\' for byte in range(256))
+_CHUNK: Final = np.dtype([("start", "i8"), ("end", "i8"), ("flags", "u1"), ("is_string", "?")])
+
+Step = tuple[Indexes, NDArray[np.uint8], Indexes, Indexes]
+"""Rows; of a chunk of each its header, and where its bytes begin and end."""
+
+
+class Pieces(NamedTuple):
+    """Memory of many calls, an element a call; empty where there is none."""
+
+    there: NDArray[np.bool_]
+    start: Indexes
+    end: Indexes
+    more: NDArray[np.bool_]
+    """It went on past what is here."""
+    plain: NDArray[np.bool_]
+    """Quotes around the text are all that it takes."""
+
+
+class Memory:
+    """Of each argument of all calls of a batch the memory that `Call` finds for a single one."""
+
+    def __init__(self, memory: NDArray[np.uint8], offset: Indexes, size: Indexes) -> None:
+        self.bytes = memory.tobytes()
+        self._memory = memory
+        self._places = np.zeros((2, len(size), ARGUMENTS), np.int32)
+        """[at the exit, row, argument]: index of the chunk; 0, an empty one: there is none."""
+        chunks = [np.zeros(1, _CHUNK)]
+        for row, head, start, end in _walk(memory, offset, size):
+            argument, kind, flags, part = (head[:, field] for field in range(4))
+            # Of a list there may be some; of anything else that faulted nothing.
+            wanted = (flags & FAULT == 0) | ((kind == STRINGS) & (end > start))
+            wanted &= (kind <= STRINGS) & (part == 0) & (argument < ARGUMENTS)
+            # The first of several counts.
+            wanted &= self._places[flags & AT_EXIT, row, argument % ARGUMENTS] == 0
+            found = np.empty(int(np.count_nonzero(wanted)), _CHUNK)
+            found["start"], found["end"] = start[wanted], end[wanted]
+            found["flags"], found["is_string"] = flags[wanted], kind[wanted] == STRING
+            first = sum(map(len, chunks))
+            place = (flags[wanted] & AT_EXIT, row[wanted], argument[wanted])
+            self._places[place] = np.arange(first, first + len(found))
+            chunks.append(found)
+        self._chunks = np.concatenate(chunks)
+
+    @cached_property
+    def text(self) -> str:
+        """A character a byte."""
+        return self.bytes.decode("latin-1")
+
+    @cached_property
+    def _plain(self) -> NDArray[np.bool_]:
+        """By chunk; false for some that are empty."""
+        order = np.argsort(self._chunks["start"], kind="stable")
+        bounds = np.stack((self._chunks["start"], self._chunks["end"]), 1)[order].ravel()
+        # One more, so that the end of the last has an index.
+        special = np.frombuffer(self.bytes.translate(_SPECIAL) + b"\0", np.uint8)
+        found = np.empty(len(order), np.bool_)
+        found[order] = np.maximum.reduceat(special, bounds)[::2] == 0
+        return found
+
+    def numbers(self, form: str, at: Indexes) -> list[int]:
+        """What lies at these bytes, which are there. form: a NumPy type."""
+        kind = np.dtype(form)
+        if not len(at):
+            return []
+        return _list(sliding_window_view(self._memory, kind.itemsize)[at].view(kind)[:, 0])
+
+    def pieces(self, rows: Indexes, n: int, side: str, terminated: bool = False) -> Pieces:
+        """Of argument n of these rows.
+
+        side: `entry`, `exit`, or `memory`: that of the exit, else of the entry.
+        terminated: up to the NUL that ends a C string.
+        """
+        place = self._places[int(side != "entry"), rows, n]
+        if side == "memory":
+            place = np.where(place, place, self._places[0, rows, n])
+        there = place > 0
+        found = self._chunks[place]
+        start, end = found["start"], found["end"]
+        if terminated:
+            for at in np.flatnonzero(there & ~found["is_string"]).tolist():
+                ended = self.bytes.find(b"\0", start[at], end[at])
+                end[at] = ended if ended >= 0 else end[at]
+        return Pieces(there, start, end, found["flags"] & MORE != 0, self._plain[place])
+
+
+def _walk(memory: NDArray[np.uint8], offset: Indexes, size: Indexes) -> Iterator[Step]:
+    """Every step takes the next chunk of those records that have one left; cut ones end theirs."""
+    row = np.flatnonzero(size >= HEADER_BYTES)
+    at = offset[row].astype(np.int64)
+    end = at + size[row]
+    windows = sliding_window_view(memory, HEADER_BYTES) if len(row) else None
+    while windows is not None and len(row):
+        head = windows[at]
+        start = at + HEADER_BYTES
+        past = start + head[:, 4:].copy().view(np.uint32)[:, 0]
+        whole = past <= end
+        yield row[whole], head[whole], start[whole], past[whole]
+        at = start + ((past - start + 7) & ~7)
+        left = at + HEADER_BYTES <= end
+        row, at, end = row[left], at[left], end[left]
+
+
+@dataclass(slots=True)
+class Calls:
+    """Calls of one syscall. What has a list has an element a call."""
+
+    rows: Indexes
+    """Of the batch."""
+    args: NDArray[np.uint64]
+    """Of the batch: a row a record."""
+    results: list[int]
+    memory: Memory
+    abi: str
+    text_bytes: int
+    files: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """By argument: how its descriptor was called when the call began."""
+
+    @property
+    def narrow(self) -> bool:
+        return self.abi in NARROW
+
+    def where(self, which: NDArray[np.bool_]) -> Calls:
+        """Of these only arguments and memory."""
+        rows = self.rows[which]
+        return Calls(rows, self.args, [], self.memory, self.abi, self.text_bytes)
+
+    def values(self, n: int) -> NDArray[np.uint64]:
+        """Argument n as the kernel got it."""
+        found: NDArray[np.uint64] = self.args[self.rows, n]
+        return found
+
+    def signed(self, n: int) -> list[int]:
+        return _list(self.values(n).astype(np.int32))
+
+    def unsigned(self, n: int) -> list[int]:
+        return _list(self.values(n) & _LOW)
+
+    def long(self, n: int) -> list[int]:
+        return self.signed(n) if self.narrow else _list(self.values(n).view(np.int64))
+
+    def unsigned_long(self, n: int) -> list[int]:
+        return self.unsigned(n) if self.narrow else _list(self.values(n))
+
+    def pieces(self, n: int, side: str = "memory", terminated: bool = False) -> Pieces:
+        return self.memory.pieces(self.rows, n, side, terminated)
+
+
+def _list(values: NDArray[Any]) -> list[int]:
+    found: list[int] = values.tolist()
+    return found

@@ -1,0 +1,214 @@
+"""Looks at calls in the order in which they ended, for what each did to descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proctor.syscalls.changes import signed
+from proctor.syscalls.descriptors import Descriptors, Process
+from proctor.syscalls.text.call import AT_FDCWD
+from proctor.syscalls.text.groups import Group, line
+from proctor.syscalls.text.happenings import (
+    EXEC,
+    EXIT,
+    FORK,
+    IO_URING,
+    SIGNAL,
+    exit_line,
+    io_uring_line,
+    signal_line,
+)
+from proctor.syscalls.text.singles import (
+    ARGUMENTS,
+    ARGUMENTS_AT,
+    EBADF,
+    UNDER_WAY,
+    Record,
+    Singles,
+    learnt,
+)
+from proctor.syscalls.text.words import Known, working_directory
+
+_UNSEEN, _PASSED, _ALONE = -3, -2, -1
+"""Instead of a group's index: rows that neither have nor change descriptors; those of them before
+which something was lost; and those that are printed alone."""
+_NO_NAMES: Final[Mapping[int, str]] = {}
+
+
+Step = Callable[[Process, int, int, int, int, int], None]
+"""What is done at a call of a group: with its process, its first descriptor, its result; where its
+arguments begin among the records' bytes; where its chunks begin in the memory, and their size."""
+
+
+class Following:
+    """tracked, paths: see `Options`."""
+
+    def __init__(
+        self, descriptors: Descriptors, singles: Singles, tracked: bool, paths: bool
+    ) -> None:
+        self._descriptors = descriptors
+        self._singles = singles
+        self._tracked = tracked
+        self._paths = paths
+        self._places = Known[str](working_directory)
+
+    def follow(
+        self, batch: Any, memory: bytes, groups: list[Group], heads: list[str], shown: list[str]
+    ) -> dict[int, list[str]]:
+        """Tells groups what their descriptors are called, and puts the lines of what is printed
+        alone at their rows. Returns the lines of losses, by the row that comes after them.
+
+        memory: the batch's; heads: what lines begin with, by row.
+        """
+        records = batch.records
+        raw, stride = records.tobytes(), records.dtype.itemsize
+        gaps = _by_row(batch.gaps)
+        steps = [self._step(group, raw, memory) for group in groups]
+        owner, numbers = _owners(records, groups, gaps)
+        rows = np.flatnonzero(owner > _UNSEEN)
+        columns = (
+            *(owner, numbers, records["pid"], records["process_start_ns"], records["result"]),
+            *(batch.memory_offset, records["memory_bytes"]),
+        )
+        alone = _alone(records, owner == _ALONE)
+        lost: dict[int, list[str]] = {}
+        process, of_pid, of_start_ns = None, -1, -1
+        for row, index, number, pid, start_ns, result, offset, size in zip(
+            rows.tolist(), *(column[rows].tolist() for column in columns), strict=True
+        ):
+            if gaps and row in gaps:
+                lost[row] = self._lost(gaps[row])
+            if process is None or pid != of_pid or start_ns != of_start_ns:
+                process, of_pid, of_start_ns = self._descriptors.of(pid, start_ns), pid, start_ns
+            at = row * stride + ARGUMENTS_AT
+            if index >= 0:
+                steps[index](process, number, result, at, offset, size)
+            elif index == _ALONE:
+                kind, abi, syscall, tid = next(alone)
+                given, chunks = raw[at : at + ARGUMENTS.size], memory[offset : offset + size]
+                if kind <= UNDER_WAY:
+                    call = self._call(Record(abi, syscall, kind, given, chunks), process)
+                    shown[row] = line(heads[row], *call)
+                else:
+                    text = self.happened(kind, given, chunks, process, pid, tid)
+                    shown[row] = text and heads[row] + text
+                    process = None  # it may be another now
+        if len(records) in gaps:
+            lost[len(records)] = self._lost(gaps[len(records)])
+        return lost
+
+    def happened(
+        self, kind: int, given: bytes, chunks: bytes, process: Process, pid: int, tid: int
+    ) -> str:
+        """Of what is no call. Its line; empty where strace prints none."""
+        *args, _ = ARGUMENTS.unpack(given)
+        if kind == SIGNAL:
+            return signal_line(args)
+        if kind == EXIT:
+            if args[2]:
+                self._descriptors.exited(pid)
+            return exit_line(args)
+        if kind == FORK:
+            child, _, started, shares_files, shares_place = args[:5]
+            if child != pid:
+                self._descriptors.fork(
+                    process, child, started, bool(shares_files), bool(shares_place)
+                )
+            return ""
+        if kind == EXEC:
+            self._descriptors.executed(process)
+            former = args[0]
+            return f"+++ superseded by execve in pid {former} +++" if former not in (0, tid) else ""
+        return io_uring_line(args, chunks) if kind == IO_URING else ""
+
+    def _call(self, record: Record, process: Process) -> tuple[str, str]:
+        """One that is printed alone, and its result."""
+        if not self._tracked:
+            learnt(record.given, record.chunks, process)
+        return self._singles.print(record, process)
+
+    def _step(self, group: Group, raw: bytes, memory: bytes) -> Step:
+        compiled = group.compiled
+        numeric_change, change = compiled.numeric_change, compiled.change
+        heeds_bad = compiled.heeds_bad
+        files = [
+            (n, n in compiled.directories, names.append)
+            for n, names in zip(compiled.file_arguments, group.files, strict=True)
+        ]
+        _, is_directory, put = files[0] if files else (0, False, None)
+        put_made = group.made.append if compiled.returns_file else None
+        tracked, paths, unnamed = self._tracked, self._paths, self._unnamed
+
+        def step(
+            process: Process, number: int, result: int, at: int, offset: int, size: int
+        ) -> None:
+            if not tracked:
+                learnt(raw[at : at + ARGUMENTS.size], memory[offset : offset + size], process)
+            if heeds_bad and result == EBADF:
+                process.files.close(number)
+            names = process.files.names if paths else _NO_NAMES
+            if put is not None:
+                put(names.get(number) or unnamed(number, is_directory, process))
+                for n, directory, put_other in files[1:]:
+                    other = signed(ARGUMENTS.unpack_from(raw, at)[n])
+                    put_other(names.get(other) or unnamed(other, directory, process))
+            if result < 0:
+                return
+            if numeric_change is not None:
+                numeric_change(process, ARGUMENTS.unpack_from(raw, at), result)
+            elif change is not None:
+                given, chunks = raw[at : at + ARGUMENTS.size], memory[offset : offset + size]
+                change(process, self._singles.call(0, given, chunks, process))
+            if put_made is not None:
+                put_made(names.get(result) or str(result))
+
+        return step
+
+    def _unnamed(self, number: int, is_directory: bool, process: Process) -> str:
+        if is_directory and number == AT_FDCWD:
+            return self._places[process.place.path if self._paths else ""]
+        return str(number)
+
+    def _lost(self, gaps: Iterable[Any]) -> list[str]:
+        lines = []
+        for gap in gaps:
+            if gap.of == "task":
+                self._descriptors.forget()
+            what = f"cpu {gap.number}" if gap.of == "cpu" else f"thread {gap.number}"
+            calls = "call" if gap.count == 1 else "calls"
+            lines.append(f"*** {gap.count} {calls} of {what} lost here ***")
+        return lines
+
+
+def _by_row(gaps: Iterable[Any]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for gap in gaps:
+        found.setdefault(gap.before, []).append(gap)
+    return found
+
+
+def _owners(
+    records: NDArray[Any], groups: list[Group], gaps: Iterable[int]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """By row: the index of its group, or what stands for that; and its first descriptor."""
+    owner = np.full(len(records), _ALONE, np.int32)
+    number = np.zeros(len(records), np.int32)
+    for index, group in enumerate(groups):
+        owner[group.rows] = index if group.followed else _UNSEEN
+        for n in group.compiled.file_arguments[:1]:
+            number[group.rows] = records["args"][group.rows, n].astype(np.int32)
+    for row in gaps:
+        if row < len(records) and owner[row] == _UNSEEN:
+            owner[row] = _PASSED
+    return owner, number
+
+
+def _alone(records: NDArray[Any], which: NDArray[np.bool_]) -> Iterator[tuple[int, int, int, int]]:
+    """Of those printed alone kind, ABI, number and thread."""
+    rows = np.flatnonzero(which)
+    names = ("kind", "abi", "number", "tid")
+    return zip(*(records[name][rows].tolist() for name in names), strict=True)
