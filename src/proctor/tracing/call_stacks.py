@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proctor.records.trace_layout import ABIS, CHUNK_FLAGS, CHUNK_KINDS
@@ -55,17 +54,3 @@ class CallStacks:
             return ()
         self._mappings.advance(int(record["start_ns"]) + int(record["duration_ns"]))
         return self._stacks.frames(int(record["pid"]), user, kernel, top=top, entered_ns=entered_ns)
-
-
-def row_of(batch: Batch, row: int) -> Batch:
-    """One row as a batch of its own."""
-    rows = slice(row, row + 1)
-    return replace(
-        batch,
-        records=batch.records[rows],
-        cpu=batch.cpu[rows],
-        memory_offset=batch.memory_offset[rows],
-        cpu_gap=batch.cpu_gap[rows],
-        task_gap=batch.task_gap[rows],
-        trailing_gaps=(),
-    )

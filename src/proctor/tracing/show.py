@@ -22,7 +22,7 @@ from proctor.tracing.file_set import TraceSet
 from proctor.tracing.from_arrow import batch_of
 from proctor.tracing.lines import LineWriter
 from proctor.tracing.options import DEFAULT_STRING_BYTES
-from proctor.tracing.text_sink import tables
+from proctor.tracing.text_sink import encoded, tables
 from proctor.tracing.totals import Totals
 
 BROKEN_PIPE_STATUS: Final = 141
@@ -113,8 +113,7 @@ class _TextLines:
         self._formatter = _formatter(facts)
 
     def of(self, batch: Batch) -> bytes:
-        lines = [f"{line}\n" for line in self._formatter.lines(batch)]
-        return "".join(lines).encode(errors="replace")
+        return encoded(self._formatter.lines(batch))
 
     def last(self, totals: Totals) -> bytes:
         return f"*** {totals.line()} ***\n".encode()

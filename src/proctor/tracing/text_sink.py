@@ -10,7 +10,6 @@ from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Table, table_of
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.syscalls.text.quoting import quote
-from proctor.tracing.call_stacks import row_of
 from proctor.tracing.lines import LineWriter
 from proctor.tracing.opened import Mismatch, Opened
 from proctor.tracing.stacks import lines as stack_lines
@@ -44,9 +43,10 @@ class TextSink:
         if self._stacks is None:
             self._write(self._formatter.lines(batch))
         else:
-            for row in range(len(batch)):
-                frames = stack_lines(self._stacks.of(batch, row))
-                self._write(self._formatter.lines(row_of(batch, row)) + frames)
+            *rows, last = self._formatter.by_row(batch)
+            for row, lines in enumerate(rows):
+                lines += stack_lines(self._stacks.of(batch, row))
+            self._write([line for lines in (*rows, last) for line in lines])
         self._write([self._mismatch_line(batch, found) for found in self._opened.mismatches(batch)])
 
     def _mismatch_line(self, batch: Batch, found: Mismatch) -> str:
@@ -64,7 +64,12 @@ class TextSink:
         return self._writer.problem
 
     def _write(self, lines: list[str]) -> None:
-        self._writer.write("".join([f"{line}\n" for line in lines]).encode(errors="replace"))
+        self._writer.write(encoded(lines))
+
+
+def encoded(lines: list[str]) -> bytes:
+    """Each with its line feed."""
+    return "\n".join([*lines, ""]).encode(errors="replace")
 
 
 def formatter_of(task: FormatterTask) -> Formatter:
