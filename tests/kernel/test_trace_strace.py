@@ -31,6 +31,7 @@ ON_PURPOSE = (
     (re.compile(r">\(deleted\)"), ">"),
     # The mask lies on the stack, where we do not look.
     (re.compile(r"rt_sigreturn\(\{.*?\}\)"), "rt_sigreturn()"),
+    (re.compile(r" /\* [\dN.]+ s \*/"), ""),
     (re.compile(r", si_utime=\d+, si_stime=\d+"), ""),
     # A call that returned before the signal killed it has a result.
     (re.compile(r"^(pause\(\)|tgkill\(.*, SIGKILL\)) = .*"), r"\1 = ENDED"),
