@@ -17,6 +17,7 @@ from proctor.events import (
     SyscallEvent,
 )
 from proctor.records.trace_layout import ABIS, FLAGS, KINDS
+from proctor.syscalls.constants import errno_name
 from proctor.syscalls.table import Table
 from proctor.syscalls.text.formatter import Formatter
 from proctor.syscalls.text.happenings import signal_line
@@ -124,8 +125,8 @@ class EventMaker:
         returned = int(record["result"]) if kind in ("SYSCALL", "JOINED") else None
         error = None
         if returned in _ERRORS and returned is not None:
-            error = errno.errorcode.get(-returned) or texts.result.split(" ")[1:2][0]
-        kernel_path = paths_of(batch, row)[1] if memory else ""
+            error = errno.errorcode.get(-returned) or errno_name(-returned) or str(-returned)
+        kernel_path = paths_of(memory)[1] if memory else ""
         return SyscallEvent(
             time_ns=time_ns,
             process=process,

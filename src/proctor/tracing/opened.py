@@ -19,13 +19,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from proctor.records.trace_layout import CHUNK_KINDS, KINDS
+from proctor.records.trace_layout import KINDS
 from proctor.syscalls.descriptors import kernel_file
 from proctor.syscalls.table import Table
+from proctor.syscalls.text.chunks import KERNEL_FILE, OF_RESULT, STRING, parse
 from proctor.tracing.batch import Batch
 
 _OPENING: Final = ("open", "openat", "openat2", "creat")
-_RESULT: Final = 6
 _KEPT: Final = 8192
 _LINKS: Final = 40  # as many as the kernel follows
 _TICK_NS: Final = 10_000_000  # file systems' times lag by up to one
@@ -58,34 +58,32 @@ class Opened:
         wanted = np.isin(numbers, self._numbers) & (records["memory_bytes"] > 0)
         wanted &= (records["kind"] == KINDS["SYSCALL"]) & (records["result"] >= 0)
         self._certain_since_ns.cache_clear()  # links may have changed since
-        for row in np.flatnonzero(wanted).tolist():
-            passed, opened = paths_of(batch, row)
+        rows = np.flatnonzero(wanted)
+        memory = batch.memory.tobytes()
+        offsets = batch.memory_offset[rows].tolist()
+        sizes = records["memory_bytes"][rows].tolist()
+        for row, offset, size in zip(rows.tolist(), offsets, sizes, strict=True):
+            passed, opened, inode = paths_of(memory[offset : offset + size])
             if not passed or not opened or passed == opened:
                 continue
-            since_ns = self._certain_since_ns(passed, opened, inode_of(batch, row))
+            since_ns = self._certain_since_ns(passed, opened, inode)
             start_ns = int(records["start_ns"][row]) + batch.wall_offset_ns
             if since_ns is not None and start_ns >= since_ns:
                 yield Mismatch(row, self._names[int(numbers[row])], passed, opened)
 
 
-def inode_of(batch: Batch, row: int) -> int:
-    """Of what the kernel opened; 0 where it does not say."""
-    for head, body in batch.chunks_of(row):
-        if int(head["kind"]) == CHUNK_KINDS["KERNEL_FILE"] and int(head["arg"]) == _RESULT:
-            return int.from_bytes(bytes(body[:8]), "little")
-    return 0
-
-
-def paths_of(batch: Batch, row: int) -> tuple[str, str]:
-    """The path that was passed and the one that the kernel opened; empty where not there."""
+def paths_of(memory: bytes) -> tuple[str, str, int]:
+    """Of a call's chunks the path that was passed, the one that the kernel opened, and the inode;
+    empty, and 0, where they are not there."""
     passed = opened = ""
-    for head, body in batch.chunks_of(row):
-        kind = int(head["kind"])
-        if kind == CHUNK_KINDS["STRING"] and not passed:
-            passed = bytes(body).decode("utf-8", "surrogateescape")
-        elif kind == CHUNK_KINDS["KERNEL_FILE"] and int(head["arg"]) == _RESULT:
-            opened = kernel_file(bytes(body))
-    return passed, opened
+    inode = 0
+    for argument, kind, _, _, data in parse(memory).chunks:
+        if kind == STRING and not passed:
+            passed = data.decode("utf-8", "surrogateescape")
+        elif kind == KERNEL_FILE and argument == OF_RESULT:
+            opened = kernel_file(data)
+            inode = inode or int.from_bytes(data[:8], "little")
+    return passed, opened, inode
 
 
 def certain_since_ns(passed: str, opened: str, inode: int) -> int | None:
