@@ -34,11 +34,13 @@ NOBODY_S = f"{30 * SLOW}"
 
 
 @contextmanager
-def watch(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`proctor watch`, once it watches."""
+def watch(
+    folder: Path, *options: str, under: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    """`proctor watch`, started by the command `under`, once it watches."""
     place = ("-o", str(folder / "recording"), "--jsonl", str(folder / "events.jsonl"))
     process = subprocess.Popen(
-        [*PROCTOR, "watch", *options, "-q", "-v", *place],
+        [*under, *PROCTOR, "watch", *options, "-q", "-v", *place],
         env=environment(),
         stderr=subprocess.PIPE,
         text=True,
@@ -127,6 +129,19 @@ def test_a_signal_ends_it_and_harms_nobody(name: str, tmp_path: Path) -> None:
         sleeper.terminate()
     assert [one["pid"] for one in summary(tmp_path)["still_running"]] == [sleeper.pid]
     assert summary(tmp_path)["lost"] == {}
+
+
+def test_a_signal_that_it_was_started_to_ignore_does_not_end_it(tmp_path: Path) -> None:
+    with (
+        started("sleep", NOBODY_S) as sleeper,
+        watch(tmp_path, "--pid", str(sleeper.pid), under=("nohup",)) as watcher,
+    ):
+        watcher.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            watcher.wait(1.0)
+        sleeper.terminate()
+        assert watcher.wait(TIMEOUT_S) == 0
+    assert summary(tmp_path)["still_running"] == []
 
 
 def test_for_seconds(tmp_path: Path) -> None:

@@ -28,7 +28,14 @@ FORWARDED: Final = (
 """Passed on where a process sent them. What the terminal sends reaches COMMAND by itself: it
 stands in our process group, so that job control treats the two as one."""
 
-AWAITED: Final = frozenset((*FORWARDED, signal.SIGCHLD))
+AWAITED: Final = frozenset(
+    (
+        signal.SIGCHLD,
+        *(each for each in FORWARDED if signal.getsignal(each) is not signal.SIG_IGN),
+    )
+)
+"""But for what we were started to ignore: blocked, it would reach us all the same, and `nohup`
+means that it shall not."""
 
 
 def find_program(command: Sequence[str], environment: Mapping[str, str]) -> str:
