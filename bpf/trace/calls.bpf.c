@@ -4,11 +4,11 @@
  */
 #include "filter.h"
 #include "place.h"
+#include "short.h"
 #include "special.h"
 #include "stack.h"
 #include "vector.h"
 
-#define FEW_BYTES 64 /* quicker copied than by a helper */
 #define RETURNED 6 /* the argument of chunks about what the call returned */
 
 static __always_inline u16 plain_number(long number, u8 abi)
@@ -131,7 +131,7 @@ static __always_inline void call_entered(void *ctx, struct pt_regs *regs, long i
 {
 	struct thread *thread = traced_thread();
 	struct trace_rule *rule;
-	u8 abi;
+	u8 abi, at_entry;
 
 	if (!thread || !tracing())
 		return;
@@ -149,6 +149,7 @@ static __always_inline void call_entered(void *ctx, struct pt_regs *regs, long i
 		count(TRACE_LOST_TASK); /* whose exit we were not told of */
 	thread->call = CALL_UNDER_WAY;
 	thread->entry_bytes = 0;
+	thread->short_bytes = 0;
 	thread->again = 0;
 	thread->flags = 0;
 	copy_args(thread->args, regs, abi);
@@ -157,8 +158,11 @@ static __always_inline void call_entered(void *ctx, struct pt_regs *regs, long i
 		count(TRACE_FILTERED);
 		return;
 	}
-	if (rule->at_entry)
-		fetch_all(thread, rule, rule->at_entry, 0, false);
+	at_entry = rule->at_entry;
+	if (at_entry & 1 && short_at_entry(thread, rule))
+		at_entry &= ~1;
+	if (at_entry)
+		fetch_all(thread, rule, at_entry, 0, false);
 	if (configuration.descriptors_told)
 		note_files(thread, rule);
 	if (stacks_wanted() && (is_last(abi, thread->number) || is_exec(abi, thread->number)))
@@ -169,23 +173,24 @@ static __always_inline void call_entered(void *ctx, struct pt_regs *regs, long i
 /* What was read at the entry, first of the record's chunks. */
 static __always_inline void append_entry(struct work *work, struct thread *thread)
 {
-	u64 bytes = thread->entry_bytes;
+	u64 bytes = thread->entry_bytes, before = thread->short_bytes;
 	struct entry *entry;
 	struct sink sink;
 
-	if (!bytes || !open_ring_sink(&sink, work))
+	if (!(bytes | before) || !open_ring_sink(&sink, work))
+		return;
+	CLAMP(before, sizeof(thread->piece));
+	for (u32 i = 0; i < sizeof(thread->piece) / 8 && i * 8 < before; i++)
+		((u64 *)sink.memory)[i] = thread->piece[i];
+	work->used = before;
+	if (!bytes)
 		return;
 	entry = current_entry(false);
 	if (!entry)
 		return;
 	CLAMP(bytes, sizeof(entry->bytes));
-	work->used = bytes;
-	if (bytes > FEW_BYTES) {
-		bpf_probe_read_kernel(sink.memory, bytes, entry->bytes);
-		return;
-	}
-	for (u32 at = 0; at < FEW_BYTES && at < bytes; at += 8)
-		*(u64 *)(sink.memory + at) = *(u64 *)(entry->bytes + at);
+	bpf_probe_read_kernel(sink.memory + before, bytes, entry->bytes);
+	work->used = before + bytes;
 }
 
 static __always_inline void fill_call(struct trace_record *record, struct thread *thread, s64 result,
@@ -210,6 +215,7 @@ static __always_inline void note_unseen(struct thread *thread, struct pt_regs *r
 	thread->number = id == -1 ? sigreturn(thread->abi) : plain_number(id, thread->abi);
 	thread->entered_ns = 0;
 	thread->entry_bytes = 0;
+	thread->short_bytes = 0;
 	thread->flags = 0;
 	thread->again = 0;
 	copy_args(thread->args, regs, thread->abi);
@@ -230,6 +236,8 @@ static __always_inline void append_outcome(void *ctx, struct ring *ring, struct 
 {
 	struct sink sink;
 
+	if (mask & 1 && short_at_exit(thread, rule, ring->work, result))
+		mask &= ~1;
 	if (mask)
 		fetch_all(thread, rule, mask, result, true);
 	if (returned)

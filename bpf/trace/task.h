@@ -19,6 +19,7 @@
 
 #define CGROUP_LEVELS 16
 #define THREADS_BY_TID 32768
+#define SHORT_BYTES 56 /* of memory, that a thread has room for beside its chunk's header */
 
 /* Set by the loader before load, so that the verifier drops what is off. */
 const volatile struct trace_configuration configuration SEC(".rodata.configuration") = {};
@@ -47,6 +48,9 @@ struct thread {
 	u8 again;            /* bit n: fetch n could not be read at the entry and is tried at the exit */
 	u8 flags;            /* enum trace_flag, from the entry */
 	u8 elsewhere;        /* the path filter matches no argument: what the call returns decides */
+	u32 short_bytes;     /* of `piece`, for the call under way */
+	u32 zero;
+	u64 piece[(sizeof(struct trace_chunk) + SHORT_BYTES) / 8]; /* what the first fetch found, if it is short */
 };
 
 struct {

@@ -33,7 +33,7 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	struct trace_record record = {};
 	struct thread *thread;
 	struct entry *entry;
-	u64 bytes;
+	u64 bytes, before;
 	u32 tid;
 
 	if (!task)
@@ -62,8 +62,12 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	if (!entry)
 		bytes = 0;
 	CLAMP(bytes, sizeof(entry->bytes));
-	record.memory_bytes = bytes;
+	before = thread->short_bytes;
+	CLAMP(before, sizeof(thread->piece));
+	record.memory_bytes = before + bytes;
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	if (before)
+		bpf_seq_write(ctx->meta->seq, thread->piece, before);
 	if (entry && bytes)
 		bpf_seq_write(ctx->meta->seq, entry->bytes, bytes);
 	return 0;
