@@ -29,7 +29,7 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 CACHE: Final = CHECKOUT / ".cache" / "vm"
 EMULATOR: Final = "qemu-system-x86_64"
 # Emulated code is slow: a test that hangs is one that takes this long.
-TEST_TIMEOUT_S: Final = 300
+TEST_TIMEOUT_S: Final = 400
 PYTEST: Final = (
     f"{sys.prefix}/bin/python -m pytest -m kernel -p no:cacheprovider"
     f" -p no:xdist -o timeout={TEST_TIMEOUT_S}"
