@@ -213,27 +213,30 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
 	u32 tgid = task->tgid;
-	struct process *process = bpf_map_lookup_elem(&processes, &tgid);
+	struct process *process = bpf_map_lookup_elem(&processes, &tgid), ended;
 	struct exit_record *record;
+	int error; /* before 6.4 maps return an int, whose sign does not reach a long's upper half */
 	u32 code;
 
 	if (!process)
 		return 0;
 	forget_thread(bpf_get_current_pid_tgid());
-	/* do_exit has already counted this thread out: 0 means it was the last one. */
+	/* do_exit has already counted this thread out: 0 means that none is left. */
 	if (task->signal->live.counter != 0)
 		return 0;
-	if (!(process->flags & PROCESS_EXCLUDED)) {
-		record = reserve(&lifecycle, sizeof(*record), LOSS_PROCESS);
-		if (record) {
-			code = BPF_CORE_READ(task, exit_code);
-			fill_head(&record->head, RECORD_EXIT, sizeof(*record), process->start_ns);
-			record->exit_code = (code >> 8) & 0xff;
-			record->signal = code & 0x7f;
-			bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-		}
-	}
-	bpf_map_delete_elem(&processes, &tgid);
+	/* Threads that exit at the same time may all see 0: whoever takes the entry out tells it. */
+	ended = *process;
+	error = bpf_map_delete_elem(&processes, &tgid);
+	if (error || ended.flags & PROCESS_EXCLUDED)
+		return 0;
+	record = reserve(&lifecycle, sizeof(*record), LOSS_PROCESS);
+	if (!record)
+		return 0;
+	code = BPF_CORE_READ(task, exit_code);
+	fill_head(&record->head, RECORD_EXIT, sizeof(*record), ended.start_ns);
+	record->exit_code = (code >> 8) & 0xff;
+	record->signal = code & 0x7f;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

@@ -12,6 +12,7 @@ from typing import Final
 from tests.kernel.watching import SLOW, Json, environment, ours_alive, run_command, watched
 
 STORM: Final = 200 if SLOW == 1 else 60
+PAIRS: Final = 3000 if SLOW == 1 else 300
 ARGUMENTS_MAX_BYTES: Final = 16384  # ARGV_MAX_BYTES, bpf/proctor.h
 
 
@@ -42,6 +43,17 @@ def test_ends(tmp_path: Path) -> None:
         for event in session.of("process", event="exit")
     ]
     assert ends == [(7, None), (None, 9), (None, 15), (255, None), (0, None)]
+
+
+def test_each_process_ends_once(tmp_path: Path) -> None:
+    """Its last threads may exit side by side, and none of them is the last then."""
+    program = tmp_path / "ends"
+    source = Path(__file__).with_name("ends.c")
+    subprocess.run(["gcc", "-O1", "-pthread", "-o", program, source], check=True)
+    session = watched([str(program), str(PAIRS)], None, tmp_path)
+    ends = [event["process"]["pid"] for event in session.of("process", event="exit")]
+    assert len(ends) == len(set(ends)) == PAIRS + 1
+    assert session.summary["lost"] == {}
 
 
 def test_who_ran_what(tmp_path: Path) -> None:
