@@ -22,6 +22,14 @@ struct {
 	__type(value, struct hold);
 } held SEC(".maps");
 
+/* 1: nobody is held from now on. Taking the programs off lasts two of the kernel's grace periods. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} holding_ended SEC(".maps");
+
 /*
  * Whom a stop would disturb: a tracer takes SIGSTOP for its own, and a shell with job control
  * (its child on the terminal in a process group of its own) would say "Stopped" and go on.
@@ -31,7 +39,11 @@ static __always_inline bool may_hold(struct task_struct *task, struct process *p
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);
 	struct signal_struct *above = BPF_CORE_READ(task, real_parent, signal);
 
+	u32 zero = 0, *ended = bpf_map_lookup_elem(&holding_ended, &zero);
+
 	if (!configuration.hold_enabled || (process->flags & PROCESS_NEVER_HELD))
+		return false;
+	if (!ended || *ended)
 		return false;
 	if (BPF_CORE_READ(task, tgid) == 1 || BPF_CORE_READ(task, ptrace))
 		return false;
