@@ -16,8 +16,7 @@ from click.core import ParameterSource
 
 from proctor import __version__
 from proctor.errors import ProctorError
-from proctor.events import EVENT_TYPES
-from proctor.options import RunOptions, WatchOptions
+from proctor.options import EVENT_NAMES, RunOptions, WatchOptions
 
 USAGE_STATUS: Final = 2
 INTERRUPTED_STATUS: Final = 130
@@ -312,7 +311,7 @@ def trace_diff(**given: Any) -> int:
     "--type",
     "types",
     multiple=True,
-    type=click.Choice(sorted(EVENT_TYPES)),
+    type=click.Choice(EVENT_NAMES),
     help="Only events of this type, each in full; may be given again.",
 )
 def show(recording: str | None, form: str, types: tuple[str, ...]) -> int:
@@ -339,7 +338,10 @@ def main() -> NoReturn:
         threading.excepthook = lambda thrown: _say_fault(
             thrown.exc_type, thrown.exc_value, thrown.exc_traceback
         )
-    sys.exit(status_of(sys.argv[1:]))
+    status = status_of(sys.argv[1:])
+    from proctor.launch.role import leave
+
+    leave(status)
 
 
 def status_of(arguments: list[str]) -> int:

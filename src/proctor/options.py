@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+EVENT_NAMES: Final = (
+    *("action", "call", "connection", "coverage", "dns", "lost"),
+    *("path_mismatch", "process", "signal", "summary", "syscall"),
+)
+"""Of `proctor.events`, whose import takes as long as all else that the command line needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

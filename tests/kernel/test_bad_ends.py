@@ -30,7 +30,7 @@ from tests.kernel.watching import (
     watched,
 )
 
-ROLES: Final = ("keeper", "analyser", "recorder")
+ROLES: Final = ("recorder", "keeper", "analyser")
 """In the order in which the launcher forks them, after COMMAND."""
 NEW_FILES: Final = """
 set -e

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Final
 
 from proctor.kernel.object import OBJECT, KernelError, KernelObject
-from proctor.kernel.process_table import cgroup_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,29 @@ def load_programs(configuration: bytes, path: str = OBJECT) -> KernelObject:
             return kernel
 
 
+class Loading:
+    """`load_programs` in a thread: the kernel checks, and needs no interpreter for that."""
+
+    def __init__(self, configuration: bytes) -> None:
+        self._configuration = configuration
+        self._outcome: KernelObject | BaseException | None = None
+        self._thread = Thread(target=self._load)
+        self._thread.start()
+
+    def _load(self) -> None:
+        try:
+            self._outcome = load_programs(self._configuration)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self._outcome = error
+
+    def wait(self) -> KernelObject:
+        """What `load_programs` returned, or raised. The thread is gone."""
+        self._thread.join()
+        if not isinstance(self._outcome, KernelObject):
+            raise self._outcome or SystemExit(1)
+        return self._outcome
+
+
 def attach_programs(kernel: KernelObject) -> None:
     """Attach everything but the TLS probes; what fails is in `kernel.refused`.
 
@@ -203,6 +226,8 @@ def _attach(kernel: KernelObject, name: str, cgroup_fd: int | None) -> None:
 @contextmanager
 def _cgroup_root() -> Iterator[int | None]:
     """A descriptor of the v2 hierarchy's root, for programs that look at packets."""
+    from proctor.kernel.process_table import cgroup_root
+
     root = cgroup_root()
     if root is None:
         yield None

@@ -11,7 +11,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from importlib.resources import as_file, files
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -101,8 +101,7 @@ class KernelObject:
         """name: a file in this package, or its path anywhere. earlier_log: of a load before."""
         lib.proctor_log_start()
         self._earlier_log = earlier_log
-        with as_file(files("proctor.kernel") / name) as path:
-            self._object = lib.bpf_object__open(os.fsencode(path))
+        self._object = lib.bpf_object__open(os.fsencode(Path(__file__).parent / name))
         if self._object == ffi.NULL:
             raise KernelError(f"{name}: {os.strerror(ffi.errno)}; build it again", self.log)
         self.links: dict[str, Link] = {}

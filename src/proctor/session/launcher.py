@@ -19,9 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from proctor import __version__
 from proctor.errors import ProctorError
-from proctor.intake.arguments import mask_arguments
 from proctor.kernel.holding import let_all_go, let_forgotten_go
 from proctor.kernel.object import Map
 from proctor.kernel.requirements import check_requirements
@@ -35,22 +33,20 @@ from proctor.launch.command import (
     find_program,
     fork_command,
 )
-from proctor.launch.role import fork_role, run_as_others
-from proctor.launch.targets import scope_of
+from proctor.launch.role import fork_role, importing, run_after_others, run_as_others
 from proctor.options import RunOptions, SessionOptions, WatchOptions
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records._layout import ffi as layout_ffi
-from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
-from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
-from proctor.session.recorder import FINISH, FOLLOW
 from proctor.session.roles import (
+    FINISH,
+    FOLLOW,
+    OURS,
     AnalyserTask,
     RecorderTask,
     analyser_life,
     keeper_life,
     recorder_life,
 )
-from proctor.session.verbose import program_lines, refused_lines
 
 GUARD_SECONDS: Final = 1.0
 FORGOTTEN_SECONDS: Final = 2.0
@@ -67,7 +63,8 @@ def run(options: RunOptions) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     launched = fork_command(program, options.command, environment, identity)
     try:
-        session = Session(Scope(pids=(launched.pid,)), options, command=options.command)
+        scope = Scope(pids=(launched.pid,))
+        session = Session(scope, options, command=options.command, at_gate=launched.pid)
     except BaseException:
         launched.call_off()
         raise
@@ -79,6 +76,8 @@ def run(options: RunOptions) -> int:
 
 def watch(options: WatchOptions) -> int:
     """Watch what runs already, until a signal or for a time; returns 0, or 1 if it broke off."""
+    from proctor.launch.targets import scope_of
+
     check_requirements()
     scope = scope_of(options.pids, options.cgroups, options.containers, options.exes)
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
@@ -108,24 +107,62 @@ class Session:
         *,
         until_gone: bool = False,
         command: Sequence[str] = (),
+        at_gate: int | None = None,
     ) -> None:
+        """until_gone: end when nobody is left. at_gate: the process that becomes `command`."""
         self.broken: str | None = None
         """Why watching ended before its time."""
         self._over = False
         """The recorder ended in good order."""
         self._verbose = options.verbose
         self._pids = _Pids()
+        to_keeper, from_recorder = _stream_pair()
+        self._control, control = socket.socketpair()
+        work = RecorderTask(
+            scope=scope,
+            at_gate=at_gate,
+            until_gone=until_gone,
+            verbose=options.verbose,
+            file_reads=options.file_reads,
+        )
+        # First of all: the kernel takes long to check our programs, and all else fits in there.
+        self._fork(
+            "recorder",
+            lambda: recorder_life(work, to_keeper, control),
+            {to_keeper.fileno(), control.fileno()},
+        )
+        to_keeper.close()
+        control.close()
+        try:
+            path = self._fork_readers(scope, options, command, from_recorder)
+        except BaseException:
+            os.kill(self._pids.recorder, signal.SIGKILL)
+            os.waitpid(self._pids.recorder, 0)
+            raise
+        with suppress(OSError):  # it has ended, and said why
+            self._control.sendall(OURS.pack(os.getpid(), self._pids.keeper, self._pids.analyser))
+        self._held = self._await_ready(path)
+        run_after_others(self._pids.analyser)  # from here on there are others
+
+    def _fork_readers(
+        self,
+        scope: Scope,
+        options: SessionOptions,
+        command: Sequence[str],
+        from_recorder: socket.socket,
+    ) -> Path:
+        """Keeper and analyser, with the recording, whose path is returned."""
+        with importing():
+            from proctor.session.outputs import begin_recording, new_recording, open_jsonl
+
         caller = caller_identity(os.environ)
         identity = unprivileged(caller)
         with acting_as(caller):
-            path, recording = _new_recording(options.output, command, Path(caller.home))
+            path, recording = new_recording(options.output, command, Path(caller.home))
             reading = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            jsonl_fd = _open_jsonl(options.jsonl)
-        writer = _begin_recording(recording, path, command, scope)
-        to_keeper, from_recorder = _stream_pair()
-        self._control, control = socket.socketpair()
+            jsonl_fd = open_jsonl(options.jsonl)
+        writer = begin_recording(recording, path, command, scope)
         keeper_ended, keeper_alive = os.pipe()
-
         self._fork(
             "keeper",
             lambda: keeper_life(from_recorder, writer, identity),
@@ -142,25 +179,11 @@ class Session:
         )
         keep = {reading, keeper_ended} | ({jsonl_fd} if jsonl_fd is not None else set())
         self._fork("analyser", lambda: analyser_life(task, identity), keep)
-        ours = {os.getpid(), self._pids.keeper, self._pids.analyser}
-        work = RecorderTask(
-            scope=scope,
-            ours=ours,
-            until_gone=until_gone,
-            verbose=options.verbose,
-            file_reads=options.file_reads,
-        )
-        self._fork(
-            "recorder",
-            lambda: recorder_life(work, to_keeper, control),
-            {to_keeper.fileno(), control.fileno()},
-        )
         for descriptor in (recording, reading, keeper_ended, keeper_alive, jsonl_fd):
             if descriptor is not None:
                 os.close(descriptor)
-        for end in (to_keeper, from_recorder, control):
-            end.close()
-        self._held = self._await_ready(path)
+        from_recorder.close()
+        return path
 
     def _fork(self, name: str, life: Callable[[], int], keep: set[int]) -> None:
         pid = fork_role(life, keep)
@@ -169,6 +192,8 @@ class Session:
 
     def _await_ready(self, recording: Path) -> Map:
         """The recorder's report: what is loaded, and the map of held processes."""
+        from proctor.session.verbose import program_lines, refused_lines
+
         head, fds, _, _ = socket.recv_fds(self._control, 4, 1)
         facts: dict[str, Any] = {"error": "the recorder ended before it was ready"}
         if len(head) == 4:
@@ -290,43 +315,6 @@ class Session:
     def _order(self, order: bytes) -> None:
         with suppress(OSError):  # the recorder is gone already
             self._control.sendall(order)
-
-
-def _new_recording(output: str | None, command: Sequence[str], home: Path) -> tuple[Path, int]:
-    if output is not None:
-        return Path(output), create_recording(Path(output))
-    folder = shelf_folder(os.environ, home)
-    make_shelf(folder)
-    prune(folder)
-    path = new_path(folder, time.time_ns(), command)
-    return path, create_recording(path)
-
-
-def _begin_recording(
-    recording: int, path: Path, command: Sequence[str], scope: Scope
-) -> RecordingWriter:
-    masked = mask_arguments(b"\0".join(map(os.fsencode, command)))
-    words = [word.decode(errors="replace") for word in masked.split(b"\0")] if command else []
-    try:
-        return RecordingWriter(recording, header_of_this_host(__version__, words, str(scope)))
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        cause = (error.strerror or "").lower()
-        raise ProctorError(
-            f"{path}: {cause}; free some space, or name another place with -o"
-        ) from None
-
-
-def _open_jsonl(name: str | None) -> int | None:
-    if name is None:
-        return None
-    if name == "-":
-        return os.dup(1)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    try:
-        return os.open(name, flags, 0o600)
-    except OSError as error:
-        raise ProctorError(f"{name}: {(error.strerror or '').lower()}") from None
 
 
 def _stream_pair() -> tuple[socket.socket, socket.socket]:

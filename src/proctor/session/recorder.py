@@ -21,22 +21,20 @@ from proctor.intake.admission import VerdictKind
 from proctor.intake.keeper import BATCH_HEAD, VERDICT
 from proctor.kernel.counters import Counters
 from proctor.kernel.holding import let_all_go, let_go
+from proctor.kernel.inside import anyone_left
 from proctor.kernel.libraries import Libraries, Library
 from proctor.kernel.loading import MAP_ITERATORS, refused_features
 from proctor.kernel.newcomers import Newcomers
 from proctor.kernel.object import KernelObject
 from proctor.kernel.process_table import Row, cgroup_names, json_record, process_record
 from proctor.kernel.rings import Ring, hand_over
-from proctor.kernel.scope import anyone_left
 from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
+from proctor.session.roles import FOLLOW
 from proctor.session.verbose import library_line
 
 PART_MIN_BYTES: Final = 80 << 10
 """Room for the largest record there is."""
-FOLLOW: Final = b"follow\n"
-FINISH: Final = b"finish\n"
-"""The launcher's orders, of one length."""
 DRAIN_SECONDS: Final = 0.02
 HOUSEKEEPING_SECONDS: Final = 1.0
 LAST_PASSES: Final = 16
@@ -75,6 +73,7 @@ class Recorder:
         self._held = kernel.map("held", "__u32", "struct hold")
         self._handles = kernel.map("handles", "struct handle_key", "struct handle_key")
         self._skipped = kernel.map("skipped", "__u64", "__u32")
+        self._holding_ended = kernel.map("holding_ended", "__u32", "__u32")
         self._files_ending = kernel.map("files_ending", "__u32", "__u32")
         self._libraries = Libraries(kernel)
         self._counters = Counters(kernel)
@@ -88,8 +87,11 @@ class Recorder:
         self._half_verdict = b""
         self._finishing = False
 
-    def begin(self, running: list[Row]) -> None:
-        """Say what runs already, and probe what it has mapped."""
+    def begin(self, running: list[Row], at_gate: int | None) -> None:
+        """Say what runs already, and probe what it has mapped.
+
+        at_gate: a process that only waits to exec, which leaves nothing of that mapped.
+        """
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._newcomers.know(running)
         for row in running:
@@ -103,7 +105,8 @@ class Recorder:
                 advice=f"the kernel must have {feature.needs}",
             )
         for row in running:
-            self._examine(row)
+            if row.pid != at_gate:
+                self._examine(row)
 
     def _examine(self, row: Row) -> None:
         """Probe what a process has mapped before it was watched."""
@@ -151,18 +154,21 @@ class Recorder:
             self._finishing = True
 
     def close(self) -> None:
-        """Take out all probes. Held processes are gone by then; new ones can't come."""
+        """Take out all probes."""
         self._stop_holding()
+        # Whoever was about to be held when that was said is, until here.
+        for name in ("enter_mmap", "process_exec"):
+            link = self._kernel.links.pop(name, None)
+            if link:
+                link.close()
+        let_all_go(self._held)
         self._lifecycle.close()
         self._payload.close()
         self._libraries.close()
 
     def _stop_holding(self) -> None:
-        """Nobody is held any more, nor will be."""
-        for name in ("enter_mmap", "process_exec"):
-            link = self._kernel.links.pop(name, None)
-            if link:
-                link.close()
+        """Let all go; the kernel holds nobody from now on."""
+        self._holding_ended.put(_INDEX.pack(0), _INDEX.pack(1))
         let_all_go(self._held)
 
     def _drain(self) -> None:

@@ -11,19 +11,26 @@ import json
 import os
 import select
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from proctor.launch.role import let_go_of, run_after_others, run_before_others
+from proctor.launch.role import importing, let_go_of, run_before_others
 from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
 
 if TYPE_CHECKING:
     from proctor.kernel.scope import Scope
     from proctor.records.recording import Damage, RecordingWriter
 
+OURS: Final = struct.Struct("=III")
+"""What the launcher tells the recorder first: the pids of launcher, keeper and analyser."""
+FOLLOW: Final = b"follow\n"
+FINISH: Final = b"finish\n"
+"""The launcher's orders after that, of one length."""
 LOOK_SECONDS: Final = 0.03
 FLOOD_BYTES_PER_S: Final = 50_000_000
 """What no reader of answers comes near, and about a quarter of what analysis can follow."""
@@ -34,7 +41,8 @@ class RecorderTask:
     """What the recorder is to do."""
 
     scope: Scope
-    ours: set[int]
+    at_gate: int | None
+    """The process that becomes COMMAND: what it has mapped before is ours."""
     until_gone: bool
     """End when no watched process lives any more."""
     verbose: int
@@ -43,30 +51,35 @@ class RecorderTask:
 
 def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.socket) -> int:
     """Load, say so over `control` (with the map of held processes), record until told to end."""
-    from proctor.kernel.loading import attach_programs, load_programs, put_file_rules
+    from proctor.kernel.loading import Loading, attach_programs, put_file_rules
     from proctor.kernel.object import KernelError
-    from proctor.kernel.scope import enter_scope
-    from proctor.session.file_rules import file_rules, native_abi
-    from proctor.session.recorder import Recorder
-    from proctor.session.recorder_rights import keep_recorder_rights
 
     forbid_core_dumps()
     run_before_others()
+    loading = Loading(task.scope.configuration())
+    with importing():
+        from proctor.kernel.inside import enter_scope
+        from proctor.session.file_rules import file_rules, native_abi
+        from proctor.session.recorder import Recorder
+        from proctor.session.recorder_rights import keep_recorder_rights
+
+        rules = [*file_rules(native_abi(), reads=task.file_reads)]
     try:
-        kernel = load_programs(task.scope.configuration())
-        ours = task.ours | {os.getpid()}
+        kernel = loading.wait()
+        ours = _others(control) | {os.getpid()}
         enter_scope(kernel, task.scope, ours)
-        put_file_rules(kernel, file_rules(native_abi(), reads=task.file_reads))
+        put_file_rules(kernel, rules)
         attach_programs(kernel)
         rows = enter_scope(kernel, task.scope, ours)
         keep_recorder_rights()
         recorder = Recorder(
             kernel, keeper, control, until_gone=task.until_gone, verbose=task.verbose > 0
         )
-        recorder.begin(rows)
+        recorder.begin(rows, at_gate=task.at_gate)
     except (KernelError, OSError) as error:
         log = error.log if isinstance(error, KernelError) else ""
-        _report(control, {"error": str(error), "log": log if task.verbose > 1 else ""}, [])
+        with suppress(OSError):  # the launcher has ended
+            _report(control, {"error": str(error), "log": log if task.verbose > 1 else ""}, [])
         return 1
     facts = {
         "watched": len(rows),
@@ -83,6 +96,14 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     return 0 if in_order else 1
 
 
+def _others(control: socket.socket) -> set[int]:
+    """OSError where the launcher ended before it said who ours are."""
+    said = control.recv(OURS.size, socket.MSG_WAITALL)
+    if len(said) < OURS.size:
+        raise OSError("the launcher has ended")
+    return set(OURS.unpack(said))
+
+
 def _report(control: socket.socket, facts: dict[str, object], fds: list[int]) -> None:
     text = json.dumps(facts).encode()
     socket.send_fds(control, [len(text).to_bytes(4, "little")], fds)
@@ -91,8 +112,9 @@ def _report(control: socket.socket, facts: dict[str, object], fds: list[int]) ->
 
 def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Identity) -> int:
     """Mask and write until the recorder ends."""
-    from proctor.intake.keeper import run_keeper
-    from proctor.kernel.rings import take_over
+    with importing():
+        from proctor.intake.keeper import run_keeper
+        from proctor.kernel.rings import take_over
 
     run_before_others()
     drop_to(identity)
@@ -121,14 +143,14 @@ class AnalyserTask:
 
 def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     """Read the recording as it grows, print and write what it says."""
-    from proctor import views
-    from proctor.analysis.pipeline import Analysis
-    from proctor.records.recording import RecordingReader
-    from proctor.sinks.json_lines import JsonLines
-    from proctor.views.report import Report
+    with importing():
+        from proctor import views
+        from proctor.analysis.pipeline import Analysis
+        from proctor.records.recording import RecordingReader
+        from proctor.sinks.json_lines import JsonLines
+        from proctor.views.report import Report
 
-    views.preload()
-    run_after_others()
+        views.preload(live=task.live)
     reader = RecordingReader(task.recording, task.name)
     drop_to(identity)
     lock_down()

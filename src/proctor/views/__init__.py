@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 
-def preload() -> None:
+def preload(*, live: bool = True) -> None:
     """Import all that printing will need, by printing every kind of event to nowhere.
+
+    live: also what a line per event needs.
 
     For a process that gives up its rights, after which the folders of its
     modules may be closed to it. Rich loads parts of itself when first used, so
@@ -34,10 +36,10 @@ def preload() -> None:
         width=60,
     )
     digest = Digest()
-    live, full = LiveView(console), LiveView(console, full=True)
+    lines = [LiveView(console), LiveView(console, full=True)] if live else []
     for event in samples.events():
-        live.feed(event)
-        full.feed(event)
+        for view in lines:
+            view.feed(event)
         digest.feed(event)
     digest.close()
     print_summary(console, digest, recording="recording")

@@ -16,7 +16,8 @@ from jsonschema import Draft202012Validator
 
 from proctor import __version__, cli, schema
 from proctor.errors import ProctorError
-from proctor.options import RunOptions, WatchOptions
+from proctor.events import EVENT_TYPES
+from proctor.options import EVENT_NAMES, RunOptions, WatchOptions
 
 
 @pytest.fixture
@@ -353,3 +354,53 @@ def test_starting_imports_nothing_heavy() -> None:
         "asyncio",
         "proctor.analysis.pipeline",
     }
+
+
+def test_events_are_offered_by_their_names() -> None:
+    assert list(EVENT_NAMES) == sorted(EVENT_TYPES)
+
+
+def test_what_run_imports_before_it_loads_the_kernel_programs() -> None:
+    """All the rest is imported while the kernel checks them."""
+    program = "import sys, proctor.cli, proctor.session.launcher; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    imported = set(done.stdout.decode().split())
+    later = ("events", "analysis", "intake", "records.layout", "records.recording", "views")
+    assert not imported & {f"proctor.{name}" for name in later}
+    assert not imported & {"importlib.resources", "numpy", "pyarrow", "rich", "tempfile"}
+
+
+LEAVING = """
+import atexit, threading, time
+from proctor.launch.role import leave
+atexit.register(print, "taken apart", flush=True)
+print("said", end="")
+leave(7)
+"""
+
+
+def test_leaving_says_all_and_takes_nothing_apart() -> None:
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"said", b"")
+
+
+def test_leaving_with_a_thread_at_work_waits_for_it() -> None:
+    program = LEAVING.replace(
+        'print("said"', 'threading.Thread(target=time.sleep, args=[0.2]).start(); print("said"'
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (7, b"saidtaken apart\n")
+
+
+def test_leaving_onto_a_full_disk_is_no_success() -> None:
+    with Path("/dev/full").open("wb") as full:
+        program = "from proctor.launch.role import leave; print('said'); leave(0)"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={"PYTHONPATH": ":".join(sys.path)},
+            check=False,
+        )
+    assert done.returncode == 120
+    assert b"No space left" in done.stderr

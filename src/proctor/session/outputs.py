@@ -1,0 +1,55 @@
+"""The files that a session writes, opened with the caller's own rights: the launcher does that."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from proctor import __version__
+from proctor.errors import ProctorError
+from proctor.intake.arguments import mask_arguments
+from proctor.kernel.scope import Scope
+from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
+from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
+
+
+def new_recording(output: str | None, command: Sequence[str], home: Path) -> tuple[Path, int]:
+    """The file for a recording, made, and its descriptor. output: None for the user's shelf."""
+    if output is not None:
+        return Path(output), create_recording(Path(output))
+    folder = shelf_folder(os.environ, home)
+    make_shelf(folder)
+    prune(folder)
+    path = new_path(folder, time.time_ns(), command)
+    return path, create_recording(path)
+
+
+def begin_recording(
+    recording: int, path: Path, command: Sequence[str], scope: Scope
+) -> RecordingWriter:
+    """Write the recording's header."""
+    masked = mask_arguments(b"\0".join(map(os.fsencode, command)))
+    words = [word.decode(errors="replace") for word in masked.split(b"\0")] if command else []
+    try:
+        return RecordingWriter(recording, header_of_this_host(__version__, words, str(scope)))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        cause = (error.strerror or "").lower()
+        raise ProctorError(
+            f"{path}: {cause}; free some space, or name another place with -o"
+        ) from None
+
+
+def open_jsonl(name: str | None) -> int | None:
+    """A descriptor for JSON lines; None where none are asked for."""
+    if name is None:
+        return None
+    if name == "-":
+        return os.dup(1)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, 0o600)
+    except OSError as error:
+        raise ProctorError(f"{name}: {(error.strerror or '').lower()}") from None
