@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 _PLAIN: Final = re.compile(rb"[ !#-\[\]-~]*").fullmatch
-_SPECIAL: Final = re.compile(rb'([\x00-\x1f"\\\x7f-\xff])(?=([0-7])?)')
+_SPECIAL: Final = re.compile(rb'([\x00-\x1f"\\\x7f-\xff]+)([0-7])?')
+"""All that follow one another, and the digit behind them."""
 _LETTERS: Final = {
     ord('"'): b'\\"',
     ord("\\"): b"\\\\",
@@ -16,13 +17,16 @@ _LETTERS: Final = {
     ord("\f"): b"\\f",
     ord("\r"): b"\\r",
 }
-_SHORT: Final = {bytes((n,)): _LETTERS.get(n, b"\\%o" % n) for n in range(256)}
+_SHORT: Final = [_LETTERS.get(byte, b"\\%o" % byte) for byte in range(256)]
 # Before a digit an octal escape needs all three of its own.
-_LONG: Final = {bytes((n,)): _LETTERS.get(n, b"\\%03o" % n) for n in range(256)}
+_LONG: Final = [_LETTERS.get(byte, b"\\%03o" % byte) for byte in range(256)]
 
 
 def _escape(found: re.Match[bytes]) -> bytes:
-    return (_LONG if found[2] else _SHORT)[found[1]]
+    run, digit = found.groups(b"")
+    if not digit:
+        return b"".join([_SHORT[byte] for byte in run])
+    return b"".join([_SHORT[byte] for byte in run[:-1]]) + _LONG[run[-1]] + digit
 
 
 def quote(data: bytes, more: bool = False) -> str:
