@@ -5,6 +5,7 @@
 #include "common.h"
 
 #define PIECES_A_RUN 64
+#define RUNS 33 /* 528 MiB a call, without bpf_loop, which came with 5.17 */
 
 /*
  * Wake the reader early where a burst fills the ring faster than its timer comes round: once, by
@@ -78,44 +79,62 @@ struct {
 	.values = { [0] = (void *)&copy_pieces },
 };
 
+/* The next piece of the thread's call. 0: there is none. Verified once and not in each round. */
+__noinline int copy_piece(u64 thread)
+{
+	struct call *call = bpf_map_lookup_elem(&calls, &thread);
+	u64 rest;
+
+	if (!call || call->position >= call->size)
+		return 0;
+	rest = call->size - call->position;
+	if (rest >= 196608) {
+		emit_piece(call, rest > 262144 ? 262144 : rest, 262144);
+		call->position += 262144;
+	} else if (rest > 16384) {
+		emit_piece(call, rest > 65536 ? 65536 : rest, 65536);
+		call->position += 65536;
+	} else if (rest > 4096) {
+		emit_piece(call, rest, 16384);
+		call->position += rest;
+	} else if (rest > 512) {
+		emit_piece(call, rest, 4096);
+		call->position += rest;
+	} else {
+		emit_piece(call, rest, 512);
+		call->position += rest;
+	}
+	return 1;
+}
+
+__noinline int copy_run(u64 thread)
+{
+	for (int i = 0; i < PIECES_A_RUN; i++) {
+		if (!copy_piece(thread))
+			return 0;
+	}
+	return 1;
+}
+
 /*
- * Copy the buffer of the thread's call. 64 pieces a run and 33 runs (the kernel's bound on tail
- * calls) are 528 MiB, without bpf_loop, which came with 5.17.
+ * Copy the buffer of the thread's call. Entered by a tail call, and makes none itself: a program
+ * with functions of its own may not, on arm64 before 6.0.
  */
 SEC("uprobe")
 int copy_pieces(struct pt_regs *ctx)
 {
 	u64 thread = bpf_get_current_pid_tgid();
-	struct call *call = bpf_map_lookup_elem(&calls, &thread);
+	struct call *call;
 
+	for (int i = 0; i < RUNS; i++) {
+		if (!copy_run(thread))
+			break;
+	}
+	call = bpf_map_lookup_elem(&calls, &thread);
 	if (!call)
 		return 0;
-	for (int i = 0; i < PIECES_A_RUN; i++) {
-		u64 rest = call->size - call->position;
-
-		if (call->position >= call->size)
-			break;
-		if (rest >= 196608) {
-			emit_piece(call, rest > 262144 ? 262144 : rest, 262144);
-			call->position += 262144;
-		} else if (rest > 16384) {
-			emit_piece(call, rest > 65536 ? 65536 : rest, 65536);
-			call->position += 65536;
-		} else if (rest > 4096) {
-			emit_piece(call, rest, 16384);
-			call->position += rest;
-		} else if (rest > 512) {
-			emit_piece(call, rest, 4096);
-			call->position += rest;
-		} else {
-			emit_piece(call, rest, 512);
-			call->position += rest;
-		}
-	}
-	if (call->position < call->size) {
-		bpf_tail_call(ctx, &tails, 0);
+	if (call->position < call->size)
 		emit_rest(call);
-	}
 	if (call->direction == DIRECTION_RECEIVED)
 		leave_call(thread, call);
 	return 0;
