@@ -22,11 +22,13 @@ PAUSE_MIN_SECONDS: Final = 0.001
 PAUSE_MAX_SECONDS: Final = 0.010
 """The fastest loops make four million records a second: they fill half of a ring meanwhile."""
 PAUSE_GROWTH: Final = 1.5
-FILL_WANTED: Final = 1 / 8
+FILL_WANTED: Final = 1 / 16
 """Of the fullest ring, from one sweep to the next: a sweep has its price, however little it finds,
 and what is copied soon is still in the processor's caches."""
 FILL_FLOOD: Final = 1 / 64
 """From here on a processor is taken to be busy with what fills its ring."""
+FILL_LATE: Final = 1 / 4
+"""From here on somebody keeps the drainer off the processor: it takes any that it gets."""
 
 WATERMARK_MARGIN_NS: Final = 10_000_000
 """A record's end is read from the clock before the record is published: by less than a
@@ -99,8 +101,10 @@ class Drainer:
         idle = False
         while not stopping(pause):
             copied = self.sweep()
-            pause = _pause_after(pause, max(self.fills, default=0.0))
-            self._turns.take(sum(fill > FILL_FLOOD for fill in self.fills))
+            fullest = max(self.fills, default=0.0)
+            pause = _pause_after(pause, fullest)
+            flooded = sum(fill > FILL_FLOOD for fill in self.fills)
+            self._turns.take(flooded if fullest < FILL_LATE else 0)
             if copied:
                 idle = False
             elif not idle and pause >= PAUSE_MAX_SECONDS:

@@ -213,7 +213,7 @@ def test_the_more_a_sweep_finds_the_sooner_is_the_next(spool: int) -> None:
         Drainer(rings, SpoolWriter(spool)).run(stopping)
         assert paused[-1] == PAUSE_MAX_SECONDS
         paused.clear()
-        per_second = 40_000
+        per_second = 20_000
         Drainer(rings, SpoolWriter(spool)).run(stopping)
         assert paused[-1] * per_second == pytest.approx(FILL_WANTED * 1024, rel=0.05)
         paused.clear()
