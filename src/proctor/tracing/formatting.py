@@ -47,6 +47,7 @@ class Formatting:
         self._stacks = _call_stacks(task)
         self._sink = make_sink(task, self._stacks)
         self._totals = Totals()
+        self._missing = 0
         self._merger = Merger()
         self._problems: list[str] = []
 
@@ -66,7 +67,7 @@ class Formatting:
                 self._stacks.feed(frame)
             if self._merger.pending_records >= BATCH_RECORDS:  # behind: fewer, larger steps
                 self._feed(self._merger.take())
-            progress.show(self._totals, self._sink.written_bytes)
+            progress.show(self._totals, self._sink.written_bytes, self._missing)
             orders.poll()
             if orders.shortened or self._sink.closed:
                 break
@@ -83,6 +84,7 @@ class Formatting:
     def _feed(self, batch: Batch) -> None:
         if len(batch) or batch.trailing_gaps:
             self._totals.feed(batch)
+            self._missing += int(batch.cpu_gap.sum())
             self._sink.feed(batch)
 
     def _count_losses(self, ending: Ending | None, *, shortened: bool, cut: bool) -> None:

@@ -45,6 +45,6 @@ def test_calls_under_way_are_told_apart() -> None:
 
 
 def test_progress() -> None:
-    assert progress_line(Totals(calls=1000), 2_500_000, 412_000.4) == (
-        "1,000 calls, 412,000 events/s, 2.5 MB"
+    assert progress_line(Totals(calls=1000), 2_500_000, 412_000.4, 1200) == (
+        "1,000 calls, 412,000 events/s, 2.5 MB, 1,200 lost"
     )
