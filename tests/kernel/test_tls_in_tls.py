@@ -61,6 +61,8 @@ def test_the_call_inside(
         assert event["connection"]["id"] == connection["id"]
         assert event["connection"]["remote"] == f"127.0.0.1:{proxy_port}"
     assert len(tied(session)) == 2  # the inner handle and the outer one
+    (coverage,) = [one for one in session.of("coverage", pid=session.pid) if "socket_bytes" in one]
+    assert 0 < coverage["plaintext_bytes"] < coverage["socket_bytes"]
     session.check_untroubled()
 
 

@@ -49,6 +49,8 @@ class _Handle:
     sent_bytes: int = 0
     received_bytes: int = 0
     tied: bool = False
+    carries: bool = False
+    """Its plaintext is the ciphertext of another handle on the same connection."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +76,7 @@ class _Library:
     connections: set[Connection] = field(default_factory=set)
 
     def fold(self, handle: _Handle) -> None:
-        size_bytes = handle.sent_bytes + handle.received_bytes
+        size_bytes = 0 if handle.carries else handle.sent_bytes + handle.received_bytes
         self.plaintext_bytes += size_bytes
         self.untied_plaintext |= size_bytes > 0 and not handle.tied
 
@@ -105,6 +107,8 @@ class CoverageBook:
         self._handles: dict[int, tuple[ProcessKey, _Handle]] = {}
         self._owners: dict[int, _Library] = {}
         """Open connections that a handle owns."""
+        self._innermost: dict[int, _Handle] = {}
+        """Of those, the handle that was tied last: TLS inside of TLS is begun by the outer one."""
         self._exits: deque[tuple[int, ProcessKey]] = deque()
 
     def feed(self, record: Record) -> list[Coverage]:
@@ -195,9 +199,13 @@ class CoverageBook:
         handle.tied = handle.library.tied = True
         if connection.closed:
             handle.library.socket_bytes += connection.bytes_sent + connection.bytes_received
-        else:
-            self._owners[connection.id] = handle.library
-            handle.library.connections.add(connection)
+            return
+        if not handle.carries:
+            outer = self._innermost.get(connection.id, handle)
+            outer.carries = outer is not handle
+            self._innermost[connection.id] = handle
+        self._owners[connection.id] = handle.library
+        handle.library.connections.add(connection)
 
     def _hello(self, record: HelloRecord) -> None:
         connection = self._connections.get(record.connection)
@@ -211,6 +219,7 @@ class CoverageBook:
 
     def _closed(self, number: int) -> None:
         library = self._owners.pop(number, None)
+        self._innermost.pop(number, None)
         connection = self._connections.get(number)
         if library is not None and connection is not None:
             library.connections.discard(connection)
@@ -268,6 +277,7 @@ class CoverageBook:
             for connection in library.connections:
                 library.socket_bytes += connection.bytes_sent + connection.bytes_received
                 self._owners.pop(connection.id, None)
+                self._innermost.pop(connection.id, None)
             if library.used or not library.told:
                 event = self._event(key, time_ns, library)
                 event.plaintext_bytes = library.plaintext_bytes

@@ -64,6 +64,19 @@ def test_plaintext_against_the_sockets_bytes() -> None:
     assert watch.book.close(9) == []
 
 
+def test_tls_inside_of_tls_counts_once() -> None:
+    """What the outer handle carries is the inner one's ciphertext."""
+    watch = Watch()
+    program, outer, inner = watch.program, watch.handle(1), watch.handle(2)
+    watch.report()
+    watch.feed(program.connection("RECORD_CONNECT"), outer.open(4), outer.tie(1))
+    watch.feed(outer.write(b"CONNECT a.example:443"), inner.open(4), inner.tie(1))
+    watch.feed(inner.write(b"x" * 10), outer.write(b"y" * 32), outer.tie(1))
+    watch.feed(inner.free(), outer.free(), program.connection("RECORD_CLOSE", bytes_sent=90))
+    (event,) = watch.book.close(9)
+    assert (event.plaintext_bytes, event.socket_bytes) == (10, 90)
+
+
 def test_counts_of_the_kernel_stand_where_records_were_lost() -> None:
     watch = Watch()
     tls = watch.handle()
