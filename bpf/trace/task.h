@@ -68,6 +68,14 @@ struct {
 	__type(value, struct thread);
 } threads_by_tid SEC(".maps");
 
+/* What a thread's entry there begins as: too large for the stack. Never written. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct thread);
+} empty_thread SEC(".maps");
+
 /* Processes by tgid, with their enum trace_scope: who is in scope, or excluded, from the start. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -175,20 +183,26 @@ static __always_inline struct thread *current_thread(void)
 	return bpf_map_lookup_elem(&threads_by_tid, &tid);
 }
 
+static __always_inline struct thread *make_thread_by_tid(u32 tid)
+{
+	u32 zero = 0;
+	struct thread *empty = bpf_map_lookup_elem(&empty_thread, &zero);
+
+	if (!empty)
+		return NULL;
+	bpf_map_update_elem(&threads_by_tid, &tid, empty, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&threads_by_tid, &tid);
+}
+
 /* `task` must be one that the verifier trusts. A fresh entry is all zeroes but for who it is. */
 static __always_inline struct thread *make_thread(struct task_struct *task)
 {
 	struct thread *thread;
 
-	if (configuration.task_storage) {
+	if (configuration.task_storage)
 		thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	} else {
-		struct thread fresh = {};
-		u32 tid = task->pid;
-
-		bpf_map_update_elem(&threads_by_tid, &tid, &fresh, BPF_NOEXIST);
-		thread = bpf_map_lookup_elem(&threads_by_tid, &tid);
-	}
+	else
+		thread = make_thread_by_tid(task->pid);
 	if (!thread) {
 		count(TRACE_LOST_TASK);
 		return NULL;
@@ -201,21 +215,22 @@ static __always_inline struct thread *make_thread(struct task_struct *task)
 
 static __always_inline struct thread *make_current_thread(void)
 {
-	struct thread *thread, fresh = {};
+	struct thread *thread;
 	struct task_struct *task;
-	u32 tid;
+	u64 ids;
 
 	if (configuration.task_storage)
 		return make_thread(bpf_get_current_task_btf());
 	task = (struct task_struct *)bpf_get_current_task();
-	tid = bpf_get_current_pid_tgid();
-	fresh.pid = bpf_get_current_pid_tgid() >> 32;
-	fresh.tid = tid;
-	fresh.process_start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-	bpf_map_update_elem(&threads_by_tid, &tid, &fresh, BPF_NOEXIST);
-	thread = bpf_map_lookup_elem(&threads_by_tid, &tid);
-	if (!thread)
+	ids = bpf_get_current_pid_tgid();
+	thread = make_thread_by_tid(ids);
+	if (!thread) {
 		count(TRACE_LOST_TASK);
+		return NULL;
+	}
+	thread->pid = ids >> 32;
+	thread->tid = ids;
+	thread->process_start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	return thread;
 }
 

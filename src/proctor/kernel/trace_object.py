@@ -142,7 +142,8 @@ class TraceObject:
             kernel.resize(name, self.cpus)
         kernel.resize("records", self.cpus * options.record_capacity)
         kernel.resize("memory", self.cpus * options.memory_blocks)
-        stored, by_tid = ("threads", "entries"), ("threads_by_tid", "entries_by_tid", "empty_entry")
+        stored = ("threads", "entries")
+        by_tid = ("threads_by_tid", "entries_by_tid", "empty_thread", "empty_entry")
         for name in by_tid if self._task_storage else stored:
             kernel.leave_out(name)
         for name in call_counts.unused_maps(options.counting, options.latencies):
