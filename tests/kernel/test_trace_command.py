@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from tests.kernel.trace_command import (
     TOTALS,
     VALIDATOR,
     Traced,
+    await_tracing,
     run,
     running,
 )
@@ -89,7 +89,7 @@ def test_a_process_that_runs_is_joined_and_goes_on(tmp_path: Path) -> None:
             text=True,
         )
         try:
-            time.sleep(3 * SLOW)
+            await_tracing(tracer)
             assert process.stdin
             process.stdin.write(b"once\n")
             process.stdin.flush()

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.kernel.terminal import Terminal
+from tests.kernel.trace_command import await_tracing
 from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, children_of, environment
 
 ROW: Final = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)$", re.MULTILINE)
@@ -153,7 +154,8 @@ def test_a_process_that_runs_already(tmp_path: Path) -> None:
         tracer = subprocess.Popen(
             [*PROCTOR, "trace", "-c", "-o", str(output), "-p", str(running.pid)], env=environment()
         )
-        time.sleep(2.0 * SLOW)
+        await_tracing(tracer)
+        time.sleep(0.5 * SLOW)
         running.kill()
         assert tracer.wait(TIMEOUT_S) == 0
     found = by_syscall(json.loads(output.read_text()))

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.kernel.terminal import Terminal
+from tests.kernel.trace_command import await_tracing, run, running
 from tests.kernel.trace_command import program as program
-from tests.kernel.trace_command import run, running
 from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, environment, wait_until
 
 
@@ -41,8 +41,7 @@ def test_a_call_that_was_under_way_is_joined(tmp_path: Path) -> None:
             env=environment(),
             stderr=subprocess.PIPE,
         )
-        wait_until(path.exists, "it begins", 20 * SLOW)
-        time.sleep(2 * SLOW)
+        await_tracing(tracer)
         began_ns = time.time_ns()
         process.stdin.write(b"x\n")
         process.stdin.flush()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from proctor import schema
-from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, environment
+from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, environment, wait_until
 
 SOURCE: Final = Path(__file__).with_name("traced.c")
 TOTALS: Final = re.compile(
@@ -82,6 +83,22 @@ def run(
     )
     text = path.read_text(errors="replace") if path.exists() else ""
     return Traced(done.returncode, done.stdout, done.stderr, text)
+
+
+def await_tracing(tracer: subprocess.Popen[Any]) -> None:
+    """Until `proctor trace` has attached: it has links, and begins a moment after the last."""
+
+    def attached() -> bool:
+        assert tracer.poll() is None, "it ended"
+        with suppress(OSError):
+            for fd in Path(f"/proc/{tracer.pid}/fd").iterdir():
+                with suppress(OSError):
+                    if "bpf_link" in fd.readlink().name:
+                        return True
+        return False
+
+    wait_until(attached, "it traces", TIMEOUT_S)
+    time.sleep(0.5 * SLOW)
 
 
 @contextmanager
