@@ -103,7 +103,15 @@ def flipped(folder: Path, program: str, files: list[str]) -> list[Json]:
 
 def test_parquet_files_are_rotated_and_shown_again(tmp_path: Path, program: str) -> None:
     traced = run(
-        tmp_path, "--rotate", "1M", "--", program, "flood", "2200000", output="run.parquet"
+        tmp_path,
+        "--no-loss",
+        "--rotate",
+        "1M",
+        "--",
+        program,
+        "flood",
+        "2200000",
+        output="run.parquet",
     )
     assert traced.status == 0
     assert ", 0 lost; kernel counted 2,200," in traced.stderr

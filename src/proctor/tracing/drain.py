@@ -20,15 +20,18 @@ from proctor.tracing.spool import PIECES_MAX, SpoolWriter
 
 PAUSE_MIN_SECONDS: Final = 0.001
 PAUSE_MAX_SECONDS: Final = 0.010
-"""The fastest loops make four million records a second: they fill half of a ring meanwhile."""
+"""The fastest loops make four million records a second: they fill a sixth of a ring meanwhile."""
 PAUSE_GROWTH: Final = 1.5
-FILL_WANTED: Final = 1 / 16
+SWEEP_RECORDS: Final = 4096
 """Of the fullest ring, from one sweep to the next: a sweep has its price, however little it finds,
-and what is copied soon is still in the processor's caches."""
-FILL_FLOOD: Final = 1 / 64
-"""From here on a processor is taken to be busy with what fills its ring."""
-FILL_LATE: Final = 1 / 4
-"""From here on somebody keeps the drainer off the processor: it takes any that it gets."""
+and what is copied soon is still in the processor's caches. Of a small ring FILL_MAX."""
+FILL_MAX: Final = 1 / 16
+FLOOD: Final = 1 / 4
+"""Of what is wanted of a sweep: from here on a processor is taken to be busy with what fills its
+ring."""
+LATE: Final = 4
+"""Times what is wanted: from here on somebody keeps the drainer off the processor, and it takes any
+that it gets."""
 
 WATERMARK_MARGIN_NS: Final = 10_000_000
 """A record's end is read from the clock before the record is published: by less than a
@@ -61,6 +64,7 @@ class Drainer:
         self._mappings = mappings
         self._spool = spool
         self._turns = Turns()
+        self._fill_wanted = min(SWEEP_RECORDS / rings.record_capacity, FILL_MAX)
         self.counts = DrainCounts()
         self.fills: list[float] = []
         """By CPU that had something new in the last sweep: the share of its ring."""
@@ -102,9 +106,10 @@ class Drainer:
         while not stopping(pause):
             copied = self.sweep()
             fullest = max(self.fills, default=0.0)
-            pause = _pause_after(pause, fullest)
-            flooded = sum(fill > FILL_FLOOD for fill in self.fills)
-            self._turns.take(flooded if fullest < FILL_LATE else 0)
+            wanted = self._fill_wanted
+            pause = _pause_after(pause, fullest / wanted)
+            flooded = sum(fill > FLOOD * wanted for fill in self.fills)
+            self._turns.take(flooded if fullest < LATE * wanted else 0)
             if copied:
                 idle = False
             elif not idle and pause >= PAUSE_MAX_SECONDS:
@@ -183,9 +188,9 @@ class Turns:
             os.sched_setaffinity(0, processors)
 
 
-def _pause_after(pause: float, fill: float) -> float:
-    """So long that the fullest ring takes FILL_WANTED, if it goes on as it did."""
-    growth = min(FILL_WANTED / fill, PAUSE_GROWTH) if fill else PAUSE_GROWTH
+def _pause_after(pause: float, found: float) -> float:
+    """So long that a sweep finds what is wanted, if all goes on as it did. found: a share of it."""
+    growth = min(1 / found, PAUSE_GROWTH) if found else PAUSE_GROWTH
     return min(max(pause * growth, PAUSE_MIN_SECONDS), PAUSE_MAX_SECONDS)
 
 

@@ -55,7 +55,7 @@ class Rings:
     def __init__(self, files: RingFiles, ordered: bool | None = None) -> None:
         """`ordered`: a head that is seen tells that its records are; None: as on this machine."""
         self.cpus = files.cpus
-        self._record_capacity = files.record_capacity
+        self.record_capacity = files.record_capacity
         self._blocks = files.memory_blocks
         self._ordered = platform.machine() == "x86_64" if ordered is None else ordered
         self._maps: list[mmap.mmap] = []
@@ -99,13 +99,13 @@ class Rings:
         if until == start:
             return None
         # More than fit are none of the kernel's: then the newest are what is there.
-        numbers = range(max(start, until - self._record_capacity), until)
+        numbers = range(max(start, until - self.record_capacity), until)
         size = RECORD.itemsize
         spans = self._record_spans(cpu, numbers)
         records = tuple(self._records[first * size : last * size] for first, last in spans)
         pieces, memory_tail = self._memory_pieces(cpu, numbers)
         used = sum(len(piece) for _, piece in pieces)
-        fill = max(len(numbers) / self._record_capacity, used / (self._blocks * BLOCK_BYTES))
+        fill = max(len(numbers) / self.record_capacity, used / (self._blocks * BLOCK_BYTES))
         return New(RawPart(cpu, records, pieces), until - start, (until, memory_tail), fill)
 
     def give_back(self, new: New) -> None:
@@ -119,7 +119,7 @@ class Rings:
         return int(self._heads[cpu * _HEAD_WORDS])
 
     def _record_spans(self, cpu: int, numbers: range) -> list[tuple[int, int]]:
-        capacity, count = self._record_capacity, len(numbers)
+        capacity, count = self.record_capacity, len(numbers)
         base, first = cpu * capacity, numbers.start % capacity
         whole = min(count, capacity - first)
         spans = [(base + first, base + first + whole), (base, base + count - whole)]
@@ -134,7 +134,7 @@ class Rings:
         record says where the ring's head was, so of all of them only those at a block's end are
         looked for: the rest stays in the cache of the processor that wrote it until it is copied.
         """
-        capacity = self._record_capacity
+        capacity = self.record_capacity
         base = cpu * capacity
 
         def start_of(number: int) -> int:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from proctor.records.trace_layout import BLOCK_BYTES, FLAGS, RECORD, SLACK_BYTES
 from proctor.tracing.batch import Batch, Gap
 from proctor.tracing.drain import (
-    FILL_WANTED,
+    FILL_MAX,
     PAUSE_MAX_SECONDS,
     PAUSE_MIN_SECONDS,
     Drainer,
@@ -215,7 +215,7 @@ def test_the_more_a_sweep_finds_the_sooner_is_the_next(spool: int) -> None:
         paused.clear()
         per_second = 20_000
         Drainer(rings, SpoolWriter(spool)).run(stopping)
-        assert paused[-1] * per_second == pytest.approx(FILL_WANTED * 1024, rel=0.05)
+        assert paused[-1] * per_second == pytest.approx(FILL_MAX * 1024, rel=0.05)
         paused.clear()
         per_second = 200_000
         Drainer(rings, SpoolWriter(spool)).run(stopping)
