@@ -6,15 +6,14 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable
-from functools import reduce
 from types import TracebackType
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 import click
-from click.core import ParameterSource
 
 from proctor import __version__
+from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, with_options
+from proctor.cli_trace import trace
 from proctor.errors import ProctorError
 from proctor.options import EVENT_NAMES, RunOptions, WatchOptions
 
@@ -48,12 +47,6 @@ def proctor() -> None:
     """Show what AI agents say to their models and do to the machine, from outside."""
 
 
-_VERBOSE = click.option(
-    "-v",
-    "--verbose",
-    count=True,
-    help="Say what is loaded and attached, where and why not; -vv: whole verifier logs.",
-)
 _SESSION_OPTIONS = (
     click.option(
         "-o",
@@ -71,44 +64,14 @@ _SESSION_OPTIONS = (
     click.option("--file-reads", is_flag=True, help="Tell what is read of files, too."),
     click.option("--live", is_flag=True, help="A line per event on standard error."),
     click.option("-q", "--quiet", is_flag=True, help="No summary at the end."),
-    _VERBOSE,
+    VERBOSE,
 )
-_AS_ROOT = click.option(
-    "--as-root", is_flag=True, help="Under sudo: run COMMAND as root, not as the caller."
-)
-_TARGET_OPTIONS = (
-    click.option(
-        "-p",
-        "--pid",
-        "pids",
-        metavar="PID",
-        multiple=True,
-        type=click.IntRange(min=1),
-        help="A process.",
-    ),
-    click.option("--cgroup", "cgroups", metavar="PATH", multiple=True, help="All of a cgroup."),
-    click.option(
-        "--container", "containers", metavar="ID", multiple=True, help="A container's id."
-    ),
-)
-
-_Function = TypeVar("_Function", bound=Callable[..., object])
-
-
-def _options(*given: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
-    """Options that commands share, in the order of their help. Their values go by name into a
-    dataclass of `options.py`, whose fields are called alike."""
-
-    def decorate(function: _Function) -> _Function:
-        return reduce(lambda decorated, option: option(decorated), reversed(given), function)
-
-    return decorate
 
 
 @proctor.command(context_settings={"allow_interspersed_args": False})
-@_options(*_SESSION_OPTIONS)
+@with_options(*_SESSION_OPTIONS)
 @click.option("--follow", is_flag=True, help="Wait for descendants that outlive COMMAND.")
-@_AS_ROOT
+@AS_ROOT
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(**given: Any) -> int:
     """Run COMMAND and watch it and all its descendants.
@@ -122,7 +85,7 @@ def run(**given: Any) -> int:
 
 
 @proctor.command()
-@_options(*_TARGET_OPTIONS)
+@with_options(*TARGETS)
 @click.option(
     "--exe",
     "exes",
@@ -132,7 +95,7 @@ def run(**given: Any) -> int:
     help="A program's file.",
 )
 @click.option("--for", "seconds", type=_Seconds(), metavar="SECONDS", help="Stop after that time.")
-@_options(*_SESSION_OPTIONS)
+@with_options(*_SESSION_OPTIONS)
 def watch(**given: Any) -> int:
     """Watch processes that run already, and their descendants.
 
@@ -143,158 +106,7 @@ def watch(**given: Any) -> int:
     return launcher.watch(WatchOptions(**given))
 
 
-class _TraceGroup(click.Group):
-    """`trace show` and `trace diff`; any other word begins COMMAND, as for strace, and after
-    `--` every word does."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        given = list(args)
-        super().parse_args(ctx, args)
-        words = ctx.params["command"]
-        ctx.meta["dashes"] = given[: len(given) - len(words)][-1:] == ["--"]
-        return []
-
-
-_SORTS: Final = ("time", "calls", "errors", "p50", "p99", "max", "name")
-
-
-@proctor.group(
-    cls=_TraceGroup,
-    invoke_without_command=True,
-    no_args_is_help=True,
-    subcommand_metavar="",
-    short_help="Trace syscalls: of COMMAND, of processes that run, or of the host.",
-)
-@click.option(
-    "-e",
-    "--syscalls",
-    metavar="EXPR",
-    multiple=True,
-    help="Names, classes (%file, %network, ...), /REGEX; ! before them: all others.",
-)
-@click.option("-Z", "--failures", is_flag=True, help="Only calls that failed.")
-@click.option("-z", "--successes", is_flag=True, help="Only calls that succeeded.")
-@_options(*_TARGET_OPTIONS)
-@click.option("--host", is_flag=True, help="All processes but ours.")
-@click.option("-P", "--path", "paths", metavar="PATH", multiple=True, help="It and all below it.")
-@click.option(
-    "--fd", "fds", metavar="N", multiple=True, type=click.IntRange(min=0), help="A descriptor."
-)
-@click.option("--min-duration", metavar="TIME", help="Only calls that took that long: 10ms.")
-@click.option("--result", metavar="EXPR", help="Only calls that returned it: '<0', ENOENT, 1..9.")
-@click.option(
-    "-s",
-    "--string-bytes",
-    metavar="BYTES",
-    type=click.IntRange(0, 4096),
-    default=32,
-    show_default=True,
-    help="How much of data and texts is kept.",
-)
-@click.option("-k", "--stacks", is_flag=True, help="With the stack of every call.")
-@click.option("--folded", is_flag=True, help="Stacks, counted: for flame graphs.")
-@click.option("-c", "--count", is_flag=True, help="Count in the kernel; a table at the end.")
-@click.option("--no-times", is_flag=True, help="-c: calls and errors only, at half the cost.")
-@click.option(
-    "-S",
-    "sort",
-    type=click.Choice(_SORTS),
-    default="time",
-    help="-c: the column to sort by.",
-)
-@click.option("--by", type=click.Choice(["process"]), help="-c, --hist: one a process.")
-@click.option("--errors", is_flag=True, help="-c: each error by its name.")
-@click.option("--hist", "histogram", metavar="SYSCALLS", help="Draw the latency of each.")
-@click.option("-t", "clock", flag_value="time", help="Time of day; -tt: with microseconds;")
-@click.option("-tt", "clock", flag_value="microseconds", hidden=True)
-@click.option("-ttt", "clock", flag_value="epoch", help="since the epoch.")
-@click.option("-r", "clock", flag_value="relative", help="Time since the call before.")
-@click.option("-T", "--durations", is_flag=True, help="Time spent in each call.")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=click.Path(readable=False),
-    help="Write there; `-` is standard output. Without it: standard error.",
-)
-@click.option(
-    "--format",
-    type=click.Choice(["text", "jsonl", "parquet", "arrow"]),
-    help="By default what FILE's suffix says, else text.",
-)
-@click.option("--rotate", metavar="SIZE", help="A new Parquet file whenever one is that large.")
-@click.option("--no-loss", is_flag=True, help="Pause COMMAND's tree rather than lose a call.")
-@_AS_ROOT
-@click.option("-q", "--quiet", is_flag=True, help="No totals and no progress.")
-@_VERBOSE
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND ARG...]")
-@click.pass_context
-def trace(ctx: click.Context, /, **given: Any) -> int:
-    """Trace syscalls: of COMMAND and its descendants, of processes that run, or of the host.
-
-    Lines are as strace writes them. COMMAND's exit status is passed on.
-    """
-    words = given["command"]
-    if words and words[0] in trace.commands and not ctx.meta["dashes"]:
-        return _subcommand(ctx, trace.commands[words[0]], list(words[1:]))
-    from proctor.tracing import session
-    from proctor.tracing.options import TraceOptions
-
-    return session.trace(TraceOptions(**given))
-
-
-def _subcommand(ctx: click.Context, command: click.Command, words: list[str]) -> int:
-    given = [
-        parameter.opts[0]
-        for parameter in ctx.command.params
-        if isinstance(parameter, click.Option)
-        and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    ]
-    if given:
-        raise click.UsageError(f"{command.name}: its options come after it, not {given[0]}", ctx)
-    with command.make_context(command.name, words, parent=ctx) as own:
-        status: int = command.invoke(own)
-    return status
-
-
-@trace.command("show")
-@click.argument(
-    "paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False)
-)
-@click.option(
-    "--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True
-)
-@click.option("-c", "--count", is_flag=True, help="A table of calls, errors and times instead.")
-@click.option("-S", "sort", type=click.Choice(_SORTS), default="time", help="-c: its order.")
-@click.option("--errors", is_flag=True, help="-c: each error by its name.")
-def trace_show(**given: Any) -> int:
-    """Show Parquet files of `proctor trace` as lines. Needs no privilege.
-
-    The first of a rotated set stands for all of it.
-    """
-    from proctor.tracing import show as showing
-
-    return showing.show(**given)
-
-
-@trace.command("diff")
-@click.argument("before", metavar="A", type=click.Path(readable=False))
-@click.argument("after", metavar="B", type=click.Path(readable=False))
-@click.option("--max-calls", metavar="PERCENT", type=float, help="Exit 1 where calls grew more.")
-@click.option(
-    "--max-slower", metavar="PERCENT", type=float, help="Exit 1 where the median call got slower."
-)
-@click.option(
-    "--new",
-    metavar="KINDS",
-    help="Exit 1 where B has some that A has not: syscalls,files,hosts,errors.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
-def trace_diff(**given: Any) -> int:
-    """Say what changed from A to B: calls, errors, time, files, hosts."""
-    from proctor.tracing import diff
-
-    return diff.diff(**given)
+proctor.add_command(trace)
 
 
 @proctor.command()

@@ -31,7 +31,7 @@ _RESULT_RANGE: Final = re.compile(r"(-?\d+)\.\.(-?\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceOptions:
-    """`proctor trace`. Fields have the names that the options have in `cli.py`."""
+    """`proctor trace`. Fields have the names that the options have in `cli_trace.py`."""
 
     command: tuple[str, ...] = ()
     syscalls: tuple[str, ...] = ()
