@@ -19,7 +19,7 @@ import numpy as np
 from proctor.records.trace_layout import RECORD
 from proctor.tracing.merge import read_batches
 from proctor.tracing.parquet import ParquetOutput
-from proctor.tracing.spool import RawPart, SpoolReader, SpoolWriter
+from proctor.tracing.spool import RawPart, Spool, SpoolReader, SpoolWriter
 
 CPUS = 2
 FRAME_RECORDS = 2500
@@ -29,7 +29,7 @@ MEMORY = bytes([1, 0, 0, 0, 1, 0, 0, 0]) + bytes(8)
 
 def write_spool(file: int, records: int) -> float:
     """Seconds of CPU that writing took, without making the records."""
-    writer = SpoolWriter(file)
+    writer = SpoolWriter(Spool(file))
     row = np.arange(FRAME_RECORDS)
     memory = memoryview(MEMORY * FRAME_RECORDS)
     spent = 0.0
@@ -68,7 +68,7 @@ def main() -> None:
         path = Path(folder, "run.parquet")
         output = ParquetOutput(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), {})
         began, used = time.monotonic(), time.process_time()
-        for batch in read_batches(SpoolReader(spool)):
+        for batch in read_batches(SpoolReader(Spool(spool))):
             output.feed(batch)
         output.close({})
         seconds, used = time.monotonic() - began, time.process_time() - used

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from proctor.tracing.mappings import Region
     from proctor.tracing.options import TraceOptions
     from proctor.tracing.rings import RingFiles
+    from proctor.tracing.spool import Spool
 
 LOOK_SECONDS: Final = 0.03
 _MESSAGE_BYTES: Final = 1 << 20
@@ -40,7 +41,7 @@ class DrainerTask:
     rings: RingFiles
     mapping_events: tuple[int, ...]
     """Of the kernel, where stacks are to be named."""
-    spool: int
+    spool: Spool
     control: socket.socket
     """To the tracer: READY, then the report (JSON) at the end; from it: FINISH."""
     freeze: int | None
@@ -50,7 +51,7 @@ class DrainerTask:
     def descriptors(self) -> set[int]:
         rings = {self.rings.records, self.rings.memory, self.rings.heads, self.rings.tails}
         held = {self.freeze} if self.freeze is not None else set()
-        return rings | {self.spool, self.control.fileno(), *self.mapping_events} | held
+        return rings | {self.spool.file, self.control.fileno(), *self.mapping_events} | held
 
 
 def drainer_life(task: DrainerTask, identity: Identity) -> int:
@@ -112,7 +113,7 @@ class _Stopping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatterTask:
-    spool: int
+    spool: Spool
     control: socket.socket
     """To the tracer: READY; from it: an `Ending` when all is over, and SHORTEN."""
     drainer_ended: int
@@ -143,7 +144,7 @@ class FormatterTask:
     def descriptors(self) -> set[int]:
         held = {self.freeze} if self.freeze is not None else set()
         sockets = {self.control.fileno(), self.more.fileno()}
-        return {self.spool, self.drainer_ended, self.under_way, self.output} | sockets | held
+        return {self.spool.file, self.drainer_ended, self.under_way, self.output} | sockets | held
 
     def open_next(self, number: int) -> int:
         """One more output file: the tracer opens it, with the caller's rights. OSError."""

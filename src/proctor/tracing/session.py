@@ -180,7 +180,7 @@ class Tracing:
         self._alive.add(self._drainer)
         for end in (orders, drainer_end, more):
             end.close()
-        for descriptor in (spool, output, drainer_ended, drainer_alive, *mapping_events):
+        for descriptor in (spool.file, output, drainer_ended, drainer_alive, *mapping_events):
             os.close(descriptor)
         self._await_ready("drainer", self._drainer_control)
         self._await_ready("formatter", self._formatter_control)

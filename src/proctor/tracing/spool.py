@@ -8,7 +8,9 @@
 
 Both ends are Proctor's and of one version; the file has no name and dies with them. A frame that
 cannot be written whole is taken back. What has been read is given back to the file system (a hole
-is punched), so that the file occupies what the reader lags behind, plus PUNCH_BYTES.
+is punched), so that the file occupies what the reader lags behind, plus PUNCH_BYTES. It is the
+writer that punches: that takes the file's lock, and a reader who gets what processor others leave
+may be off it for a tenth of a second meanwhile.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import mmap
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -85,12 +89,27 @@ class Cut:
     """Bytes after the last whole frame."""
 
 
-class SpoolWriter:
-    """Appends frames. Does not own the descriptor; it must be empty, and opened for writing."""
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """An empty file, and how far it has been read. To be made before writer and reader part."""
 
-    def __init__(self, file: int, limit_bytes: int | None = None) -> None:
+    file: int
+    """Whoever opened it owns it."""
+    read_bytes: memoryview = field(
+        default_factory=lambda: memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")[:1]
+    )
+    """One number, in memory that both share."""
+
+
+class SpoolWriter:
+    """Appends frames."""
+
+    def __init__(self, spool: Spool, limit_bytes: int | None = None) -> None:
         """`limit_bytes`: of disk, what has been given back not counted."""
-        self._file = file
+        self._file = spool.file
+        self._read_bytes = spool.read_bytes
+        self._given_back = 0
+        self._gives_back = True
         self._limit_bytes = limit_bytes
         self._frames = 0
         self._end = 0
@@ -111,6 +130,7 @@ class SpoolWriter:
         body = sum(map(len, pieces))
         counts = (self._frames, len(parts), len(piece_table), body)
         head = _HEAD.pack(_MAGIC, *counts, watermark_ns, wall_offset_ns)
+        self._give_back()
         self._refuse_beyond_limit(body)
         self._append([head + tables, *pieces], len(head) + len(tables) + body)
         self._frames += 1
@@ -125,6 +145,12 @@ class SpoolWriter:
             return
         if os.fstat(self._file).st_blocks * 512 + size_bytes > self._limit_bytes:
             raise OSError(errno.ENOSPC, "the spool's limit is reached")
+
+    def _give_back(self) -> None:
+        until = self._read_bytes[0] & ~4095
+        if self._gives_back and until - self._given_back >= PUNCH_BYTES:
+            self._gives_back = _punch(self._file, self._given_back, until - self._given_back)
+            self._given_back = until
 
     def _append(self, pieces: list[bytes | memoryview], size_bytes: int) -> None:
         try:
@@ -143,16 +169,12 @@ class SpoolWriter:
 
 
 class SpoolReader:
-    """Reads frames as the file grows, one in memory at a time. Does not own the descriptor.
+    """Reads frames as the file grows, one in memory at a time."""
 
-    Where the descriptor may write, what has been read is given back to the file system.
-    """
-
-    def __init__(self, file: int, give_back: bool = True) -> None:
-        self._file = file
+    def __init__(self, spool: Spool) -> None:
+        self._file = spool.file
         self._offset = 0
-        self._given_back = 0
-        self._gives_back = give_back
+        self._read_bytes = spool.read_bytes
         self.ended = False
         """The last frame has been read."""
         self.cut: Cut | None = None
@@ -160,7 +182,6 @@ class SpoolReader:
 
     def next(self) -> Frame | None:
         """The next whole frame. None: there is none yet. Its arrays stay valid."""
-        self._give_back()
         frame = self._read_frame()
         self.ended |= frame is not None and frame.watermark_ns == END_WATERMARK_NS
         return frame
@@ -191,14 +212,8 @@ class SpoolReader:
         if found is None:
             return None
         self._offset += size
+        self._read_bytes[0] = self._offset
         return Frame(found, watermark_ns, wall_offset_ns)
-
-    def _give_back(self) -> None:
-        until = self._offset & ~4095
-        if not self._gives_back or until - self._given_back < PUNCH_BYTES:
-            return
-        self._gives_back = _punch(self._file, self._given_back, until - self._given_back)
-        self._given_back = until
 
 
 def _after(pieces: Sequence[bytes | memoryview], skip: int) -> list[bytes | memoryview]:
@@ -242,10 +257,14 @@ def _parts_of(data: NDArray[np.uint8], parts: int, pieces: int) -> tuple[Part, .
     return tuple(found) if at == len(data) and piece == pieces else None
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
 def _punch(file: int, offset: int, size_bytes: int) -> bool:
     """Gives the range back. False where the file system or the descriptor cannot."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    result: int = libc.fallocate(
+    result: int = _libc().fallocate(
         file, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(size_bytes)
     )
     return result == 0

@@ -7,17 +7,17 @@ import tempfile
 from pathlib import Path
 
 from proctor.errors import ProctorError
+from proctor.tracing.spool import Spool
 
 
-def open_spool(output: str | None) -> int:
-    """A descriptor of an empty file that goes with its last holder. ProctorError where none can be
-    made."""
+def open_spool(output: str | None) -> Spool:
+    """Its file goes with the last holder. ProctorError where none can be made."""
     folders = [Path(output).parent] if output not in (None, "-") and output else []
     folders.append(Path(tempfile.gettempdir()))
     cause = ""
     for folder in folders:
         try:
-            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            return Spool(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
         except OSError:
             pass
         try:
@@ -26,7 +26,7 @@ def open_spool(output: str | None) -> int:
             cause = (error.strerror or str(error)).lower()
             continue
         os.unlink(path)  # noqa: PTH108
-        return descriptor
+        return Spool(descriptor)
     raise ProctorError(
         f"{folders[-1]}: no room for the spool: {cause}; set TMPDIR to another place"
     )

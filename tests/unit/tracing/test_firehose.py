@@ -24,7 +24,7 @@ from proctor.tracing.drain import (
 )
 from proctor.tracing.merge import Merger, read_batches
 from proctor.tracing.rings import Rings
-from proctor.tracing.spool import PIECES_MAX, Frame, Part, SpoolReader, SpoolWriter
+from proctor.tracing.spool import PIECES_MAX, Frame, Part, Spool, SpoolReader, SpoolWriter
 from tests.unit.tracing.stub_rings import StubRings, chunks
 
 
@@ -77,7 +77,7 @@ def test_any_split_gives_the_same_records_in_order(steps: list[Step], batch_reco
     spool = os.memfd_create("spool")
     expected = []
     with StubRings(cpus=3) as kernel, Rings(kernel.files) as rings:
-        drainer = Drainer(rings, SpoolWriter(spool))
+        drainer = Drainer(rings, SpoolWriter(Spool(spool)))
         now = 1000
         for number, step in enumerate(steps):
             now += step.wait_ns
@@ -89,7 +89,7 @@ def test_any_split_gives_the_same_records_in_order(steps: list[Step], batch_reco
         drainer.finish()
         assert drainer.counts.records == len(steps)
         assert drainer.counts.left_records == 0
-    reader = SpoolReader(spool)
+    reader = SpoolReader(Spool(spool))
     batches = list(read_batches(reader, batch_records=batch_records))
     os.close(spool)
     assert reader.cut is None
@@ -100,7 +100,7 @@ def test_any_split_gives_the_same_records_in_order(steps: list[Step], batch_reco
 def test_records_run_around_the_rings_and_into_the_slack(spool: int) -> None:
     with StubRings(cpus=1, record_capacity=64, memory_blocks=2) as kernel:
         with Rings(kernel.files) as rings:
-            drainer = Drainer(rings, SpoolWriter(spool))
+            drainer = Drainer(rings, SpoolWriter(Spool(spool)))
             expected = []
             for number in range(300):
                 memory = chunks((0, 0, 0, 0, bytes([number & 255]) * 40_001))
@@ -112,12 +112,12 @@ def test_records_run_around_the_rings_and_into_the_slack(spool: int) -> None:
             assert kernel.heads["memory"][0] > 5 * BLOCK_BYTES
             assert kernel.tails["memory"][0] == kernel.heads["memory"][0]
         assert kernel.lost_memory == 0
-    assert contents(list(read_batches(SpoolReader(spool)))) == expected
+    assert contents(list(read_batches(SpoolReader(Spool(spool))))) == expected
 
 
 def test_what_the_kernel_lost_is_a_gap_of_exact_size_at_its_place(spool: int) -> None:
     with StubRings(cpus=2, record_capacity=8) as kernel, Rings(kernel.files) as rings:
-        drainer = Drainer(rings, SpoolWriter(spool))
+        drainer = Drainer(rings, SpoolWriter(Spool(spool)))
         for number in range(11):
             kernel.write(0, start_ns=number + 1, tid=7, process_start_ns=1)
         drainer.sweep()
@@ -126,7 +126,7 @@ def test_what_the_kernel_lost_is_a_gap_of_exact_size_at_its_place(spool: int) ->
         kernel.made[1] += 5
         drainer.finish()
         made = dict(enumerate(kernel.made))
-    (batch,) = read_batches(SpoolReader(spool), made=lambda: made)
+    (batch,) = read_batches(SpoolReader(Spool(spool)), made=lambda: made)
     assert batch.gaps == (
         Gap("task", 7, 8, 3),
         Gap("cpu", 0, 9, 3),
@@ -137,7 +137,7 @@ def test_what_the_kernel_lost_is_a_gap_of_exact_size_at_its_place(spool: int) ->
 
 def test_a_full_spool_leaves_all_in_the_rings_until_there_is_room(spool: int) -> None:
     with StubRings(cpus=1, record_capacity=64) as kernel, Rings(kernel.files) as rings:
-        writer = SpoolWriter(spool, limit_bytes=4096)
+        writer = SpoolWriter(Spool(spool), limit_bytes=4096)
         drainer = Drainer(rings, writer)
         for number in range(70):
             kernel.write(0, start_ns=number + 1)
@@ -148,14 +148,14 @@ def test_a_full_spool_leaves_all_in_the_rings_until_there_is_room(spool: int) ->
         writer._limit_bytes = None
         drainer.finish()
         assert drainer.counts.records + kernel.lost[0] == 70
-    batches = list(read_batches(SpoolReader(spool)))
+    batches = list(read_batches(SpoolReader(Spool(spool))))
     assert sum(map(len, batches)) == 64 + 70 - 64 - kernel.lost[0]
 
 
 def test_what_never_fits_is_counted_as_left() -> None:
     spool = os.open("/dev/full", os.O_RDWR)
     with StubRings(cpus=1) as kernel, Rings(kernel.files) as rings:
-        drainer = Drainer(rings, SpoolWriter(spool))
+        drainer = Drainer(rings, SpoolWriter(Spool(spool)))
         kernel.write(0, start_ns=1)
         drainer.finish()
         assert drainer.counts.left_records == 1
@@ -165,7 +165,7 @@ def test_what_never_fits_is_counted_as_left() -> None:
 
 def test_heads_that_may_be_early_are_believed_one_sweep_later(spool: int) -> None:
     with StubRings(cpus=1) as kernel, Rings(kernel.files, ordered=False) as rings:
-        drainer = Drainer(rings, SpoolWriter(spool))
+        drainer = Drainer(rings, SpoolWriter(Spool(spool)))
         kernel.write(0, start_ns=1)
         assert drainer.sweep() == 0
         kernel.write(0, start_ns=2)
@@ -210,15 +210,15 @@ def test_the_more_a_sweep_finds_the_sooner_is_the_next(spool: int) -> None:
             return len(paused) == 30
 
         per_second = 0
-        Drainer(rings, SpoolWriter(spool)).run(stopping)
+        Drainer(rings, SpoolWriter(Spool(spool))).run(stopping)
         assert paused[-1] == PAUSE_MAX_SECONDS
         paused.clear()
         per_second = 20_000
-        Drainer(rings, SpoolWriter(spool)).run(stopping)
+        Drainer(rings, SpoolWriter(Spool(spool))).run(stopping)
         assert paused[-1] * per_second == pytest.approx(FILL_MAX * 1024, rel=0.05)
         paused.clear()
         per_second = 200_000
-        Drainer(rings, SpoolWriter(spool)).run(stopping)
+        Drainer(rings, SpoolWriter(Spool(spool))).run(stopping)
         assert paused[-1] == PAUSE_MIN_SECONDS
 
 
@@ -245,13 +245,13 @@ def test_the_drainer_takes_turns_only_where_no_processor_is_left_over() -> None:
 def whole() -> tuple[bytes, list[tuple[int, int, bytes]]]:
     spool = os.memfd_create("spool")
     with StubRings(cpus=2) as kernel, Rings(kernel.files) as rings:
-        drainer = Drainer(rings, SpoolWriter(spool))
+        drainer = Drainer(rings, SpoolWriter(Spool(spool)))
         for number in range(6):
             kernel.write(number % 2, text(number), start_ns=number + 1)
             drainer.sweep()
         drainer.finish()
     data = os.pread(spool, 1 << 20, 0)
-    found = contents(list(read_batches(SpoolReader(spool))))
+    found = contents(list(read_batches(SpoolReader(Spool(spool)))))
     os.close(spool)
     assert len(found) == 6
     return data, found
@@ -265,7 +265,7 @@ def test_a_spool_cut_anywhere_gives_its_whole_frames_and_says_so(
     for size in range(len(data)):
         os.ftruncate(spool, 0)
         os.pwrite(spool, data[:size], 0)
-        reader = SpoolReader(spool)
+        reader = SpoolReader(Spool(spool))
         found = contents(list(read_batches(reader)))
         assert found == expected[: len(found)]
         assert reader.cut is not None
@@ -284,7 +284,7 @@ def test_a_damaged_spool_raises_nothing(
     data[place : place + len(damage)] = damage
     spool = os.memfd_create("spool")
     os.pwrite(spool, data, 0)
-    for batch in read_batches(SpoolReader(spool)):
+    for batch in read_batches(SpoolReader(Spool(spool))):
         check_memory(batch)
     os.close(spool)
 
@@ -327,8 +327,8 @@ def test_given_back_is_what_was_read(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "spool", os.O_RDWR | os.O_CREAT, 0o600)
     occupied = []
     with StubRings(cpus=1, record_capacity=64) as kernel, Rings(kernel.files) as rings:
-        drainer = Drainer(rings, SpoolWriter(fd))
-        reader = SpoolReader(fd)
+        shared = Spool(fd)
+        drainer, reader = Drainer(rings, SpoolWriter(shared)), SpoolReader(shared)
         for number in range(2000):
             assert kernel.write(0, chunks((0, 0, 0, 0, bytes(30_000))), start_ns=number + 1)
             if number % 10 == 9:

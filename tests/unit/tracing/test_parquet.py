@@ -25,7 +25,7 @@ from proctor.tracing.parquet import ParquetOutput, rotated_path
 from proctor.tracing.profile import profile_of
 from proctor.tracing.rings import Rings
 from proctor.tracing.show import show_batches
-from proctor.tracing.spool import SpoolReader, SpoolWriter
+from proctor.tracing.spool import Spool, SpoolReader, SpoolWriter
 from tests.unit.tracing.stub_rings import StubRings, chunks
 
 Call = tuple[dict[str, int], bytes]
@@ -57,13 +57,13 @@ EXEC: Call = (
 def batch_of_calls(calls: list[Call]) -> Batch:
     spool = os.memfd_create("spool")
     with StubRings(cpus=1, record_capacity=4096) as kernel, Rings(kernel.files) as rings:
-        drainer = Drainer(rings, SpoolWriter(spool))
+        drainer = Drainer(rings, SpoolWriter(Spool(spool)))
         for place, (fields, memory) in enumerate(calls):
             common = {"pid": 7, "tid": 7, "process_start_ns": 5, "duration_ns": 10}
             args = [7, 0, 0, 0, 0, 0]
             assert kernel.write(0, memory, start_ns=1000 + place, args=args, **common | fields)
         drainer.finish()
-    (batch,) = read_batches(SpoolReader(spool))
+    (batch,) = read_batches(SpoolReader(Spool(spool)))
     os.close(spool)
     return batch
 
