@@ -185,6 +185,7 @@ def test_disk_full(server: Serving, tmp_path: Path, small_disk: Path) -> None:
     assert session.status == 0
     assert len(session.alone().report["calls"]) == 1
     assert session.summary["lost"]["disk_full"] > 0
+    assert "ring_full" not in session.summary["lost"]
     assert "no space left" in session.stderr
     assert [event["complete"] for event in session.of("call")] in ([], [False])
     session.check_no_key()

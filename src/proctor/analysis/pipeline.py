@@ -71,11 +71,11 @@ class Analysis:
 
     def feed(self, item: Bytes | Damage) -> list[Event]:
         if isinstance(item, Damage):
-            self._recording_losses[item.reason] += 1
+            self._recording_lost(item.reason, 1)
             return []
         record = decode(item)
         if isinstance(record, DamagedRecord):
-            self._recording_losses["recording_damaged"] += 1
+            self._recording_lost("recording_damaged", 1)
             return []
         self._now_ns = max(self._now_ns, record.time_ns)
         return self._counted(self._analyse(record))
@@ -147,7 +147,11 @@ class Analysis:
                 if isinstance(count, int) and count > self._told_losses.get(where, 0):
                     self._told_losses[where] = count
         elif isinstance(reason, str) and isinstance(records, int):
-            self._recording_losses[reason] += records
+            self._recording_lost(reason, records)
+
+    def _recording_lost(self, reason: str, count: int) -> None:
+        self._recording_losses[reason] += count
+        self._streams.recording_lost(reason)
 
     def _counted(self, events: list[Event]) -> list[Event]:
         for event in events:
@@ -174,6 +178,6 @@ class Analysis:
         told: Counter[str] = Counter()
         for where, count in self._told_losses.items():
             told[where.rpartition(":")[2]] += count
-        # A hole in a stream and the kernel's count of dropped records tell of the same loss.
-        lost = told | self._streams.lost
-        return dict(lost + self._names.lost + self._recording_losses)
+        # A hole in a stream and a count of dropped records tell of the same loss.
+        lost = (told + self._recording_losses) | self._streams.lost
+        return dict(lost + self._names.lost)

@@ -30,7 +30,17 @@ class Budget:
 class Attempt:
     """One write call, from its entry on."""
 
-    __slots__ = ("budget", "call", "held_bytes", "pieces", "place", "refused", "time_ns", "total")
+    __slots__ = (
+        "budget",
+        "call",
+        "end",
+        "held_bytes",
+        "pieces",
+        "place",
+        "refused",
+        "time_ns",
+        "total",
+    )
 
     def __init__(self, first: TlsDataRecord, budget: Budget) -> None:
         self.call = first.call
@@ -38,12 +48,19 @@ class Attempt:
         self.place = first.stream_bytes
         self.total = first.total_bytes
         self.pieces: list[Piece] = []
+        self.end = 0
+        """Of the last piece."""
         self.refused = False
         """It returned, and nothing was accepted."""
         self.budget = budget
         self.held_bytes = 0
 
-    def add(self, record: TlsDataRecord) -> None:
+    def add(self, record: TlsDataRecord, absent_reason: str) -> None:
+        """absent_reason: why bytes between the piece before and this one are not there."""
+        if record.position > self.end:
+            missing = record.position - self.end
+            self.pieces.append(Piece(self.end, missing, b"", absent_reason))
+        self.end = max(self.end, record.position + record.piece_bytes)
         piece = Piece.of(record)
         held = self.held_bytes + len(piece.data)
         if piece.data and (
@@ -73,7 +90,7 @@ class Sending(Track):
         if self.attempt is None or self.attempt.call != record.call:
             self._settle(record.stream_bytes, record.time_ns, out)
             self.attempt = Attempt(record, self.budget)
-        self.attempt.add(record)
+        self.attempt.add(record, self.absent_reason)
         self.heed(record)
 
     def returned(self, record: TlsReturnRecord, out: list[StreamItem]) -> None:

@@ -56,6 +56,10 @@ class Handle:
         for track in self.tracks:
             track.absent_reason = SKIPPED
 
+    def expect_lost(self, reason: str) -> None:
+        for track in self.tracks:
+            track.expect_lost(reason)
+
 
 class Streams:
     """Feed it every record in the order of the recording: it takes those it knows.
@@ -74,6 +78,8 @@ class Streams:
         self._handles: dict[int, Handle] = {}
         self._of_process: dict[ProcessKey, set[int]] = {}
         self._ended: OrderedDict[int, None] = OrderedDict()
+        self._recording_lost: str | None = None
+        """The last reason: a handle that comes without its TLS_OPEN began in that hole."""
         self.lost: Counter[str] = Counter()
         """Gaps by reason, but for `skipped`, which is intended; and `reordered` pieces."""
 
@@ -93,6 +99,15 @@ class Streams:
         self._count(out)
         return out
 
+    def recording_lost(self, reason: str) -> None:
+        """Here the recording itself lacks records: the disk was full, bytes are damaged.
+
+        A stream that lacks bytes between its pieces before and after lacks them for that reason.
+        """
+        self._recording_lost = reason
+        for handle in self._handles.values():
+            handle.expect_lost(reason)
+
     def close(self, time_ns: int = 0) -> list[StreamItem]:
         """The recording ended, at `time_ns`: what is open ends with it."""
         out: list[StreamItem] = []
@@ -111,6 +126,8 @@ class Streams:
             return None
         handle = self._handles[tls] = Handle(record, tls, self._budget)
         self._of_process.setdefault(handle.process, set()).add(tls)
+        if self._recording_lost is not None and not isinstance(record, TlsOpenRecord):
+            handle.expect_lost(self._recording_lost)
         if record.flags & FLAG_LATE:
             for track in handle.tracks:
                 track.join(record.time_ns, out)

@@ -31,6 +31,11 @@ class Track:
         self.misplaced = 0
         """Pieces that came for a place already behind us."""
 
+    def expect_lost(self, reason: str) -> None:
+        """The recording lost something here: a hole at this place will be of that."""
+        if self.absent_reason == RING_FULL:
+            self.absent_reason = reason
+
     def join(self, time_ns: int, out: list[StreamItem]) -> None:
         """The stream was older than the watch."""
         out.append(Gap(self.tls, self.direction, time_ns, None, "joined_late"))

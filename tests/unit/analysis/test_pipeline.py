@@ -198,6 +198,30 @@ def test_losses_of_the_keeper_add_up() -> None:
     assert summary_of(analyse(raws)).lost == {"disk_full": 4}
 
 
+def test_holes_of_a_full_disk_are_not_the_ring_s() -> None:
+    agent = Agent()
+    raws = [*agent.begins(), *agent.tls.write(POST)]
+    agent.tls.read(OK)
+    raws += agent.program.note("RECORD_LOSS", reason="disk_full", records=3, bytes=900)
+    raws += agent.tls.free()
+    events = analyse(raws)
+    assert summary_of(events).lost == {"disk_full": 3}
+    call = only(events, Call)
+    assert isinstance(call, Call)
+    assert {gap.reason for gap in call.gaps} == {"disk_full"}
+
+
+def test_holes_of_damage_are_not_the_ring_s() -> None:
+    agent = Agent()
+    analysis = Analysis(Header())
+    for raw in (*agent.begins(), *agent.tls.write(POST)):
+        analysis.feed(raw)
+    agent.tls.read(OK)
+    analysis.feed(Damage(0, 900, "recording_damaged"))
+    events = [event for raw in agent.tls.free() for event in analysis.feed(raw)]
+    assert summary_of([*events, *analysis.close()]).lost == {"recording_damaged": 1}
+
+
 def test_payload_that_overtakes_its_exec_and_connect() -> None:
     agent = Agent()
     exec_, dns, connect, *_ = agent.begins()

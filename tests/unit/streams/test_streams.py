@@ -330,3 +330,42 @@ def test_chunks_and_gaps_are_the_true_stream(
 @given(st.binary(max_size=400))
 def test_garbage_has_declared_outcomes(data: bytes) -> None:
     fuzz_streams.run(data)
+
+
+def test_a_hole_where_the_recording_lost_something_is_its_hole() -> None:
+    """Once: what the ring loses after that is the ring's."""
+    streams, tls = Streams(), TlsHandle()
+    feed(streams, tls.open(), tls.read(b"one"))
+    tls.read(b"lost with the disk")
+    streams.recording_lost("disk_full")
+    assert brief(feed(streams, tls.read(b"two"))) == [(18, "disk_full"), b"two"]
+    tls.read(b"gone")
+    assert brief(feed(streams, tls.read(b"three"))) == [(4, "ring_full"), b"three"]
+
+
+def test_a_hole_within_a_write() -> None:
+    streams, tls = Streams(), TlsHandle(piece_max_bytes=4)
+    first, _, third = tls.offer(b"one gonetwo")
+    feed(streams, tls.open(), [first])
+    streams.recording_lost("disk_full")
+    items = feed(streams, [third], tls.accept(11, 11))
+    assert brief(items) == [b"one ", (4, "disk_full"), b"two"]
+
+
+def test_a_handle_whose_beginning_the_recording_lost() -> None:
+    streams, lost, whole = Streams(), TlsHandle(tls=1), TlsHandle(tls=2)
+    streams.recording_lost("recording_damaged")
+    lost.open()
+    lost.read(b"one")
+    assert brief(feed(streams, lost.read(b"two"))) == [(3, "recording_damaged"), b"two"]
+    opened = whole.open()
+    whole.read(b"one")
+    assert brief(feed(streams, opened, whole.read(b"two"))) == [(3, "ring_full"), b"two"]
+
+
+def test_what_was_skipped_was_not_lost() -> None:
+    streams, tls = Streams(), TlsHandle()
+    feed(streams, tls.open(), tls.read(b"one", flags=FLAG_SKIPPED))
+    tls.read(b"skipped")
+    streams.recording_lost("disk_full")
+    assert brief(feed(streams, tls.read(b"two"))) == [(7, "skipped"), b"two"]
