@@ -47,7 +47,7 @@ def write_spool(file: int, records: int) -> float:
             made["process_start_ns"] = 123456789000 + cpu
             made["task_sequence"] = made["cpu_sequence"] = number + row + 1
             made["memory_position"], made["memory_bytes"] = (number + row) * 16, 16
-            raw = memoryview(made.view(np.uint8))
+            raw = made.view(np.uint8).data
             parts.append(RawPart(cpu, (raw,), ((number * 16, memory),)))
         began = time.process_time()
         writer.write(parts, (number + FRAME_RECORDS) * 900, 10**18)
