@@ -76,12 +76,21 @@ static __always_inline void fetch_all(struct thread *thread, struct trace_rule *
 		if (exiting) {
 			if (fetch->when == AT_EXIT_SUCCEEDED || fetch->when == AT_BOTH)
 				left = result;
-			fetch_at_exit(pointer, elements, left, meta);
+			if (fetch->kind != FETCH_MESSAGES)
+				fetch_at_exit(pointer, elements, left, meta);
+			else if (fetch->when == AT_BOTH && !(thread->again >> i & 1))
+				fetch_at_exit(pointer, elements, left,
+					      PACK_META(arg, is_32_bit(thread->abi), FETCH_HEADERS));
+			else
+				messages_at_exit(pointer, elements, meta);
 			if (fetch->kind == FETCH_FILES)
 				append_pair(pointer, arg);
 			continue;
 		}
-		used = fetch_at_entry(pointer, elements, left, meta, thread->entry_bytes);
+		if (fetch->kind == FETCH_MESSAGES)
+			used = messages_at_entry(pointer, elements, meta, thread->entry_bytes);
+		else
+			used = fetch_at_entry(pointer, elements, left, meta, thread->entry_bytes);
 		if (used == NOT_READABLE)
 			thread->again |= 1 << i;
 		else

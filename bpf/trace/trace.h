@@ -40,6 +40,7 @@ enum trace_limits {
 	TRACE_FETCHES = 6,       /* pieces of memory a rule can name */
 	TRACE_ENTRY_BYTES = 8192,/* entry memory kept per thread until the exit */
 	TRACE_PIECE_BYTES = 4096,/* of one piece of entry memory; at the exit as many as text_bytes */
+	TRACE_MESSAGES = 32,     /* of a struct mmsghdr[] */
 	TRACE_TEXT_BYTES = 65536,/* text_bytes at most */
 	TRACE_BLOCK_BYTES = 1048576, /* positions in a block of the memory ring */
 	TRACE_SLACK_BYTES = 131072,  /* past them, so that a record's chunks lie in one piece */
@@ -86,7 +87,7 @@ enum chunk_kind {
 	CHUNK_BYTES = 0,         /* memory as it is */
 	CHUNK_STRING = 1,        /* up to the NUL, which is left out */
 	CHUNK_IOVEC = 2,         /* struct iovec[]; the data of each follow as BYTES with part = index */
-	CHUNK_MSGHDR = 3,        /* struct msghdr; parts: 0 name, 1 iovec (IOVEC), 2 control, 16+i data */
+	CHUNK_MSGHDR = 3,        /* struct msghdr, or mmsghdr; parts that follow: 0 name, 1 iovec (IOVEC), 2 control, 16+i data */
 	CHUNK_STRINGS = 4,       /* argv, envp: each element ended by NUL */
 	CHUNK_KERNEL_FILE = 5,   /* struct trace_file, then its path: components leaf first, each ended by NUL;
 				    of a descriptor argument: what it stood for at the entry, AT_FDCWD too */
@@ -129,6 +130,8 @@ enum fetch_kind {
 	FETCH_MSGHDR = 7,
 	FETCH_STRINGS = 8,       /* argv, envp */
 	FETCH_FILES = 9,         /* s32[2], new descriptors: at the exit also a KERNEL_FILE of each, by part */
+	FETCH_MESSAGES = 10,     /* struct mmsghdr[]: each as FETCH_MSGHDR; of BOTH the exit has the array as one MSGHDR */
+	FETCH_SIGSET = 11,       /* a pointer and its size, then what it points to: BYTES, part 1 */
 };
 
 struct trace_rule {

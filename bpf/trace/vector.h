@@ -11,6 +11,11 @@
 struct user_iovec_32 { u32 base, length; };
 struct user_msghdr_32 { u32 name, name_length, iov, iov_length, control, control_length, flags; };
 struct user_msghdr_64 { u64 name, name_length, iov, iov_length, control, control_length, flags; };
+struct user_mmsghdr_32 { struct user_msghdr_32 header; u32 moved; };
+struct user_mmsghdr_64 { struct user_msghdr_64 header; u32 moved, padding; };
+
+/* FETCH_MESSAGES where the parts are there already. */
+#define FETCH_HEADERS 255
 
 struct vector_meta { u8 arg, narrow, kind; };
 
@@ -75,6 +80,11 @@ static __always_inline bool fetch_iovec(struct sink *sink, u64 pointer, u64 elem
 #define MESSAGE_FIELD(body, narrow, field)                                                 \
 	((narrow) ? ((struct user_msghdr_32 *)(body))->field : ((struct user_msghdr_64 *)(body))->field)
 
+static __always_inline u64 message_bytes(bool narrow)
+{
+	return narrow ? sizeof(struct user_mmsghdr_32) : sizeof(struct user_mmsghdr_64);
+}
+
 static __always_inline bool fetch_message(struct sink *sink, u64 pointer, u64 left,
 					  struct vector_meta meta)
 {
@@ -82,6 +92,8 @@ static __always_inline bool fetch_message(struct sink *sink, u64 pointer, u64 le
 	u8 *body = chunk_room(sink);
 	u64 field, length;
 
+	if (meta.kind != FETCH_MSGHDR)
+		size = message_bytes(meta.narrow);
 	if (!body)
 		return true;
 	if (!fetch_bytes(sink, pointer, size, size, meta.arg, CHUNK_MSGHDR, 0))
@@ -157,6 +169,27 @@ static __always_inline bool fetch_strings(struct sink *sink, u64 pointer, struct
 	return true;
 }
 
+/* Of 32-bit programs the two words only. */
+static __always_inline bool fetch_sigset(struct sink *sink, u64 pointer, struct vector_meta meta)
+{
+	u8 *words = chunk_room(sink);
+	u64 set;
+
+	if (!words)
+		return true;
+	if (!fetch_bytes(sink, pointer, 2 * sizeof(u64), TRACE_PIECE_BYTES, meta.arg, CHUNK_BYTES, 0))
+		return false;
+	set = *(u64 *)(words + sizeof(struct trace_chunk));
+	if (!set || meta.narrow)
+		return true;
+	if (fetch_bytes(sink, set, sizeof(u64), TRACE_PIECE_BYTES, meta.arg, CHUNK_BYTES, 1))
+		return true;
+	if (comes_again(sink))
+		return false;
+	append_fault(sink, meta.arg, CHUNK_BYTES, 1);
+	return true;
+}
+
 static __always_inline bool fetch(struct sink *sink, u64 pointer, u64 elements, u64 left,
 				  struct vector_meta meta)
 {
@@ -174,12 +207,19 @@ static __always_inline bool fetch(struct sink *sink, u64 pointer, u64 elements, 
 	case FETCH_IOVEC:
 		return fetch_iovec(sink, pointer, elements, left, meta, 0, 0);
 	case FETCH_MSGHDR:
+	case FETCH_MESSAGES:
 		return fetch_message(sink, pointer, left, meta);
 	case FETCH_FILES:
 		return fetch_bytes(sink, pointer, 2 * sizeof(s32), TRACE_PIECE_BYTES, meta.arg,
 				   CHUNK_BYTES, 0);
 	case FETCH_STRINGS:
 		return fetch_strings(sink, pointer, meta);
+	case FETCH_HEADERS:
+		return fetch_bytes(sink, pointer, elements * message_bytes(meta.narrow),
+				   TRACE_MESSAGES * sizeof(struct user_mmsghdr_64), meta.arg,
+				   CHUNK_MSGHDR, 0);
+	case FETCH_SIGSET:
+		return fetch_sigset(sink, pointer, meta);
 	}
 	return true;
 }
@@ -208,6 +248,44 @@ __noinline int fetch_at_exit(u64 pointer, u64 elements, u64 left, u32 meta)
 	append_fault(&sink, (u8)meta, CHUNK_BYTES, 0);
 	work->unreadable++;
 	return NOT_READABLE;
+}
+
+/* A struct mmsghdr[]. What can't be read of one makes all be read at the exit. */
+__noinline int messages_at_entry(u64 pointer, u64 elements, u32 meta, u32 used)
+{
+	u64 size = message_bytes(unpack_meta(meta).narrow);
+	int now = used, cut = 0;
+
+	for (u32 i = 0; i < TRACE_MESSAGES; i++) {
+		if (i >= elements)
+			break;
+		now = fetch_at_entry(pointer + i * size, 1, ~0ULL, meta, now);
+		if (now < 0)
+			return now;
+		cut |= now & ENTRY_CUT;
+		now &= ENTRY_CUT - 1;
+	}
+	return now | cut;
+}
+
+__noinline int messages_at_exit(u64 pointer, u64 elements, u32 meta)
+{
+	bool narrow = unpack_meta(meta).narrow;
+	u64 size = message_bytes(narrow);
+
+	for (u32 i = 0; i < TRACE_MESSAGES; i++) {
+		u32 moved = 0;
+
+		if (i >= elements)
+			break;
+		bpf_probe_read_user(&moved, sizeof(moved),
+				    (void *)pointer + (narrow ? offsetof(struct user_mmsghdr_32, moved)
+							      : offsetof(struct user_mmsghdr_64, moved)));
+		if (fetch_at_exit(pointer, 1, moved, meta))
+			break;
+		pointer += size;
+	}
+	return 0;
 }
 
 #endif

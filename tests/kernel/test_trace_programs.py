@@ -49,7 +49,6 @@ TIMING = re.compile(
 SAME = (
     (re.compile(r" +="), " ="),
     (re.compile(r"((?:pipe|socket):\[)\d+"), r"\1INODE"),
-    (re.compile(r"f_flags=ST_VALID\|([A-Z_|]+)"), r"f_flags=\1|0x20"),
     (re.compile(r"(/\* \d+).*? entries"), r"\1 entries"),
     # The tracer's own environment, with which the command is started.
     (re.compile(r"0x\w+ /\* \d+ vars \*/"), "ENVIRONMENT"),

@@ -19,7 +19,7 @@ class Fetch(NamedTuple):
 
 
 # enum fetch_kind
-STRING, TEXT, BYTES, COUNTED, BUFFER, IOVEC, MSGHDR, STRINGS, FILES = range(1, 10)
+STRING, TEXT, BYTES, COUNTED, BUFFER, IOVEC, MSGHDR, STRINGS, FILES, MESSAGES, SIGSET = range(1, 12)
 # trace_fetch.when
 ENTRY, EXIT, BOTH, EXIT_ALWAYS = range(1, 5)
 WHEN: Final = {"<": ENTRY, ">": EXIT, "<>": BOTH, ">!": EXIT_ALWAYS}
@@ -33,6 +33,8 @@ KIND_OF_WORD: Final = {
     "option_value": BUFFER,
     "iovec": IOVEC,
     "msghdr": MSGHDR,
+    "messages": MESSAGES,
+    "sigset_argument": SIGSET,
     "strings": STRINGS,
     "environment": STRINGS,
     "fd_out": FILES,
@@ -45,10 +47,20 @@ BYTE_ELEMENTS: Final = frozenset(
 RESULT: Final = 6  # count_from
 
 
+def fetches_of(
+    arg: int, word: str, c_type: str, asked: Format, sizes: dict[str, int]
+) -> list[Fetch]:
+    """The memory of argument `arg`, the entry's first; empty where there is none, or its size is
+    not known."""
+    found = [fetch_of(arg, word, c_type, asked, sizes)]
+    if asked.also:
+        found.append(fetch_of(arg, asked.also.word, c_type, asked.also, sizes))
+    return sorted((fetch for fetch in found if fetch is not None), key=lambda fetch: fetch.when)
+
+
 def fetch_of(
     arg: int, word: str, c_type: str, asked: Format, sizes: dict[str, int]
 ) -> Fetch | None:
-    """The memory of argument `arg`; None where there is none, or its size is not known."""
     target = pointee(c_type)
     if word in OPAQUE or not (target or asked.direction):
         return None

@@ -15,6 +15,8 @@ class Format(NamedTuple):
     direction: str = ""  # "<", ">", "<>", ">!"
     word: str = ""
     amount: str = ""  # "2", "r", "@2", "@@2", "=64", "*2"
+    also: Format | None = None
+    """Read so, too; shown is the first."""
 
 
 class Row(NamedTuple):
@@ -47,8 +49,11 @@ def parse_row(cells: str) -> Row:
 
 @cache
 def parse_cell(cell: str) -> Format:
-    found = CELL.fullmatch(cell)
+    first, _, also = cell.partition("&")
+    found = CELL.fullmatch(first)
     if found is None:
         raise ValueError(f"formats.txt: {cell}: not a format")
     direction, word, amount = found.groups(default="")
-    return Format(direction, "" if word == "." else word, amount)
+    return Format(
+        direction, "" if word == "." else word, amount, parse_cell(also) if also else None
+    )

@@ -21,7 +21,7 @@ from proctor.syscalls.constants import (
 )
 from proctor.syscalls.data import load
 from proctor.syscalls.defaults import default_format
-from proctor.syscalls.fetches import Fetch, fetch_of
+from proctor.syscalls.fetches import Fetch, fetches_of
 from proctor.syscalls.formats import Format, Row, formats
 
 __all__ = [
@@ -101,9 +101,7 @@ def build(
         asked = row.arguments[index] if row is not None and row.arguments else Format()
         word = asked.word or default_format(c_type, argument_name)
         arguments.append(Argument(argument_name, c_type, word))
-        fetch = fetch_of(index, word, c_type, asked, sizes)
-        if fetch is not None:
-            fetches.append(fetch)
+        fetches += fetches_of(index, word, c_type, asked, sizes)
     returns = row.returns if row is not None else "int"
     words = tuple(argument.format for argument in arguments)
     return Syscall(

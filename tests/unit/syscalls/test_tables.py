@@ -34,7 +34,9 @@ HEADER_OF: Final = {
     "i386": ("unistd_32.h", 0),
     "x32": ("unistd_x32.h", 0x40000000),
 }
-STRING, BYTES, COUNTED, BUFFER, IOVEC, MSGHDR, STRINGS, FILES = 1, 3, 4, 5, 6, 7, 8, 9
+STRING, TEXT, BYTES, COUNTED, BUFFER, IOVEC, MSGHDR, STRINGS, FILES = range(1, 10)
+MESSAGES, SIGSET = 10, 11
+SIZELESS = (STRING, TEXT, IOVEC, MSGHDR, STRINGS, FILES, MESSAGES, SIGSET)
 ENTRY, EXIT, BOTH = 1, 2, 3
 RESULT = 6
 
@@ -70,11 +72,11 @@ def test_every_table_is_whole(abi: str) -> None:
         assert len(syscall.fetches) <= 6
         assert all(argument.name and argument.type for argument in syscall.arguments), syscall
         for fetch in syscall.fetches:
-            assert 1 <= fetch.kind <= FILES
+            assert 1 <= fetch.kind <= SIGSET
             assert 1 <= fetch.when <= 4
             assert fetch.arg < len(syscall.arguments)
             assert fetch.count_from % 16 < 6 or fetch.count_from == RESULT
-            assert fetch.size or fetch.kind in (STRING, 2, IOVEC, MSGHDR, STRINGS, FILES), syscall
+            assert fetch.size or fetch.kind in SIZELESS, syscall
 
 
 @pytest.mark.parametrize("abi", ABIS)
@@ -135,6 +137,15 @@ def test_memory_by_format() -> None:
     assert fetches("utimensat")[2] == Fetch(2, BYTES, ENTRY, 0, 32)
     assert fetches("rt_sigaction", "i386")[1].size == 20
     assert fetches("poll")[0] == Fetch(0, COUNTED, BOTH, 1, 8)
+
+
+def test_memory_that_is_read_in_two_ways_is_read_at_the_entry_first() -> None:
+    both = table_of("x86_64").by_name["recvmsg"].fetches
+    assert both == (Fetch(1, BYTES, ENTRY, 0, 56), Fetch(1, MSGHDR, EXIT, 0, 0))
+    several = table_of("x86_64").by_name["recvmmsg"].fetches
+    assert several[:2] == (Fetch(1, COUNTED, ENTRY, 2, 64), Fetch(1, MESSAGES, EXIT, RESULT, 0))
+    key = table_of("x86_64").by_name["keyctl"].fetches
+    assert [fetch.arg for fetch in key] == [1, 1, 2, 2, 3]
 
 
 def test_structs_have_their_abi_s_size() -> None:

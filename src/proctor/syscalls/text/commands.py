@@ -1,4 +1,4 @@
-"""Syscalls that are many in one, by their command: futex, ioctl, prctl."""
+"""Syscalls that are many in one, by their command: futex, ioctl. Others: fcntl, prctl, keys."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Final
 
 from proctor.syscalls.constants import ioctl_names
 from proctor.syscalls.text.call import Call, pointer
-from proctor.syscalls.text.quoting import quote, terminated
-from proctor.syscalls.text.symbols import flags, one_of, signal, value_hex
+from proctor.syscalls.text.symbols import flags, one_of, value_hex
 from proctor.syscalls.text.times import at_timespec
 
 Texts = list[str]
@@ -115,59 +114,3 @@ def _termios(input_: int, output: int, control: int, local: int) -> str:
         f"{{c_iflag={flags('terminal_input', input_)}, c_oflag={flags('terminal_output', output)}, "
         f"c_cflag={control_flags(control)}, c_lflag={flags('terminal_local', local)}, ...}}"
     )
-
-
-# prctl
-
-_PR_SIGNAL: Final = ("PR_SET_PDEATHSIG",)
-_PR_NAMED: Final = ("PR_SET_NAME", "PR_GET_NAME")
-_PR_ASKED: Final = ("PR_GET_PDEATHSIG", "PR_GET_CHILD_SUBREAPER")
-_PR_NONE: Final = ("PR_GET_DUMPABLE", "PR_GET_KEEPCAPS", "PR_GET_SECCOMP", "PR_GET_TIMERSLACK",
-    "PR_GET_SECUREBITS", "PR_GET_TIMING", "PR_MCE_KILL_GET")  # fmt: skip
-_PR_CAPABILITY: Final = ("PR_CAPBSET_READ", "PR_CAPBSET_DROP")
-_PR_ONE: Final = ("PR_SET_DUMPABLE", "PR_SET_KEEPCAPS", "PR_SET_TIMERSLACK",
-    "PR_SET_CHILD_SUBREAPER")  # fmt: skip
-
-
-_DUMPABLE: Final = ("SUID_DUMP_DISABLE", "SUID_DUMP_USER", "SUID_DUMP_ROOT")
-
-
-def dumpable(value: int) -> str:
-    return _DUMPABLE[value] if value < len(_DUMPABLE) else f"{value:#x} /* SUID_DUMP_??? */"
-
-
-def _thread_name(call: Call, asked: bool) -> str:
-    chunk = call.exit(1) if asked else call.entry(1) or call.exit(1)
-    if chunk is None:
-        return call.pointer(1)
-    name = terminated(chunk.data)
-    # The kernel takes 15 bytes, whatever follows.
-    return quote(name[:15], more=len(name) > 15)
-
-
-def prctl(call: Call, texts: Texts) -> Texts:
-    name = texts[0]
-    if name in _PR_NONE:
-        return texts[:1]
-    if name in _PR_CAPABILITY:
-        return [name, one_of("capability", call.unsigned(1), "CAP_???")]
-    if name in _PR_SIGNAL:
-        return [name, signal(call.signed(1))]
-    if name in _PR_NAMED:
-        return [name, _thread_name(call, asked=name == "PR_GET_NAME")]
-    if name in _PR_ASKED:
-        chunk = call.exit(1)
-        if chunk is None:
-            return [name, call.pointer(1)]
-        value = int.from_bytes(chunk.data[:4], "little", signed=True)
-        return [name, f"[{signal(value) if name == 'PR_GET_PDEATHSIG' else value}]"]
-    if name == "PR_SET_VMA":
-        what = one_of("prctl_vma", call.unsigned(1), "PR_SET_VMA_???")
-        return [name, what, call.pointer(2), str(call.unsigned_long(3)), call.pointer(4)]
-    if name == "PR_SET_DUMPABLE":
-        return [name, dumpable(call.unsigned(1))]
-    if name in _PR_ONE:
-        return [name, str(call.unsigned_long(1))]
-    if name in ("PR_SET_NO_NEW_PRIVS", "PR_GET_NO_NEW_PRIVS"):
-        return [name, *(str(call.unsigned_long(n)) for n in range(1, 5))]
-    return [name, *(value_hex(call.unsigned_long(n)) for n in range(1, 5))]

@@ -30,6 +30,7 @@ from proctor.syscalls.text import (
 from proctor.syscalls.text.call import NARROW, Call, Printer, pointer
 from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.fcntl import COMMAND, OF_ANY, command_of, fcntl, fcntl_result
+from proctor.syscalls.text.prctl import prctl_result
 from proctor.syscalls.text.quoting import quote_cut
 from proctor.syscalls.text.specials import ANNOTATIONS, REWRITES, ColumnRewrite, clone
 from proctor.syscalls.text.symbols import (
@@ -68,7 +69,7 @@ COUNT_OF_RESULT: Final = 6
 # Of 32-bit programs these structs have another form.
 WIDE_ONLY: Final = frozenset(("sigaction",))
 # Their texts depend on descriptors that stand in memory.
-FILES_IN_MEMORY: Final = frozenset(("pollfd", "fd_set", "msghdr", "array:mmsghdr", "fd_out"))
+FILES_IN_MEMORY: Final = frozenset(("pollfd", "fd_set", "msghdr", "messages", "fd_out"))
 FILE_WORDS: Final = frozenset(("fd", "dirfd", "mmap_fd"))
 # Of the last three it depends on the command.
 MAYBE_FILES: Final = frozenset(("fd", "fcntl_result", "bpf_result", "landlock_result"))
@@ -276,6 +277,7 @@ VALUE_RESULTS: Final[dict[str, Callable[[int], str]]] = {
 CALL_RESULTS: Final[dict[str, Callable[[Call], str]]] = {
     "fd": file_result,
     "fcntl_result": fcntl_result,
+    "prctl_result": prctl_result,
     "bpf_result": lambda c: c.file(c.result) if makes_bpf_file(c) else str(c.result),
     "landlock_result": lambda c: str(c.result) if asks_landlock_version(c) else c.file(c.result),
 }

@@ -7,7 +7,7 @@ from typing import Final
 
 from proctor.syscalls.text.call import Call, Printer, pointer
 from proctor.syscalls.text.calls import Calls
-from proctor.syscalls.text.chunks import BYTES, IOVEC, Chunk
+from proctor.syscalls.text.chunks import AT_EXIT, BYTES, IOVEC, Chunk
 from proctor.syscalls.text.quoting import quote, quote_cut, terminated
 from proctor.syscalls.text.symbols import device, flags, mode, octal, one_of, value_hex
 from proctor.syscalls.text.words import OfMemory, Word, structured
@@ -82,6 +82,17 @@ def _statx(mask: int, attributes: int, kind: int, size: int, major: int, minor: 
 _STATX: Final = structured("=I4xQ12xH10xQ80xII", _statx)
 
 
+_VALID: Final = 0x20
+"""The kernel's own mark that flags are there at all: no header for programs has its name."""
+
+
+def _mounted(value: int) -> str:
+    words = flags("statfs", value & ~_VALID, "ST_???")
+    if not value & _VALID:
+        return words
+    return f"ST_VALID|{words}" if value & ~_VALID else "ST_VALID"
+
+
 def _statfs(*values: int) -> str:
     kind, block, blocks, free, available, files, files_free = values[:7]
     first, second, name, fragment, mounted = values[7:]
@@ -89,7 +100,7 @@ def _statfs(*values: int) -> str:
         f"{{f_type={one_of('statfs_type', kind, '???_MAGIC')}, f_bsize={block}, f_blocks={blocks}, "
         f"f_bfree={free}, f_bavail={available}, f_files={files}, f_ffree={files_free}, "
         f"f_fsid={{val=[{value_hex(first)}, {value_hex(second)}]}}, f_namelen={name}, "
-        f"f_frsize={fragment}, f_flags={flags('statfs', mounted, 'ST_???')}}}"
+        f"f_frsize={fragment}, f_flags={_mounted(mounted)}}}"
     )
 
 
@@ -160,11 +171,21 @@ def vector(call: Call, n: int) -> str:
     """struct iovec[] with the data of each."""
     parts = call.parts(n)
     head = next((chunk for chunk in parts if chunk.kind == IOVEC and not chunk.part), None)
-    return call.pointer(n) if head is None else vector_of(call, head, parts)
+    if head is None:
+        return call.pointer(n)
+    came = call.result if head.flags & AT_EXIT and not call.failed else None
+    return vector_of(call, head, parts, moved_bytes=came)
 
 
-def vector_of(call: Call, head: Chunk, parts: list[Chunk], first_part: int = 0) -> str:
-    """head: the struct iovec[]; parts: the data, that of element i with part first_part + i."""
+def vector_of(
+    call: Call,
+    head: Chunk,
+    parts: list[Chunk],
+    first_part: int = 0,
+    moved_bytes: int | None = None,
+) -> str:
+    """head: the struct iovec[]; parts: the data, that of element i with part first_part + i;
+    moved_bytes: how many came, which tells elements that stayed empty."""
     form = "=II" if call.long_bytes == 4 else "=QQ"
     usable = len(head.data) - len(head.data) % struct.calcsize(form)
     found: dict[int, Chunk] = {c.part - first_part: c for c in parts if c.kind == BYTES}
@@ -174,8 +195,10 @@ def vector_of(call: Call, head: Chunk, parts: list[Chunk], first_part: int = 0) 
         shown = pointer(base)
         if data is not None:
             shown = quote_cut(data.data, call.text_bytes, data.more)
-        elif base and not length:
+        elif base and (not length or moved_bytes == 0):
             shown = '""'
+        if moved_bytes is not None:
+            moved_bytes -= min(length, moved_bytes)
         words.append(f"{{iov_base={shown}, iov_len={length}}}")
     return "[" + ", ".join([*words, "..."] if head.more else words) + "]"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from proctor.syscalls.text.call import Call, Printer, pointer
 from proctor.syscalls.text.chunks import AT_EXIT, BYTES, IOVEC, MSGHDR, Chunk
@@ -101,30 +101,52 @@ CONTROL_PART: Final = 2
 DATA_PART: Final = 16
 
 _MESSAGE: Final = struct.Struct("=QI4xQQQQi")
-_SEVERAL: Final = struct.Struct("=QI4xQQQQi4xI4x")
+_SEVERAL_BYTES: Final = 64  # struct mmsghdr: the message, how many bytes of it were moved
+
+
+class Message(NamedTuple):
+    """The header, or an array of them, and what was read of the parts."""
+
+    head: Chunk
+    parts: list[Chunk]
 
 
 def message(call: Call, n: int) -> str:
     """struct msghdr with its address, data and control messages."""
-    parts = _latest(call, n)
-    head = next((chunk for chunk in parts if chunk.kind == MSGHDR), None)
-    if head is None or len(head.data) < _MESSAGE.size or call.long_bytes == 4:
+    found = read_messages(call, n)
+    if not found or len(found[0].head.data) < _MESSAGE.size or call.long_bytes == 4:
         return call.pointer(n)
-    return message_of(call, head.data, parts)
+    given = call.entry(n)
+    name_bytes = _name_bytes(given.data, 0) if given is not None else None
+    came = call.result if found[0].head.flags & AT_EXIT and not call.failed else None
+    return message_of(call, found[0], name_bytes, came)
 
 
-def _latest(call: Call, n: int) -> list[Chunk]:
-    """Of each part what came at the exit, else what came at the entry."""
-    found: dict[tuple[int, int], Chunk] = {}
+def read_messages(call: Call, n: int) -> list[Message]:
+    """A header's parts follow it."""
+    found: list[Message] = []
     for chunk in call.parts(n):
-        key = (chunk.part, chunk.kind)
-        if key not in found or chunk.flags & AT_EXIT:
-            found[key] = chunk
-    return list(found.values())
+        if chunk.kind == MSGHDR:
+            found.append(Message(chunk, []))
+        elif found:
+            found[-1].parts.append(chunk)
+    return found
 
 
-def message_of(call: Call, head: bytes, parts: list[Chunk]) -> str:
-    name, name_bytes, vector, count, control, control_bytes, said = _MESSAGE.unpack_from(head)
+def _name_bytes(header: bytes, at: int) -> int | None:
+    """How long a header says that the address is."""
+    found = header[at + 8 : at + 12]
+    return int.from_bytes(found, "little") if len(found) == 4 else None
+
+
+def message_of(
+    call: Call, found: Message, room_bytes: int | None = None, moved_bytes: int | None = None
+) -> str:
+    """Of one that was received: room_bytes for its address; moved_bytes of data."""
+    parts = found.parts
+    name, name_bytes, vector, count, control, control_bytes, said = _MESSAGE.unpack_from(
+        found.head.data
+    )
     address_at = _part(parts, NAME_PART, BYTES)
     vector_at = _part(parts, VECTOR_PART, IOVEC)
     control_at = _part(parts, CONTROL_PART, BYTES)
@@ -134,10 +156,13 @@ def message_of(call: Call, head: bytes, parts: list[Chunk]) -> str:
         shown_name = address(address_at.data[:name_bytes])
     shown_vector = pointer(vector)
     if vector_at is not None:
-        shown_vector = vector_of(call, vector_at, data, DATA_PART)
+        shown_vector = vector_of(call, vector_at, data, DATA_PART, moved_bytes)
+    elif vector and not count:
+        shown_vector = "[]"
+    changed = room_bytes is not None and room_bytes != name_bytes
     words = [
         f"msg_name={shown_name}",
-        f"msg_namelen={name_bytes}",
+        f"msg_namelen={room_bytes} => {name_bytes}" if changed else f"msg_namelen={name_bytes}",
         f"msg_iov={shown_vector}",
         f"msg_iovlen={count}",
     ]
@@ -186,24 +211,44 @@ def _control(call: Call, length: int, level: int, kind: int, data: bytes) -> str
 
 
 def messages(call: Call, n: int) -> str:
-    """struct mmsghdr[]: the first with its parts, of the others the fixed fields."""
-    parts = _latest(call, n)
-    head = next((c for c in parts if c.kind in (MSGHDR, BYTES) and not c.part), None)
-    if head is None or len(head.data) < _SEVERAL.size or call.long_bytes == 4:
-        return call.pointer(n)
+    """struct mmsghdr[]: of sendmmsg those that were given, of recvmmsg those that came."""
+    found = [one for one in read_messages(call, n) if len(one.head.data) >= _SEVERAL_BYTES]
+    if not found or call.long_bytes == 4:
+        return "[]" if call.args[n] and not call.unsigned(2) else call.pointer(n)
+    given = call.entry(n)
+    if given is not None and given.kind == MSGHDR:
+        return _sent(call, found)
+    room = given.data if given is not None else b""
     words = []
-    for index in range(len(head.data) // _SEVERAL.size):
-        one = head.data[index * _SEVERAL.size : (index + 1) * _SEVERAL.size]
-        sent = int.from_bytes(one[56:60], "little")
-        # Their addresses and data were not read where they came as one array.
-        own = parts if not index and head.kind == MSGHDR else []
-        shown = message_of(call, one, own)
-        words.append(f"{{msg_hdr={shown}, msg_len={sent}}}")
-    return "[" + ", ".join([*words, "..."] if head.more else words) + "]"
+    for at, one in enumerate(found):
+        moved = _moved_bytes(one.head.data)
+        name_bytes = _name_bytes(room, at * _SEVERAL_BYTES)
+        shown = message_of(call, one, name_bytes, moved)
+        words.append(f"{{msg_hdr={shown}, msg_len={moved}}}")
+    return _listed(words, max(call.result, 0))
+
+
+def _sent(call: Call, found: list[Message]) -> str:
+    """What the kernel wrote into the headers came at the exit, without their parts."""
+    after = b"".join(one.head.data for one in found if one.head.flags & AT_EXIT)
+    words = []
+    for at, one in enumerate(one for one in found if not one.head.flags & AT_EXIT):
+        head = after[at * _SEVERAL_BYTES : (at + 1) * _SEVERAL_BYTES] if at < call.result else b""
+        moved = f", msg_len={_moved_bytes(head)}" if head else ""
+        words.append(f"{{msg_hdr={message_of(call, one)}{moved}}}")
+    return _listed(words, call.unsigned(2))
+
+
+def _moved_bytes(several: bytes) -> int:
+    return int.from_bytes(several[56:60], "little")
+
+
+def _listed(words: list[str], count: int) -> str:
+    return "[" + ", ".join([*words, "..."] if len(words) < count else words) + "]"
 
 
 WORDS: Final[dict[str, Printer]] = {
     "sockaddr": OfMemory(lambda data, _: address(data) if data else ""),
     "msghdr": message,
-    "array:mmsghdr": messages,
+    "messages": messages,
 }

@@ -47,7 +47,7 @@ def buffer(call: Call, n: int) -> str:
 def random_bytes(call: Call, n: int) -> str:
     chunk = call.memory(n)
     if chunk is None:
-        return call.pointer(n)
+        return '""' if call.result == 0 and call.args[n] else call.pointer(n)
     more = chunk.more or len(chunk.data) > call.text_bytes
     return quote_hex(chunk.data[: call.text_bytes], more)
 

@@ -9,12 +9,14 @@ from typing import Final
 
 import numpy as np
 
+from proctor.syscalls.constants import errno_name
 from proctor.syscalls.text.call import Call
 from proctor.syscalls.text.calls import Calls
-from proctor.syscalls.text.commands import dumpable as dumped
-from proctor.syscalls.text.commands import futex, ioctl, prctl
+from proctor.syscalls.text.commands import futex, ioctl
 from proctor.syscalls.text.fcntl import fcntl
-from proctor.syscalls.text.polling import polled, selected
+from proctor.syscalls.text.keys import keyctl
+from proctor.syscalls.text.polling import polled, selected, time_left
+from proctor.syscalls.text.prctl import prctl
 from proctor.syscalls.text.processes import (
     CLONE_CLEARTID,
     CLONE_PARENT_SETTID,
@@ -136,6 +138,7 @@ _OPTION_GROUPS: Final = {
 }
 SO_LINGER: Final = 13
 SO_PEERCRED: Final = 17
+SO_ERROR: Final = 4
 
 
 def socket_option(call: Call, texts: Texts) -> Texts:
@@ -151,6 +154,9 @@ def socket_option(call: Call, texts: Texts) -> Texts:
     elif level == 1 and option == SO_PEERCRED and len(chunk.data) >= 12:
         pid, uid, gid = struct.unpack_from("=iII", chunk.data)
         texts[3] = f"{{pid={pid}, uid={uid}, gid={gid}}}"
+    elif level == 1 and option == SO_ERROR and len(chunk.data) == 4:
+        error = int.from_bytes(chunk.data, "little")
+        texts[3] = f"[{errno_name(error) or error}]"
     elif len(chunk.data) == 4:
         texts[3] = f"[{int.from_bytes(chunk.data, 'little', signed=True)}]"
     else:
@@ -185,6 +191,14 @@ def positioned(call: Call, texts: Texts) -> Texts:
 def range_closed(call: Call, texts: Texts) -> Texts:
     """Bounds rather than descriptors."""
     return [str(call.unsigned(0)), str(call.unsigned(1)), texts[2]]
+
+
+EPOLL_CTL_DEL: Final = 2
+
+
+def watched(call: Call, texts: Texts) -> Texts:
+    """The kernel does not look at the event of a descriptor that it takes out."""
+    return [*texts[:3], call.pointer(3)] if call.unsigned(1) == EPOLL_CTL_DEL else texts
 
 
 def barrier(call: Call, texts: Texts) -> Texts:
@@ -286,6 +300,7 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "fcntl64": fcntl,
     "futex": futex,
     "ioctl": ioctl,
+    "keyctl": keyctl,
     "prctl": prctl,
     "socket": socket,
     "socketpair": socket,
@@ -296,6 +311,7 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "preadv2": positioned,
     "pwritev2": positioned,
     "close_range": range_closed,
+    "epoll_ctl": watched,
     "wait4": waited,
     "utimensat": utimensat,
     "utimes": utimes(1),
@@ -330,10 +346,6 @@ def when(call: Call) -> str:
     return date(call.result) if call.result > 0 else ""
 
 
-def dumpable(call: Call) -> str:
-    return dumped(call.result) if call.signed(0) == 3 else ""
-
-
 def barriers(call: Call) -> str:
     return flags("membarrier", call.result) if call.signed(0) == 0 and call.result > 0 else ""
 
@@ -344,7 +356,7 @@ ANNOTATIONS: Final[dict[str, Callable[[Call], str]]] = {
     "select": lambda call: selected(call, "timeval"),
     "pselect6": lambda call: selected(call, "timespec"),
     "time": when,
-    "prctl": dumpable,
+    "recvmmsg": lambda call: time_left(call, 4),
     "membarrier": barriers,
 }
 """What stands in parentheses behind the result of a call that succeeded; empty: nothing."""
