@@ -112,10 +112,10 @@ def _become(
     try:
         if identity.uid != os.getuid():
             drop_to(identity)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(
-                number, signal.SIG_DFL
-            )  # Python ignores them; what is caught, exec resets
+        # Python ignores the first two; what it catches, exec resets, but a Ctrl-C that came
+        # while we waited is here when it is let in.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, *(AWAITED & {signal.SIGINT})):
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
         os.execve(program, list(command), environment)
     except OSError as error:
