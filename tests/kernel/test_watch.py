@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from proctor.kernel.inside import anyone_left, enter_scope
 from proctor.kernel.loading import load_programs
 from proctor.kernel.process_table import cgroup_root
 from proctor.kernel.scope import Scope
+from proctor.kernel.scope_maps import anyone_left, enter_scope
 from tests.kernel.watching import (
     PROCTOR,
     SLOW,

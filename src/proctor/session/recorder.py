@@ -21,13 +21,13 @@ from proctor.intake.admission import VerdictKind
 from proctor.intake.keeper import BATCH_HEAD, VERDICT
 from proctor.kernel.counters import Counters
 from proctor.kernel.holding import let_all_go, let_go
-from proctor.kernel.inside import anyone_left
 from proctor.kernel.libraries import Libraries, Library
 from proctor.kernel.loading import MAP_ITERATORS, refused_features
 from proctor.kernel.newcomers import Newcomers
 from proctor.kernel.object import KernelObject
 from proctor.kernel.process_table import Row, cgroup_names, json_record, process_record
 from proctor.kernel.rings import Ring, hand_over
+from proctor.kernel.scope_maps import anyone_left
 from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
 from proctor.session.roles import FOLLOW

@@ -58,7 +58,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     run_before_others()
     loading = Loading(task.scope.configuration())
     with importing():
-        from proctor.kernel.inside import enter_scope
+        from proctor.kernel.scope_maps import enter_scope
         from proctor.session.file_rules import file_rules, native_abi
         from proctor.session.recorder import Recorder
         from proctor.session.recorder_rights import keep_recorder_rights
