@@ -39,6 +39,8 @@ enum record_type {
 	RECORD_COVERAGE = 64,
 	RECORD_LOSS = 65,
 	RECORD_END = 66,         /* the recording ended in good order */
+	/* Made by the keeper, and turned back by whoever reads the recording. */
+	RECORD_TLS_REPEAT = 67,
 };
 
 enum record_limits {
@@ -239,6 +241,23 @@ struct tls_data_record {
 	__u32 piece_bytes;       /* data follows, or is absent with FLAG_UNREADABLE */
 	__u8 direction;
 	__u8 reserved[7];
+};
+
+/*
+ * A TLS_DATA record, stored without the bytes that it repeats of an earlier request:
+ * records/repeats.py says of which. Follow: struct tls_repeat_run, as many as `runs`, ordered and
+ * apart from each other; then the bytes that are in no run.
+ */
+struct tls_repeat_record {
+	struct tls_data_record piece; /* as it was, but for length and type */
+	__u64 checksum;          /* XXH3-64 of the bytes of all runs, seeded by the recording's marker */
+	__u32 runs;
+	__u32 reserved;
+};
+
+struct tls_repeat_run {
+	__u32 start;             /* counted from the piece's first byte */
+	__u32 size_bytes;
 };
 
 struct tls_return_record {

@@ -48,7 +48,8 @@ def _read(content: bytes) -> None:
     except RecordingError:
         return
     with reader:
-        # Every byte is in a record, a frame's head or a damaged range, and none in two.
+        # Every byte is in a record, a frame's head or a damaged range, and none in two. (Only
+        # what requests repeat is stored once for several records, and is not in here.)
         size = sum(len(i) if isinstance(i, memoryview) else i.size_bytes for i in reader.records())
     assert size <= len(content)
 

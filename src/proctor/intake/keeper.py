@@ -22,6 +22,7 @@ from typing import Final, Protocol
 
 from proctor.intake.admission import Admission, Admitted, Piece, Verdict, piece_at, set_flags
 from proctor.intake.arguments import mask_arguments
+from proctor.intake.repeats import Part, Repeats
 from proctor.records.layout import FLAG_SKIPPED, HEAD, LAYOUTS, RECORD_TYPES
 from proctor.records.recording import (
     FRAME_BYTES,
@@ -83,6 +84,7 @@ class Keeper:
     def __init__(self, writer: RecordingWriter) -> None:
         self._writer = writer
         self._admission = Admission()
+        self._repeats = Repeats(writer.seed)
         self._frame = _Frame()
         self._unsaid: dict[str, Loss] = {}
         self._time_ns = 0
@@ -150,13 +152,15 @@ class Keeper:
         self._write(batch, start, end)
 
     def _of_tls(self, batch: bytearray, start: int, end: int, kind: int) -> bool:
-        """Whether to write the record."""
+        """Whether the record is still to be written."""
         if kind == _TLS_DATA:
             piece = piece_at(batch, start, end)
             if piece is None:
                 self._lose("malformed", 1, end - start)
                 return False
-            return self._release(self._admission.data(piece), piece)
+            if self._release(self._admission.data(piece), piece):
+                self._write_piece(piece)
+            return False
         if end - start < _TLS_AT + 8:
             self._lose("malformed", 1, end - start)
             return False
@@ -176,7 +180,10 @@ class Keeper:
 
     def _release(self, admitted: Admitted, piece: Piece | None = None) -> bool:
         for record in admitted.released:
-            self._write(record, 0, len(record))
+            if held := piece_at(record, 0, len(record)):
+                self._write_piece(held)
+            else:
+                self._write(record, 0, len(record))
         if admitted.unsupported and piece is not None:
             head = list(HEAD.packing.unpack_from(piece.buffer, piece.start))
             said = {"tls": piece.tls, "state": "unsupported", "reason": "protocol_unsupported"}
@@ -187,6 +194,14 @@ class Keeper:
     def _settle(self) -> None:
         for admitted in self._admission.settle_all():
             self._release(admitted)
+
+    def _write_piece(self, piece: Piece) -> None:
+        parts = self._repeats.shortened(piece)
+        if parts is None:
+            self._write(piece.buffer, piece.start, piece.end)
+        elif not self._frame.add_parts(parts):
+            self._flush()
+            self._frame.add_parts(parts)
 
     def _write(self, buffer: bytearray, start: int, end: int) -> None:
         if not self._frame.add(buffer, start, end):
@@ -212,6 +227,7 @@ class Keeper:
             reason = "disk_full" if error.errno in _NO_SPACE else "write_failed"
             if frame.records:
                 self._lose(reason, frame.records, frame.size_bytes)
+                self._repeats.distrust()
         else:
             self._unsaid.clear()
             self._summary.records_written += frame.records + len(said)
@@ -230,7 +246,7 @@ class _Frame:
     __slots__ = ("_runs", "records", "size_bytes")
 
     def __init__(self) -> None:
-        self._runs: list[tuple[bytearray, int, int]] = []
+        self._runs: list[Part] = []
         self.records = 0
         self.size_bytes = 0
 
@@ -246,6 +262,18 @@ class _Frame:
             self._runs.append((buffer, start, end))
         else:
             return False
+        self.records += 1
+        self.size_bytes += size
+        return True
+
+    def add_parts(self, record: list[Part]) -> bool:
+        """The same for a record that does not lie in one place."""
+        size = sum(end - start for _, start, end in record)
+        if self.records and self.size_bytes + size > FRAME_BYTES:
+            return False
+        if self._runs and len(self._runs) + len(record) > FRAME_MAX_PARTS - 20:
+            return False
+        self._runs += record
         self.records += 1
         self.size_bytes += size
         return True

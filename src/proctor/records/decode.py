@@ -21,6 +21,7 @@ from proctor.records.layout import (
     LAYOUTS,
     RECORD_TYPES,
     Layout,
+    layout_of,
 )
 from proctor.records.types import (
     ConnectionRecord,
@@ -39,6 +40,7 @@ from proctor.records.types import (
     TlsDataRecord,
     TlsFreeRecord,
     TlsOpenRecord,
+    TlsRepeatRecord,
     TlsReturnRecord,
     TlsTieRecord,
     UnknownRecord,
@@ -107,6 +109,24 @@ def _tls_piece(values: Values, rest: bytes) -> Values:
     if direction > DIRECTION_RECEIVED:
         raise ValueError(f"direction {direction}")
     return (rest,)
+
+
+def _repeated_runs(values: Values, rest: bytes) -> Values:
+    piece, (_, runs) = values[_PIECE_BYTES], values[_REPEATED]
+    table_bytes = runs * _RUN.size
+    if table_bytes > len(rest):
+        raise ValueError(f"{runs} runs: {len(rest)} bytes follow")
+    repeated = list(_RUN.iter_unpack(rest[:table_bytes]))
+    end = repeated_bytes = 0
+    for start, size_bytes in repeated:
+        if start < end or not size_bytes:
+            raise ValueError(f"run at {start} of {size_bytes} bytes: the one before ends at {end}")
+        end = start + size_bytes
+        repeated_bytes += size_bytes
+    data = rest[table_bytes:]
+    if end > piece or repeated_bytes + len(data) != piece:
+        raise ValueError(f"piece of {piece} bytes: {repeated_bytes} repeated, {len(data)} follow")
+    return repeated, data
 
 
 def _program(values: Values, rest: bytes) -> Values:
@@ -186,6 +206,9 @@ _WITH_TWO_NAMES: Final = frozenset(
 _TLS_PIECE: Final = _place(
     LAYOUTS["tls_data_record"], "total_bytes", "position", "call", "piece_bytes", "direction"
 )
+_PIECE_BYTES: Final = LAYOUTS["tls_repeat_record"].fields.index("piece_bytes")
+_REPEATED: Final = _place(LAYOUTS["tls_repeat_record"], "checksum", "runs")
+_RUN: Final = layout_of("tls_repeat_run").packing
 
 Row = tuple[Callable[..., Record], Callable[[Bytes], Values], int, Tail]
 
@@ -213,6 +236,7 @@ _ROWS: Final[dict[int, Row]] = {
         (_row(FileChangeRecord, "file_change_record", _changed_names), ["RECORD_FILE_CHANGE"]),
         (_row(TlsOpenRecord, "tls_open_record"), ["RECORD_TLS_OPEN"]),
         (_row(TlsDataRecord, "tls_data_record", _tls_piece), ["RECORD_TLS_DATA"]),
+        (_row(TlsRepeatRecord, "tls_repeat_record", _repeated_runs), ["RECORD_TLS_REPEAT"]),
         (_row(TlsReturnRecord, "tls_return_record"), ["RECORD_TLS_RETURN"]),
         (_row(TlsTieRecord, "tls_tie_record"), ["RECORD_TLS_TIE"]),
         (_row(TlsFreeRecord, "tls_free_record"), ["RECORD_TLS_FREE", "RECORD_TLS_COUNTERS"]),

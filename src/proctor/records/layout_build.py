@@ -1,7 +1,7 @@
 """Compiles `bpf/proctor.h` and `bpf/trace/trace.h` into `proctor.records._layout` (cffi, API mode).
 
-The extension holds no code: it carries the C compiler's own account of the
-structs, so that Python's layouts cannot differ from the kernel programs'.
+The extension carries the C compiler's own account of the structs, so that Python's
+layouts cannot differ from the kernel programs', and the one function of `repeats.c`.
 The build calls `ffibuilder`; `python -m proctor.records.layout_build` builds in place.
 """
 
@@ -28,6 +28,13 @@ typedef signed long long __s64;
 """
 
 
+REPEATS = Path(__file__).with_name("repeats.c")
+REPEATS_DECLARATION = """
+__u32 proctor_remember(void *remembered, const void *came, __u32 size_bytes, __u32 start,
+                       struct tls_repeat_run *runs, __u32 runs_max);
+"""
+
+
 def declarations(header: str) -> str:
     """The header as cffi's parser takes it: no preprocessor lines, no static assertions."""
     header = re.sub(r"_Static_assert\s*\([^;]*;", "", header)
@@ -38,10 +45,10 @@ def declarations(header: str) -> str:
 def make_ffibuilder() -> FFI:
     header = "\n".join(path.read_text(encoding="utf-8") for path in HEADERS)
     builder = FFI()
-    builder.cdef(declarations(header))
+    builder.cdef(declarations(header) + REPEATS_DECLARATION)
     builder.set_source(
         "proctor.records._layout",
-        FIXED_WIDTH_TYPES + header,
+        FIXED_WIDTH_TYPES + header + REPEATS.read_text(encoding="utf-8"),
         py_limited_api=True,
     )
     return builder

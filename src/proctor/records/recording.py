@@ -8,6 +8,9 @@ All numbers are little-endian; checksums are XXH3-64. The marker is drawn anew
 for every recording and seeds the checksums, so that nobody whose traffic is
 recorded can forge a frame inside of it. After damage the reader goes on at the
 next marker that begins a frame which is whole.
+
+What requests repeat of earlier ones is left out of the file and put back on the
+way out of the reader: see `repeats.py`.
 """
 
 from __future__ import annotations
@@ -29,9 +32,11 @@ from xxhash import xxh3_64, xxh3_64_intdigest
 
 from proctor.errors import ProctorError
 from proctor.records.layout import HEAD, RECORD_TYPES
+from proctor.records.repeats import Restorer
 
 MAGIC: Final = b"PROCTOR\n"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""1: without TLS_REPEAT records, else the same."""
 FRAME_BYTES: Final = 256 * 1024
 """What writers should fill a frame to; only a record larger than that makes a larger one."""
 FRAME_MAX_BYTES: Final = 2 << 20
@@ -124,7 +129,8 @@ class RecordingWriter:
         """Writes the header. OSError where that fails."""
         self._file = file
         self._marker = secrets.token_bytes(8)
-        self._seed = int.from_bytes(self._marker, "little")
+        self.seed = int.from_bytes(self._marker, "little")
+        """Of the recording's checksums."""
         content = {"format": FORMAT_VERSION, "marker": self._marker.hex(), **asdict(header)}
         text = json.dumps(content).encode()
         preamble = _PREAMBLE.pack(MAGIC, len(text), xxh3_64_intdigest(text))
@@ -141,7 +147,7 @@ class RecordingWriter:
         OSError where it could not be written whole: then nothing of it stays
         in the file, and the next frame may be tried.
         """
-        digest = xxh3_64(seed=self._seed)
+        digest = xxh3_64(seed=self.seed)
         size = 0
         for part in parts:
             digest.update(part)
@@ -185,6 +191,7 @@ class RecordingReader:
             os.close(file)
             raise
         self._seed = int.from_bytes(self._marker, "little")
+        self._restorer = Restorer(self._seed)
 
     def __enter__(self) -> RecordingReader:
         return self
@@ -290,7 +297,7 @@ class RecordingReader:
                 return
             if kind == _END:
                 self._ended = True
-            yield frame[start : start + length]
+            yield from self._restorer.records(frame[start : start + length], kind)
             start += length
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -353,7 +360,7 @@ def _parse_header(text: bytes, name: str) -> tuple[RecordingHeader, bytes]:
         facts["command"] = tuple(map(str, facts["command"]))
         for clock in ("created_time_ns", "boot_to_wall_ns"):
             facts[clock] = int(facts[clock])
-        if version != FORMAT_VERSION or len(marker) != 8:
+        if version not in range(1, FORMAT_VERSION + 1) or len(marker) != 8:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RecordingError(f"{name}: its header is damaged: nothing can be read") from None

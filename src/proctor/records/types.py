@@ -176,6 +176,25 @@ class TlsDataRecord(Record):
 
 
 @dataclass(slots=True)
+class TlsRepeatRecord(Record):
+    """A TlsDataRecord as it stands in the file. Readers of recordings never see one."""
+
+    tls: int
+    stream_bytes: int
+    total_bytes: int
+    position: int
+    call: int
+    piece_bytes: int
+    direction: int
+    checksum: int
+    runs: int
+    repeated: list[tuple[int, int]]
+    """Where runs that are left out begin in the piece, and their sizes: ordered, apart."""
+    data: bytes
+    """The rest."""
+
+
+@dataclass(slots=True)
 class TlsReturnRecord(Record):
     tls: int
     accepted_bytes: int

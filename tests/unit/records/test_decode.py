@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import struct
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ AFTER_THE_STRUCT = {
     "file_record": ("path",),
     "file_change_record": ("path", "base", "new_path", "new_base"),
     "tls_data_record": ("data",),
+    "tls_repeat_record": ("repeated", "data"),
 }
 
 
@@ -139,6 +141,37 @@ def test_arguments(memory: bytes, arguments: list[str]) -> None:
 def test_impossible_pieces(tail: bytes, fields: dict[str, int], damage: str) -> None:
     decoded = decode(record("RECORD_TLS_DATA", tail, **fields))
     assert decoded == types.DamagedRecord(RECORD_TYPES["RECORD_TLS_DATA"], damage)
+
+
+@pytest.mark.parametrize(
+    ("runs", "rest", "damage"),
+    [
+        ([(0, 4)], b"abcd", "piece of 8 bytes: 4 repeated, 4 follow"),
+        ([(0, 4)], b"abcde", "piece of 8 bytes: 4 repeated, 5 follow"),
+        ([(0, 9)], b"", "piece of 8 bytes: 9 repeated, 0 follow"),
+        ([(5, 4)], b"abcd", "piece of 8 bytes: 4 repeated, 4 follow"),
+        ([(2, 2), (3, 2)], b"abcd", "run at 3 of 2 bytes: the one before ends at 4"),
+        ([(2, 0)], b"abcdefgh", "run at 2 of 0 bytes: the one before ends at 0"),
+        ([(2, 2)] * 2, b"abcd", "run at 2 of 2 bytes: the one before ends at 4"),
+    ],
+)
+def test_repeats_that_fit_and_that_do_not(
+    runs: list[tuple[int, int]], rest: bytes, damage: str
+) -> None:
+    table = b"".join(struct.pack("=II", *run) for run in runs)
+    decoded = decode(record("RECORD_TLS_REPEAT", table + rest, piece_bytes=8, runs=len(runs)))
+    if (runs, rest) == ([(0, 4)], b"abcd"):
+        assert isinstance(decoded, types.TlsRepeatRecord)
+        assert (decoded.repeated, decoded.data) == (runs, rest)
+    else:
+        assert decoded == types.DamagedRecord(RECORD_TYPES["RECORD_TLS_REPEAT"], damage)
+
+
+def test_more_runs_than_bytes() -> None:
+    decoded = decode(record("RECORD_TLS_REPEAT", b"abcd", runs=1 << 31))
+    assert decoded == types.DamagedRecord(
+        RECORD_TYPES["RECORD_TLS_REPEAT"], "2147483648 runs: 4 bytes follow"
+    )
 
 
 @pytest.mark.parametrize("flags", [FLAG_UNREADABLE, FLAG_SKIPPED])

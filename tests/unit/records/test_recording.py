@@ -240,7 +240,8 @@ def header_with(text: bytes) -> bytes:
         (header_with(b'{"format": 1}'), "header is damaged"),
         (header_with(b'{"format": "1", "marker": 5}'), "header is damaged"),
         (header_with(b"[" * 100_000), "header is damaged"),
-        (header_with(b'{"format": 2, "proctor": "9.0"}'), r"newer proctor \(9.0\); .* up to 1"),
+        (header_with(b'{"format": 3, "proctor": "9.0"}'), r"newer proctor \(9.0\); .* up to 2"),
+        (header_with(b'{"format": 0}'), "header is damaged"),
     ],
 )
 def test_what_cannot_be_read_says_why(content: bytes, message: str) -> None:

@@ -1,0 +1,266 @@
+"""What requests repeat of earlier ones: left out where it is written, put back where it is read.
+
+An agent sends the whole conversation with each request. So writer and readers of a
+recording remember the body that each TLS handle sent last, by one rule (`Memory`) from
+the records as they stand there. A TLS_REPEAT record is a TLS_DATA record without the
+runs of bytes that were remembered at the same place of the body.
+
+- A body begins behind the blank line of a call's first piece that begins `POST `; behind
+  that piece where there is none. What is sent after it, in whatever calls, is at its
+  place in the stream from there: a retry comes to the same place again.
+- What differs replaces what was remembered; what a longer body had behind a shorter one stays.
+- The first body of a handle meets what its process sent last on another one: agents
+  connect anew after a pause, some for each request.
+- Pieces of less than PIECE_MIN_BYTES are passed over, and what lies behind BODY_MAX_BYTES
+  of a body. Beyond MEMORY_MAX_BYTES in all, the handle not heard of for longest is forgotten.
+- After REPEATED_MAX_BYTES of repeats, the handle's next request is written whole.
+
+These numbers belong to the format: with others, a reader would remember other bytes.
+Where it does, because the recording is damaged, the checksum tells: what is not known
+is unreadable, and nothing is shown that was not sent.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+from xxhash import xxh3_64
+
+from proctor.records.decode import decode
+from proctor.records.layout import DIRECTION_SENT, FLAG_UNREADABLE, HEAD, LAYOUTS, RECORD_TYPES
+from proctor.records.types import TlsRepeatRecord
+
+PIECE_MIN_BYTES: Final = 4096
+BODY_MAX_BYTES: Final = 2 << 20
+MEMORY_MAX_BYTES: Final = 16 << 20
+REPEATED_MAX_BYTES: Final = 4 << 20
+HANDLE_BYTES: Final = 1024
+"""What a handle counts for in the memory, beside its body."""
+HEAD_MAX_BYTES: Final = 8192
+"""In which the blank line is looked for."""
+
+PROCESS: Final = slice(HEAD.offsets["start_ns"], HEAD.offsets["tid"])
+"""Where a record's head says whose it is."""
+_POST: Final = b"POST "
+_BLANK_LINE: Final = b"\r\n\r\n"
+_DATA: Final = LAYOUTS["tls_data_record"]
+_DATA_BYTES: Final = _DATA.size_bytes
+_DIRECTION_AT: Final = _DATA.offsets["direction"]
+_TLS_DATA: Final = RECORD_TYPES["RECORD_TLS_DATA"]
+_TLS_REPEAT: Final = RECORD_TYPES["RECORD_TLS_REPEAT"]
+_LENGTH, _TYPE, _FLAGS, _TLS, _STREAM_BYTES, _POSITION, _PIECE_BYTES = map(
+    _DATA.fields.index,
+    ("length", "type", "flags", "tls", "stream_bytes", "position", "piece_bytes"),
+)
+
+
+AnyBytes = bytes | bytearray
+
+
+class Body:
+    """What one handle sent last."""
+
+    __slots__ = ("begins_at", "data", "is_new", "process", "repeated_bytes")
+
+    def __init__(self, process: AnyBytes) -> None:
+        self.process = process
+        self.begins_at = 0
+        """Its place in the stream."""
+        self.data = bytearray()
+        self.is_new = True
+        self.repeated_bytes = 0
+        """Since it was written whole."""
+
+    @property
+    def is_due(self) -> bool:
+        """It is to be written whole: what is left of this request, and the next."""
+        return self.repeated_bytes >= REPEATED_MAX_BYTES
+
+
+class Spot(NamedTuple):
+    """Where in a body a piece belongs."""
+
+    body: Body
+    at: int
+    """Of the body's bytes."""
+    skipped_bytes: int
+    """Of the piece, which come before the body."""
+    size_bytes: int
+
+
+class Memory:
+    """The bodies of all handles. To be asked about every piece that was sent and has bytes."""
+
+    def __init__(self) -> None:
+        self._bodies: OrderedDict[int, Body] = OrderedDict()
+        self._size_bytes = 0
+
+    def spot(
+        self,
+        tls: int,
+        place: int,
+        size_bytes: int,
+        beginning: bytes | bytearray,
+        process: bytes | bytearray,
+    ) -> Spot | None:
+        """Where a piece at `place` of the stream belongs; None where it is to be passed over.
+
+        `beginning`: its first HEAD_MAX_BYTES if it is a call's first piece, else nothing.
+        `process`: what its record has at PROCESS.
+        """
+        skipped_bytes = 0
+        if beginning.startswith(_POST):
+            blank_line = beginning.find(_BLANK_LINE)
+            skipped_bytes = size_bytes if blank_line < 0 else blank_line + len(_BLANK_LINE)
+            self._begin(tls, process, place + skipped_bytes)
+        body = self._bodies.get(tls)
+        if body is None:
+            return None
+        at = place + skipped_bytes - body.begins_at
+        size_bytes = min(size_bytes - skipped_bytes, BODY_MAX_BYTES - at)
+        if size_bytes < PIECE_MIN_BYTES or at < 0:
+            return None
+        self._bodies.move_to_end(tls)
+        if body.is_new:
+            self._inherit(body)
+        self._bound()
+        return Spot(body, at, skipped_bytes, size_bytes)
+
+    def put(self, spot: Spot, start: int, data: memoryview | bytes) -> None:
+        """Remembers bytes that lie `start` bytes behind a spot's first."""
+        at, known = spot.at + start, spot.body.data
+        before = len(known)
+        if at > before:
+            known += bytes(at - before)
+        known[at : at + len(data)] = data
+        self._size_bytes += len(known) - before
+
+    def distrust(self) -> None:
+        """What was written last may not be in the recording: all is to be written whole again."""
+        for body in self._bodies.values():
+            body.repeated_bytes = REPEATED_MAX_BYTES
+
+    def _begin(self, tls: int, process: AnyBytes, place: int) -> None:
+        body = self._bodies.get(tls)
+        if body is None:
+            body = self._bodies[tls] = Body(process)
+            self._size_bytes += HANDLE_BYTES
+            self._bound()
+        body.begins_at = place
+        if body.is_due:
+            self._size_bytes -= len(body.data)
+            body.data = bytearray()
+            body.repeated_bytes = 0
+
+    def _inherit(self, body: Body) -> None:
+        body.is_new = False
+        for other in reversed(self._bodies.values()):
+            if other.process == body.process and other.data:
+                body.data = other.data.copy()
+                body.repeated_bytes = other.repeated_bytes
+                self._size_bytes += len(body.data)
+                return
+
+    def _bound(self) -> None:
+        while self._size_bytes > MEMORY_MAX_BYTES and len(self._bodies) > 1:
+            _, forgotten = self._bodies.popitem(last=False)
+            self._size_bytes -= HANDLE_BYTES + len(forgotten.data)
+
+
+Part = tuple[int, int, AnyBytes | None]
+"""Of a piece: where it begins, its size, its bytes where they are known."""
+
+
+class Restorer:
+    """Turns TLS_REPEAT records back. Wants to see all records of a recording, in its order."""
+
+    def __init__(self, seed: int) -> None:
+        """`seed`: of the recording's checksums."""
+        self._seed = seed
+        self._memory = Memory()
+
+    def records(self, raw: memoryview, kind: int) -> list[memoryview]:
+        """The record, as it was before something was left out.
+
+        Of one whose repeats are not known: what was written of it, and holes.
+        """
+        if kind == _TLS_REPEAT:
+            record = decode(raw)
+            if isinstance(record, TlsRepeatRecord):
+                return self._restored(raw, record)
+        elif kind == _TLS_DATA and len(raw) > _DATA_BYTES and raw[_DIRECTION_AT] == DIRECTION_SENT:
+            self._remember(raw)
+        return [raw]
+
+    def _remember(self, raw: memoryview) -> None:
+        values = _DATA.packing.unpack_from(raw)
+        place, position = values[_STREAM_BYTES] + values[_POSITION], values[_POSITION]
+        beginning = b"" if position else bytes(raw[_DATA_BYTES : _DATA_BYTES + HEAD_MAX_BYTES])
+        size_bytes = len(raw) - _DATA_BYTES
+        spot = self._memory.spot(values[_TLS], place, size_bytes, beginning, bytes(raw[PROCESS]))
+        if spot:
+            first = _DATA_BYTES + spot.skipped_bytes
+            self._memory.put(spot, 0, raw[first : first + spot.size_bytes])
+
+    def _restored(self, raw: memoryview, record: TlsRepeatRecord) -> list[memoryview]:
+        spot = self._spot(raw, record)
+        repeated = self._repeated(spot, record)
+        parts: list[Part] = []
+        at = taken = 0
+        ends = [*record.repeated, (record.piece_bytes, 0)]
+        for (start, size_bytes), known in zip(ends, [*repeated, b""], strict=True):
+            written = record.data[taken : taken + start - at]
+            taken += len(written)
+            if spot:
+                self._put(spot, at, written)
+            parts += [(at, len(written), written), (start, size_bytes, known)]
+            at = start + size_bytes
+        whole = b"".join(known for *_, known in parts if known)
+        if len(whole) == record.piece_bytes:
+            parts = [(0, len(whole), whole)]
+        return [_piece(record, *part) for part in parts if part[1]]
+
+    def _spot(self, raw: memoryview, record: TlsRepeatRecord) -> Spot | None:
+        # What begins with a repeat begins no request, for heads are not remembered.
+        begins = record.position == 0 and record.repeated and record.repeated[0][0]
+        place = record.stream_bytes + record.position
+        beginning = record.data[:HEAD_MAX_BYTES] if begins else b""
+        process = bytes(raw[PROCESS])
+        return self._memory.spot(record.tls, place, record.piece_bytes, beginning, process)
+
+    def _repeated(self, spot: Spot | None, record: TlsRepeatRecord) -> list[bytearray | None]:
+        """The bytes of each run: of all of them or of none."""
+        if spot is None:
+            return [None] * len(record.repeated)
+        known = []
+        digest = xxh3_64(seed=self._seed)
+        for start, size_bytes in record.repeated:
+            at = spot.at + max(start - spot.skipped_bytes, 0)
+            known.append(spot.body.data[at : at + size_bytes])
+            digest.update(known[-1])
+            spot.body.repeated_bytes += size_bytes
+        sizes = [len(each) for each in known]
+        if digest.intdigest() == record.checksum and sizes == [size for _, size in record.repeated]:
+            return [*known]
+        return [None] * len(known)
+
+    def _put(self, spot: Spot, start: int, written: bytes) -> None:
+        """What of these bytes, `start` bytes behind the piece's first, belongs into the body."""
+        first = max(spot.skipped_bytes - start, 0)
+        last = spot.skipped_bytes + spot.size_bytes - start
+        if first < min(last, len(written)):
+            self._memory.put(spot, start + first - spot.skipped_bytes, written[first:last])
+
+
+def _piece(
+    record: TlsRepeatRecord, start: int, size_bytes: int, data: AnyBytes | None
+) -> memoryview:
+    """A TLS_DATA record of a part of `record`; without its bytes where they are not known."""
+    head = [getattr(record, name) for name in _DATA.fields]
+    known = b"" if data is None else data
+    head[_LENGTH], head[_TYPE] = _DATA_BYTES + len(known), _TLS_DATA
+    head[_FLAGS] |= FLAG_UNREADABLE if data is None else 0
+    head[_POSITION] = (head[_POSITION] + start) & (1 << 64) - 1  # any bytes may stand there
+    head[_PIECE_BYTES] = size_bytes
+    return memoryview(_DATA.packing.pack(*head) + known)
