@@ -110,8 +110,17 @@ def test_a_process_that_runs_is_joined_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_trace_of_processes_ends_with_them(tmp_path: Path) -> None:
-    with running("sleep", f"{4 * SLOW}") as process:
-        traced = run(tmp_path, "-p", str(process.pid))
+    log = tmp_path / "log"
+    with running("cat") as process:
+        tracer = subprocess.Popen(
+            [*PROCTOR, "trace", "-o", str(log), "-p", str(process.pid)],
+            env=environment(),
+            stderr=subprocess.DEVNULL,
+        )
+        await_tracing(tracer)
+        assert process.stdin
+        process.stdin.close()
+        traced = Traced(tracer.wait(TIMEOUT_S), "", "", log.read_text())
     assert traced.status == 0
     assert "+++ exited with 0 +++" in traced.text
     traced.check_totals()

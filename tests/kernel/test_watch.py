@@ -70,9 +70,16 @@ def refused(*options: str) -> str:
 
 @contextmanager
 def started(*command: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command, env=environment(), text=True)
+    process = subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, text=True)
     with ended(process):
         yield process
+
+
+def let_end(process: subprocess.Popen[str]) -> None:
+    """What it reads to the end ends."""
+    assert process.stdin
+    process.stdin.close()
+    assert process.wait(TIMEOUT_S) == 0
 
 
 def programs(folder: Path) -> list[list[str]]:
@@ -90,13 +97,20 @@ def summary(folder: Path) -> Json:
 
 
 def test_ends_with_the_last_of_those_it_watches(tmp_path: Path) -> None:
+    last = tmp_path / "last"
+    os.mkfifo(last)
     with (
-        started("sh", "-c", f"sleep {4 * SLOW} & sleep {3 * SLOW}") as shell,
-        started("sleep", f"{3.5 * SLOW}") as other,
+        started("sh", "-c", f"cat {last} & cat; :") as shell,
+        started("cat") as other,
+        last.open("w") as of_the_last,
         watch(tmp_path, "--pid", str(shell.pid), "-p", str(other.pid)) as watcher,
     ):
+        let_end(shell)
+        let_end(other)
+        with pytest.raises(subprocess.TimeoutExpired):
+            watcher.wait(1.0)
+        of_the_last.close()
         assert watcher.wait(TIMEOUT_S) == 0
-        assert shell.poll() == other.poll() == 0
     ends = {event["process"]["pid"] for event in read_events(tmp_path) if "event" in event}
     assert {shell.pid, other.pid} < ends
     assert len(ends) == 4  # the two children of the shell
@@ -158,16 +172,18 @@ def test_executable(tmp_path: Path) -> None:
     """Who runs it already, who runs it later, and what these start."""
     mine, true = str(tmp_path / "mine"), shutil.which("true")
     shutil.copy("/bin/sh", mine)
-    with started(mine, "-c", f"sleep {2 * SLOW}; :") as early:
-        with watch(tmp_path, "--exe", mine) as watcher:
-            with started(mine, "-c", f"{true}; :") as late:
-                assert late.wait(TIMEOUT_S) == 0
-            subprocess.run(["sleep", "0"], check=True)  # not theirs
-            wait_until(lambda: exits_of(tmp_path, early.pid), "the early one's end")
-            assert watcher.poll() is None  # others may come
-            watcher.send_signal(signal.SIGINT)
-            assert watcher.wait(TIMEOUT_S) == 0
-        assert early.wait(TIMEOUT_S) == 0
+    with (
+        started(mine, "-c", "read line; :") as early,
+        watch(tmp_path, "--exe", mine) as watcher,
+    ):
+        with started(mine, "-c", f"{true}; :") as late:
+            assert late.wait(TIMEOUT_S) == 0
+        subprocess.run(["sleep", "0"], check=True)  # not theirs
+        let_end(early)
+        wait_until(lambda: exits_of(tmp_path, early.pid), "the early one's end")
+        assert watcher.poll() is None  # others may come
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.wait(TIMEOUT_S) == 0
     assert [mine, "-c", f"{true}; :"] in programs(tmp_path)
     assert [true] in programs(tmp_path)
     assert ["sleep", "0"] not in programs(tmp_path)
@@ -230,9 +246,9 @@ def test_executable_on_an_overlay(tmp_path: Path) -> None:
         'cd "$1"; mkdir a b m; mount -t tmpfs none a; mount -t tmpfs none b; '
         "mkdir a/l b/u b/w; cp /bin/true a/l/mine; "
         "mount -t overlay overlay -olowerdir=a/l,upperdir=b/u,workdir=b/w m || exit 77; "
-        f'shift; "$@" & sleep {2 * SLOW}; m/mine; wait $!'
+        'shift; "$@" 2>said & until grep -q attached said; do sleep 0.1; done; m/mine; wait $!'
     )
-    command = [*PROCTOR, "watch", "--exe", f"{tmp_path}/m/mine", "--for", f"{4 * SLOW}", "-q"]
+    command = [*PROCTOR, "watch", "--exe", f"{tmp_path}/m/mine", "--for", f"{4 * SLOW}", "-v", "-q"]
     command += ["--jsonl", str(tmp_path / "events.jsonl"), "-o", str(tmp_path / "recording")]
     ran = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), *command],

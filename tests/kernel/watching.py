@@ -186,7 +186,7 @@ def read_events(folder: Path) -> list[Json]:
     return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
 
 
-def wait_until(holds: Any, what: str, seconds: float = 10.0 * SLOW) -> Any:
+def wait_until(holds: Any, what: str, seconds: float = 30.0 * SLOW) -> Any:
     """The first true value of a function of no arguments."""
     until = time.monotonic() + seconds
     while not (value := holds()):
