@@ -152,6 +152,32 @@ def test_signal_ends_command(name: str, status: int, tmp_path: Path) -> None:
         assert process.wait(TIMEOUT_S) == status
 
 
+TELLS_WHAT_IS_OPEN: Final = """
+for number in 0 1 2; do [ -e /proc/$$/fd/$number ] && open="$open$number"; done
+echo "=$open" >"$1"
+"""
+
+
+@pytest.mark.parametrize(
+    ("closed", "left"), [("<&-", "12"), (">&-", "02"), ("2>&-", "01"), ("<&- >&- 2>&-", "")]
+)
+def test_without_a_standard_descriptor(closed: str, left: str, tmp_path: Path) -> None:
+    """As a daemon may start it: COMMAND finds closed what was, and nothing of ours instead."""
+    told = tmp_path / "told"
+    command = [*run_command(tmp_path), "sh", "-c", TELLS_WHAT_IS_OPEN, "sh", str(told)]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "proctor:" not in done.stderr
+    assert told.read_text() == f"={left}\n"
+    assert read_events(tmp_path)[-1]["type"] == "summary"
+
+
 def test_on_a_terminal(tmp_path: Path) -> None:
     with Terminal([*run_command(tmp_path), *python(ON_TERMINAL)]) as terminal:
         assert terminal.wait() == 0, terminal.output

@@ -38,8 +38,9 @@ def fork_role(life: Callable[[], int], keep: set[int]) -> int:
         os.closerange(last, os.sysconf("SC_OPEN_MAX"))
         let_go_of(0, 1)
         status = life()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
     except BaseException:  # noqa: BLE001 - never back into the launcher, whatever comes
         sys.excepthook(*sys.exc_info())
     finally:

@@ -370,6 +370,46 @@ def test_what_run_imports_before_it_loads_the_kernel_programs() -> None:
     assert not imported & {"importlib.resources", "numpy", "pyarrow", "rich", "tempfile"}
 
 
+def test_an_interrupt_while_it_starts_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    done = subprocess.run(
+        [sys.executable, "-m", "proctor", "--version"],
+        env={"PYTHONPATH": ":".join([str(tmp_path), *sys.path])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "status", "stdout"),
+    [
+        ("0<&-", "--version", 0, "proctor 0"),
+        ("0<&- 2>&-", "--version", 0, "proctor 0"),
+        ("2>&-", "--nonsense", 2, ""),
+        ("1>&-", "show {}", 1, ""),
+        ("1>&-", "show --format jsonl {}", 1, ""),
+    ],
+)
+def test_started_without_a_standard_descriptor(
+    closed: str, arguments: str, status: int, stdout: str, recording: Path
+) -> None:
+    """What we open does not take its place; what is said to nobody goes nowhere else."""
+    program = [sys.executable, "-m", "proctor", *arguments.format(recording).split()]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *program],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert done.stdout.startswith(stdout)
+    assert bool(done.stdout) == bool(stdout)
+    assert ("proctor: standard output: " in done.stderr) == (closed == "1>&-")
+
+
 LEAVING = """
 import atexit, threading, time
 from proctor.launch.role import leave
