@@ -106,17 +106,18 @@ class Trace:
         """Typed events: SyscallEvent, SignalEvent, ProcessEvent, PathMismatch, LostEvent."""
         from proctor.syscalls.text.formatter import Formatter, Options
         from proctor.tracing.event_maker import EventMaker
-        from proctor.tracing.from_arrow import batch_of
+        from proctor.tracing.from_arrow import batch_of, mismatches_of
         from proctor.tracing.text_sink import tables
 
         known = tables()
         # Among a selection of calls a descriptor may have become another file unseen.
         everything = not any(each.startswith(_LEAVING_OUT) for each in self._options)
         maker = EventMaker(
-            Formatter(known, Options(_string_bytes(self._options), tracked=everything)), known
+            Formatter(known, Options(_string_bytes(self._options), tracked=everything)), {}
         )
-        for batch in self.batches():
-            yield from maker.events(batch_of(batch))
+        for rows in self.batches():
+            batch = batch_of(rows)
+            yield from maker.events(batch, mismatches=mismatches_of(rows, batch))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Arrow record batches, with the columns of the Parquet files (docs/trace-parquet.md).

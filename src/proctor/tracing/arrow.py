@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from proctor.records.trace_layout import ABIS, CHUNK_FLAGS, CHUNK_KINDS, FILE, KINDS, SYSCALLS
+from proctor.syscalls.table import table_of
 from proctor.tracing import syscall_names
 from proctor.tracing.batch import Batch
 from proctor.tracing.chunks import ChunkTable, Indexes, binary_column, chunk_table
 from proctor.tracing.columns import NO_CPU, SCHEMA
+from proctor.tracing.opened import Opened
 from proctor.tracing.programs import Program, Programs
 from proctor.tracing.texts import address_text, as_text, kernel_paths
 
@@ -48,6 +50,7 @@ class ArrowMaker:
         self._programs = Programs(running, before_ns)
         self._comms: pa.Array = pa.array([], pa.string())
         self._exes: pa.Array = pa.array([], pa.string())
+        self._opened = Opened({word.lower(): table_of(word.lower()) for word in ABIS}, ABIS)
 
     def record_batch(self, batch: Batch) -> pa.RecordBatch:
         """One row a record, of `columns.SCHEMA`."""
@@ -56,7 +59,27 @@ class ArrowMaker:
             **self._program_columns(batch),
             **_memory_columns(batch),
         }
+        columns["path_mismatch"] = self._mismatches(batch, columns["path"], columns["kernel_path"])
         return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+    def _mismatches(self, batch: Batch, path: pa.Array, kernel_path: pa.Array) -> pa.Array:
+        """Where neither text ends with the other, as they do in most calls, it is looked up."""
+        rows = len(batch)
+        if kernel_path.null_count == rows:
+            return pa.nulls(rows, pa.bool_())
+        absolute = pc.and_kleene(pc.starts_with(path, "/"), pc.is_valid(kernel_path))
+        likely = np.flatnonzero(pc.fill_null(absolute, False).to_numpy(zero_copy_only=False))
+        which = pa.array(likely)
+        pairs = pc.binary_join_element_wise(path.take(which), kernel_path.take(which), "\0")
+        encoded = pairs.dictionary_encode()
+        differ = [not _same(*pair.split("\0", 1)) for pair in encoded.dictionary.to_pylist()]
+        wanted = np.zeros(rows, bool)
+        wanted[likely] = np.array(differ, bool)[encoded.indices.to_numpy()]
+        if not wanted.any():
+            return pa.nulls(rows, pa.bool_())
+        certain = np.zeros(rows, bool)
+        certain[[each.row for each in self._opened.mismatches(batch, wanted)]] = True
+        return pa.array(certain, mask=~certain)
 
     def _program_columns(self, batch: Batch) -> dict[str, pa.Array]:
         index = self._programs.feed(batch)
@@ -65,6 +88,11 @@ class ArrowMaker:
             self._comms = pa.array([program.comm for program in known], pa.string())
             self._exes = pa.array([program.exe for program in known], pa.string())
         return {"comm": _dictionary(index, self._comms), "exe": _dictionary(index, self._exes)}
+
+
+def _same(passed: str, opened: str) -> bool:
+    """As far as texts tell: the one that was opened may have its root before it."""
+    return opened.endswith(passed)
 
 
 def _plain_columns(batch: Batch) -> dict[str, pa.Array]:

@@ -37,6 +37,7 @@ COLUMNS: Final = (
     Column("path", pa.string(), "first path argument as the program passed it"),
     Column("path2", pa.string(), "second path argument (rename, link)"),
     Column("kernel_path", pa.string(), "what the kernel opened: no program can fake it"),
+    Column("path_mismatch", pa.bool_(), "true: certainly another file than `path`; else null"),
     Column("address", _WORD, "socket address passed: `192.0.2.1:443`, `[::1]:53`, `unix:/x`"),
     Column("argv", pa.list_(pa.string()), "arguments of execve"),
     Column("data", pa.binary(), "first buffer: the bytes kept of it (-s)"),
@@ -49,5 +50,7 @@ COLUMNS: Final = (
 )
 
 SCHEMA: Final = pa.schema([pa.field(each.name, each.type) for each in COLUMNS])
+ADDED_LATER: Final = frozenset({"path_mismatch"})
+"""Columns that older files lack: all null there."""
 NO_CPU: Final = 0xFFFF
 """Batch.cpu of records that no CPU's ring held."""

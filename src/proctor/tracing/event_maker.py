@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from proctor.events import (
     Event,
@@ -24,7 +27,7 @@ from proctor.syscalls.text.happenings import signal_line
 from proctor.syscalls.text.symbols import signal as signal_name
 from proctor.tracing.batch import Batch, Gap
 from proctor.tracing.call_stacks import CallStacks
-from proctor.tracing.opened import Opened, paths_of
+from proctor.tracing.opened import Mismatch, Opened, paths_of
 
 _KINDS = {number: name for name, number in KINDS.items()}
 _ABIS = {number: name.lower() for name, number in ABIS.items()}
@@ -51,12 +54,23 @@ class EventMaker:
             boot_to_wall_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._since_boot_ns = boot_to_wall_ns
 
-    def events(self, batch: Batch) -> Iterator[Event]:
-        """In the order in which the calls ended, holes at their place."""
+    def events(
+        self,
+        batch: Batch,
+        told: NDArray[np.bool_] | None = None,
+        mismatches: Iterable[Mismatch] | None = None,
+    ) -> Iterator[Event]:
+        """In the order in which the calls ended, holes at their place.
+
+        told: rows that events are made of, None: all; the others only teach. mismatches: of these
+        rows; None: they are looked for now.
+        """
         gaps: dict[int, list[Gap]] = {}
         for gap in batch.gaps:
             gaps.setdefault(gap.before, []).append(gap)
-        mismatches = {each.row: each for each in self._opened.mismatches(batch)}
+        if mismatches is None:
+            mismatches = self._opened.mismatches(batch)
+        mismatch_of = {each.row: each for each in mismatches}
         end_ns = batch.wall_offset_ns
         for row in range(len(batch)):
             record = batch.records[row]
@@ -67,12 +81,14 @@ class EventMaker:
             process = self._process(record)
             frames = self._stacks.of(batch, row) if self._stacks else ()
             event = self._event(batch, row, time_ns if record["start_ns"] else end_ns, process)
+            if told is not None and not told[row]:
+                continue
             if isinstance(event, SyscallEvent) and frames:
                 event.stack = [str(frame) for frame in frames]
             if event is not None:
                 yield event
-            if row in mismatches:
-                _, name, passed, opened = mismatches[row]
+            if row in mismatch_of:
+                _, name, passed, opened = mismatch_of[row]
                 yield PathMismatch(
                     time_ns=time_ns,
                     process=process,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from proctor.errors import ProctorError
-from proctor.tracing.columns import SCHEMA
+from proctor.tracing.columns import ADDED_LATER, SCHEMA
 from proctor.tracing.parquet import FORMAT_VERSION, METADATA_KEY
 
 _MAGIC: Final = b"PAR1"
@@ -20,6 +20,8 @@ READ_BYTES: Final = 16 << 20
 """At once, of all columns: rows with much memory come in smaller slices."""
 _BUFFER_BYTES: Final = 1 << 17
 """Of each column's chunk that is read; without it, the whole chunk is."""
+
+GroupWanted = Callable[[pq.RowGroupMetaData], bool]
 
 
 class TraceFile:
@@ -37,20 +39,29 @@ class TraceFile:
             raise ProctorError(f"{path}: its footer is damaged: nothing can be read") from error
         self.facts = self._facts(self._file.metadata.metadata or {})
         """What is said of the whole trace: docs/trace-parquet.md."""
-        missing = [name for name in SCHEMA.names if name not in schema.names]
+        missing = [name for name in SCHEMA.names if name not in {*schema.names, *ADDED_LATER}]
         if missing:
             raise ProctorError(f"{path}: lacks columns of a trace: {', '.join(missing)}")
         self.rows: int = self._file.metadata.num_rows
 
-    def record_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(
+        self, columns: Sequence[str] | None = None, wanted: GroupWanted | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """All rows in order, in slices of READ_ROWS and about READ_BYTES at most. Memory does not
-        grow with the file. ProctorError at damage."""
+        grow with the file. ProctorError at damage.
+
+        wanted: which row groups to read, asked when all before have been read; None: all.
+        """
         done = 0
         try:
             for group in range(self._file.num_row_groups):
+                if wanted and not wanted(said := self._file.metadata.row_group(group)):
+                    done += said.num_rows
+                    continue
                 for rows in self._file.iter_batches(
                     self._slice_rows(group), row_groups=[group], columns=columns, use_threads=False
                 ):
+                    rows = _with_all(rows, columns)
                     rows.validate(full=True)  # text that is none would be found much later
                     done += rows.num_rows
                     yield rows
@@ -74,6 +85,14 @@ class TraceFile:
                 f" ({facts.get('proctor', 'unknown')}); this one reads up to {FORMAT_VERSION}"
             )
         return dict(facts)
+
+
+def _with_all(rows: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
+    """With those that the file is too old to have."""
+    for name in ADDED_LATER.intersection(columns or SCHEMA.names).difference(rows.schema.names):
+        field = SCHEMA.field(name)
+        rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows
 
 
 def _check_ends(path: str) -> None:

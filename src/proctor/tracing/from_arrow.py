@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from proctor.records.trace_layout import ABIS, KINDS, RECORD
 from proctor.tracing.batch import Batch
 from proctor.tracing.columns import NO_CPU
+from proctor.tracing.opened import Mismatch, memory_of, paths_of
+from proctor.tracing.syscall_names import syscall_namer
 
 _AS_THEY_ARE: Final = (
     *("duration_ns", "pid", "tid", "process_start_ns", "cgroup", "flags", "number", "result"),
@@ -44,6 +46,22 @@ def batch_of(table: pa.RecordBatch) -> Batch:
         task_gap=numbers(table.column("lost_before_task")).astype(np.uint32),
         wall_offset_ns=0,
     )
+
+
+def mismatches_of(
+    table: pa.RecordBatch, batch: Batch, asked: NDArray[np.bool_] | None = None
+) -> list[Mismatch]:
+    """What the column `path_mismatch` says. batch: of the same rows; asked: of which of them."""
+    column = table.column("path_mismatch")
+    if column.null_count == len(column):
+        return []
+    told = column.fill_null(False).to_numpy(zero_copy_only=False)
+    found = []
+    for row, memory in memory_of(batch, np.flatnonzero(told if asked is None else told & asked)):
+        passed, opened, _ = paths_of(memory)
+        abi, number = (int(batch.records[name][row]) for name in ("abi", "number"))
+        found.append(Mismatch(row, syscall_namer()(abi, number), passed, opened))
+    return found
 
 
 def numbers(column: pa.Array, absent: int = 0) -> NDArray[Any]:

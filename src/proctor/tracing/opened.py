@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proctor.records.trace_layout import KINDS
 from proctor.syscalls.descriptors import kernel_file
@@ -51,25 +52,33 @@ class Opened:
         self._numbers = np.array(sorted(self._names), np.uint32)
         self._certain_since_ns = lru_cache(_KEPT)(certain_since_ns)
 
-    def mismatches(self, batch: Batch) -> Iterator[Mismatch]:
-        """In row order."""
+    def mismatches(
+        self, batch: Batch, likely: NDArray[np.bool_] | None = None
+    ) -> Iterator[Mismatch]:
+        """In row order. likely: the only rows that can have one, where that is known."""
         records = batch.records
         numbers = records["abi"].astype(np.uint32) << 16 | records["number"]
         wanted = np.isin(numbers, self._numbers) & (records["memory_bytes"] > 0)
         wanted &= (records["kind"] == KINDS["SYSCALL"]) & (records["result"] >= 0)
+        if likely is not None:
+            wanted &= likely
         self._certain_since_ns.cache_clear()  # links may have changed since
-        rows = np.flatnonzero(wanted)
-        memory = batch.memory.tobytes()
-        offsets = batch.memory_offset[rows].tolist()
-        sizes = records["memory_bytes"][rows].tolist()
-        for row, offset, size in zip(rows.tolist(), offsets, sizes, strict=True):
-            passed, opened, inode = paths_of(memory[offset : offset + size])
+        for row, memory in memory_of(batch, np.flatnonzero(wanted)):
+            passed, opened, inode = paths_of(memory)
             if not passed or not opened or passed == opened:
                 continue
             since_ns = self._certain_since_ns(passed, opened, inode)
             start_ns = int(records["start_ns"][row]) + batch.wall_offset_ns
             if since_ns is not None and start_ns >= since_ns:
                 yield Mismatch(row, self._names[int(numbers[row])], passed, opened)
+
+
+def memory_of(batch: Batch, rows: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+    """Those rows with their chunks."""
+    offsets = batch.memory_offset[rows].tolist()
+    sizes = batch.records["memory_bytes"][rows].tolist()
+    for row, offset, size in zip(rows.tolist(), offsets, sizes, strict=True):
+        yield row, batch.memory[offset : offset + size].tobytes()
 
 
 def paths_of(memory: bytes) -> tuple[str, str, int]:

@@ -47,12 +47,7 @@ class TextSink:
             for row, lines in enumerate(rows):
                 lines += stack_lines(self._stacks.of(batch, row))
             self._write([line for lines in (*rows, last) for line in lines])
-        self._write([self._mismatch_line(batch, found) for found in self._opened.mismatches(batch)])
-
-    def _mismatch_line(self, batch: Batch, found: Mismatch) -> str:
-        tid = batch.records["tid"][found.row]
-        passed, opened = (quote(os.fsencode(path)) for path in (found.passed, found.opened))
-        return f"*** {tid} {found.name}: passed {passed}, the kernel opened {opened} ***"
+        self._write([mismatch_line(batch, found) for found in self._opened.mismatches(batch)])
 
     def close(self, totals: Totals) -> str | None:
         if self._writer.full:
@@ -65,6 +60,12 @@ class TextSink:
 
     def _write(self, lines: list[str]) -> None:
         self._writer.write(encoded(lines))
+
+
+def mismatch_line(batch: Batch, found: Mismatch) -> str:
+    tid = batch.records["tid"][found.row]
+    passed, opened = (quote(os.fsencode(path)) for path in (found.passed, found.opened))
+    return f"*** {tid} {found.name}: passed {passed}, the kernel opened {opened} ***"
 
 
 def encoded(lines: list[str]) -> bytes:
