@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, with_options
+from proctor.cli_options import AS_ROOT, PID, TARGETS, VERBOSE, with_options
 
 
 class _TraceGroup(click.Group):
@@ -25,6 +25,30 @@ class _TraceGroup(click.Group):
 _SORTS: Final = ("time", "calls", "errors", "p50", "p99", "max", "name")
 
 
+_FILTERS: Final = (
+    click.option(
+        "-e",
+        "--syscalls",
+        metavar="EXPR",
+        multiple=True,
+        help="Names, classes (%file, %network, ...), /REGEX; ! before them: all others.",
+    ),
+    click.option("-Z", "--failures", is_flag=True, help="Only calls that failed."),
+    click.option("-z", "--successes", is_flag=True, help="Only calls that succeeded."),
+    click.option(
+        "-P", "--path", "paths", metavar="PATH", multiple=True, help="It and all below it."
+    ),
+    click.option(
+        "--fd", "fds", metavar="N", multiple=True, type=click.IntRange(min=0), help="A descriptor."
+    ),
+    click.option("--min-duration", metavar="TIME", help="Only calls that took that long: 10ms."),
+    click.option(
+        "--result", metavar="EXPR", help="Only calls that returned it: '<0', ENOENT, 1..9."
+    ),
+)
+"""Which calls."""
+
+
 @click.group(
     cls=_TraceGroup,
     invoke_without_command=True,
@@ -32,23 +56,9 @@ _SORTS: Final = ("time", "calls", "errors", "p50", "p99", "max", "name")
     subcommand_metavar="",
     short_help="Trace syscalls: of COMMAND, of processes that run, or of the host.",
 )
-@click.option(
-    "-e",
-    "--syscalls",
-    metavar="EXPR",
-    multiple=True,
-    help="Names, classes (%file, %network, ...), /REGEX; ! before them: all others.",
-)
-@click.option("-Z", "--failures", is_flag=True, help="Only calls that failed.")
-@click.option("-z", "--successes", is_flag=True, help="Only calls that succeeded.")
+@with_options(*_FILTERS)
 @with_options(*TARGETS)
 @click.option("--host", is_flag=True, help="All processes but ours.")
-@click.option("-P", "--path", "paths", metavar="PATH", multiple=True, help="It and all below it.")
-@click.option(
-    "--fd", "fds", metavar="N", multiple=True, type=click.IntRange(min=0), help="A descriptor."
-)
-@click.option("--min-duration", metavar="TIME", help="Only calls that took that long: 10ms.")
-@click.option("--result", metavar="EXPR", help="Only calls that returned it: '<0', ENOENT, 1..9.")
 @click.option(
     "-s",
     "--string-bytes",
@@ -126,22 +136,24 @@ def _subcommand(ctx: click.Context, command: click.Command, words: list[str]) ->
 
 @trace.command("show")
 @click.argument(
-    "paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False)
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False)
 )
-@click.option(
-    "--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True
-)
+@with_options(*_FILTERS)
+@PID
+@click.option("--format", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
 @click.option("-c", "--count", is_flag=True, help="A table of calls, errors and times instead.")
 @click.option("-S", "sort", type=click.Choice(_SORTS), default="time", help="-c: its order.")
+@click.option("--by", type=click.Choice(["process"]), help="-c: a table a process.")
 @click.option("--errors", is_flag=True, help="-c: each error by its name.")
-def trace_show(**given: Any) -> int:
+def trace_show(files: tuple[str, ...], **given: Any) -> int:
     """Show Parquet files of `proctor trace` as lines. Needs no privilege.
 
-    The first of a rotated set stands for all of it.
+    The first of a rotated set stands for all of it. Filters are those of the trace itself.
     """
     from proctor.tracing import show as showing
+    from proctor.tracing.options import TraceOptions
 
-    return showing.show(**given)
+    return showing.show(files, TraceOptions(**given))
 
 
 @trace.command("diff")

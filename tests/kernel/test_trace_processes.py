@@ -76,13 +76,16 @@ def test_in_another_root_and_pid_namespace(tmp_path: Path) -> None:
     traced.check_totals()
 
 
-def test_a_path_that_another_thread_rewrites(tmp_path: Path, program: str) -> None:
+@pytest.mark.parametrize("output", ["trace.jsonl", "trace.parquet"])
+def test_a_path_that_another_thread_rewrites(tmp_path: Path, program: str, output: str) -> None:
     """What the kernel opened is told, whatever the pointer said."""
     files = [f"/tmp/proctor-{word}-{os.getpid():08d}" for word in ("one", "two")]
     for name in files:
         Path(name).touch()
     try:
-        mismatches = next(filter(None, (flipped(tmp_path, program, files) for _ in range(TRIES))))
+        mismatches = next(
+            filter(None, (flipped(tmp_path / output, program, files) for _ in range(TRIES)))
+        )
     finally:
         for name in files:
             Path(name).unlink()
@@ -92,10 +95,13 @@ def test_a_path_that_another_thread_rewrites(tmp_path: Path, program: str) -> No
         VALIDATOR.validate(mismatch)
 
 
-def flipped(folder: Path, program: str, files: list[str]) -> list[Json]:
+def flipped(path: Path, program: str, files: list[str]) -> list[Json]:
     """The mismatches of one run: none where the threads had a processor in turn only."""
-    traced = run(folder, "--", program, "flip", *files, output="trace.jsonl")
-    events = [json.loads(line) for line in traced.lines]
+    lines = run(path.parent, "--", program, "flip", *files, output=path.name).lines
+    if path.suffix == ".parquet":
+        show = [*PROCTOR, "trace", "show", "--format", "jsonl", str(path)]
+        lines = subprocess.run(show, capture_output=True, text=True, check=True).stdout.splitlines()
+    events = [json.loads(line) for line in lines]
     opened = [e for e in events if e.get("name") == "openat" and e.get("return", -1) >= 0]
     assert {e["kernel_path"] for e in opened} & set(files)
     return [e for e in events if e["type"] == "path_mismatch"]

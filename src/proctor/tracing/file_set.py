@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from proctor.errors import ProctorError
-from proctor.tracing.file import TraceFile
+from proctor.tracing.file import GroupWanted, TraceFile
 from proctor.tracing.parquet import rotated_path
 
 _ONE_TRACE: Final = ("created_time_ns", "boot_to_wall_ns", "hostname", "command")
@@ -34,10 +34,12 @@ class TraceSet:
         if self.incomplete is None and not _is_last(self.facts):
             self.incomplete = f"{self._paths[-1]}: is not the last file of its trace"
 
-    def record_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(
+        self, columns: Sequence[str] | None = None, wanted: GroupWanted | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """As of `TraceFile`, of all files in order."""
         for path in self._paths:
-            yield from TraceFile(path).record_batches(columns)
+            yield from TraceFile(path).record_batches(columns, wanted)
 
     def _following(self, path: str) -> list[str]:
         first = TraceFile(path).facts

@@ -29,6 +29,10 @@ _RESULT: Final = re.compile(r"(==|=|!=|!|<=|<|>=|>)?\s*(-?\d+|0[xX][0-9a-fA-F]+|
 _RESULT_RANGE: Final = re.compile(r"(-?\d+)\.\.(-?\d+)")
 
 
+_Refusal = tuple[bool, str]
+"""Whether it applies, and what is said then."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceOptions:
     """`proctor trace`. Fields have the names that the options have in `cli_trace.py`."""
@@ -165,14 +169,14 @@ def check_together(options: TraceOptions) -> None:
     targets = bool(options.pids or options.cgroups or options.containers)
     aggregated = options.count or options.histogram is not None
     to_file = options.output not in (None, "-")
-    wrong = (
+    _refuse(
+        _of_both(options),
         (
             not (options.command or targets or options.host),
             "what to trace: missing; give a COMMAND, or -p PID, --cgroup, --container or --host",
         ),
         (bool(options.command) and options.host, "--host: traces COMMAND anyway; leave one out"),
         (targets and options.host, "--host: is everything; leave it or the other targets out"),
-        (options.failures and options.successes, "-Z and -z: no call is both; give one"),
         (
             options.count and options.histogram is not None,
             "-c and --hist: are two views of a run; give one",
@@ -231,6 +235,22 @@ def check_together(options: TraceOptions) -> None:
             "--no-loss: can hold COMMAND alone; leave -p, --cgroup and --container out",
         ),
     )
+
+
+def check_shown_together(options: TraceOptions) -> None:
+    """Likewise, of `trace show`."""
+    _refuse(
+        _of_both(options),
+        (options.by is not None and not options.count, "--by: is of -c; give it, too"),
+        (options.errors and not options.count, "--errors: is of -c; give it, too"),
+    )
+
+
+def _of_both(options: TraceOptions) -> _Refusal:
+    return options.failures and options.successes, "-Z and -z: no call is both; give one"
+
+
+def _refuse(*wrong: _Refusal) -> None:
     for applies, message in wrong:
         if applies:
             raise ProctorError(message, exit_status=USAGE_STATUS)

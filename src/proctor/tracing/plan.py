@@ -25,7 +25,6 @@ from proctor.tracing.options import (
 ABIS_OF_MACHINE: Final = {"x86_64": ("x86_64", "i386", "x32"), "aarch64": ("arm64", "arm")}
 _ANY, _INSIDE, _OUTSIDE = range(3)  # enum trace_result_filter
 _ERRORS: Final = (-4095, -1)
-_DESCRIPTORS: Final = ("fd", "dirfd", "mmap_fd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +80,14 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
     )
 
 
-def selected(expressions: tuple[str, ...]) -> dict[str, frozenset[int]]:
-    """Numbers by ABI: what any expression selects; those that begin with `!` leave out of it."""
-    abis = ABIS_OF_MACHINE[platform.machine()]
+def selected(
+    expressions: tuple[str, ...], abis: tuple[str, ...] | None = None
+) -> dict[str, frozenset[int]]:
+    """Numbers by ABI: what any expression selects; those that begin with `!` leave out of it.
+
+    abis: None for this machine's.
+    """
+    abis = abis or ABIS_OF_MACHINE[platform.machine()]
     wanted = [each for each in expressions if not _is_negative(each)]
     found = select(",".join(wanted) if wanted else "all", abis)
     for each in expressions:
@@ -124,13 +128,30 @@ def ring_sizes(cpus: int, *, no_loss: bool) -> tuple[int, int]:
 
 def rule_of(syscall: Syscall) -> bytes:
     """`struct trace_rule` of a selected syscall."""
-    words = [argument.format for argument in syscall.arguments[:6]]
     return rule(
         syscall.fetches,
         returns_file=syscall.returns == "fd",
-        fd_arguments=sum(1 << n for n, word in enumerate(words) if word in _DESCRIPTORS),
-        path_arguments=sum(1 << n for n, word in enumerate(words) if word == "path"),
+        fd_arguments=_bits(descriptor_arguments(syscall)),
+        path_arguments=_bits(path_arguments(syscall)),
     )
+
+
+def descriptor_arguments(syscall: Syscall) -> tuple[int, ...]:
+    """Which arguments `--fd` and `-P` take for descriptors."""
+    return _arguments(syscall, ("fd", "dirfd", "mmap_fd"))
+
+
+def path_arguments(syscall: Syscall) -> tuple[int, ...]:
+    """Which arguments `-P` takes for paths."""
+    return _arguments(syscall, ("path",))
+
+
+def _arguments(syscall: Syscall, formats: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(n for n, each in enumerate(syscall.arguments[:6]) if each.format in formats)
+
+
+def _bits(places: tuple[int, ...]) -> int:
+    return sum(1 << place for place in places)
 
 
 def result_filter(options: TraceOptions) -> tuple[int, int, int]:

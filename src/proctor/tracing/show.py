@@ -5,77 +5,67 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
+
+import numpy as np
+import pyarrow as pa
 
 from proctor.errors import ProctorError
 from proctor.events import Summary
 from proctor.sinks.json_lines import encode_line
-from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.text.formatter import Formatter, Options
-from proctor.tracing import count_view, tally
-from proctor.tracing.batch import Batch, Gap, empty_batch
-from proctor.tracing.columns import SCHEMA
+from proctor.tracing import count_view
+from proctor.tracing.count import CountReport
 from proctor.tracing.event_maker import EventMaker
-from proctor.tracing.file import TraceFile
 from proctor.tracing.file_set import TraceSet
-from proctor.tracing.from_arrow import batch_of
 from proctor.tracing.lines import LineWriter
-from proctor.tracing.options import DEFAULT_STRING_BYTES
-from proctor.tracing.text_sink import encoded, tables
-from proctor.tracing.totals import Totals
+from proctor.tracing.options import DEFAULT_STRING_BYTES, TraceOptions, check_shown_together
+from proctor.tracing.parts import (
+    Part,
+    descriptors_before,
+    is_tracked,
+    machine_of,
+    parts_of,
+    string_bytes,
+)
+from proctor.tracing.selection import Selection
+from proctor.tracing.tally import COLUMNS, PROCESS_COLUMNS, Tally
+from proctor.tracing.text_sink import encoded, mismatch_line, tables
+from proctor.tracing.totals import CALL_KINDS, Totals
 
 BROKEN_PIPE_STATUS: Final = 141
 """What a shell says of a program that SIGPIPE ended."""
-
-_DERIVED: Final = frozenset(
-    ("comm", "exe", "name", "error", "path", "path2", "kernel_path", "address", "argv", "data")
-)
-"""Columns that say again what the others and the memory say."""
-_SELECTING: Final = (
-    *("syscalls", "failures", "successes", "paths", "fds", "min_duration", "result"),
-)
-"""Options that leave calls out."""
-_LINES: Final = 4096
-"""Made before they are written: a reader that goes away is not served for long."""
+_LOSS: Final = "***"
+"""What lines about losses begin with."""
 
 
 class _Lines(Protocol):
-    """Batches in order to lines."""
+    """Parts in order to lines."""
 
-    def of(self, batch: Batch) -> bytes: ...
+    def of(self, part: Part) -> bytes: ...
 
-    def last(self, totals: Totals) -> bytes: ...
-
-
-def show_batches(file: TraceFile | TraceSet) -> Iterator[Batch]:
-    """All records in order; times are wall-clock. ProctorError where the file is damaged."""
-    columns = [name for name in SCHEMA.names if name not in _DERIVED]
-    for rows in file.record_batches(columns):
-        for start in range(0, rows.num_rows, _LINES):
-            yield batch_of(rows.slice(start, _LINES))
-    if trailing := _trailing_gaps(file.facts):
-        yield empty_batch(trailing_gaps=trailing)
+    def last(self, totals: Totals, shown_calls: int | None) -> bytes:
+        """shown_calls: None where all are."""
+        ...
 
 
-def show(
-    paths: Sequence[str],
-    form: str = "text",
-    count: bool = False,
-    sort: str = "time",
-    errors: bool = False,
-) -> int:
-    """Prints the files of a trace as `text` or `jsonl`, or their counts; the exit status.
+def show(paths: Sequence[str], options: TraceOptions | None = None) -> int:
+    """Prints the files of a trace as text or JSON lines, or their counts; the exit status.
 
-    ProctorError where they are no trace that can be read, or not all of one: after what is there.
+    Of the options those of `cli_trace.trace_show` count. ProctorError where a word of them is not
+    understood, or where the files are no trace that can be read, or not all of one: after what is
+    there.
     """
+    options = options or TraceOptions()
+    check_shown_together(options)
+    Selection(options)  # a wrong word is said before a wrong file
     files = TraceSet(paths)
     writer = LineWriter(os.dup(1), "standard output")
-    if count:
-        writer.write(_counts(files, form, sort, errors))
+    if options.count:
+        writer.write(_counts(files, options))
     else:
-        lines = _EventLines(files.facts) if form == "jsonl" else _TextLines(files.facts)
-        _write_lines(files, lines, writer)
+        _write_lines(files, options, writer)
     if writer.closed:
         return BROKEN_PIPE_STATUS
     writer.close()
@@ -86,37 +76,76 @@ def show(
     return 0
 
 
-def _write_lines(files: TraceSet, lines: _Lines, writer: LineWriter) -> None:
-    found = Totals()
-    for batch in show_batches(files):
-        found.feed(batch)
-        writer.write(lines.of(batch))
+def counted(paths: Sequence[str], options: TraceOptions) -> CountReport:
+    """The calls of a trace's files. ProctorError as of `show`, and where not all of it is there."""
+    check_shown_together(options)
+    Selection(options)
+    files = TraceSet(paths)
+    report = _report(files, options)
+    if files.incomplete:
+        raise ProctorError(files.incomplete)
+    return report
+
+
+def _write_lines(files: TraceSet, options: TraceOptions, writer: LineWriter) -> None:
+    lines: _Lines = (_EventLines if options.format == "jsonl" else _TextLines)(files.facts)
+    selection, tracked = _selection(files, options), is_tracked(files.facts)
+    found, shown_calls = Totals(), 0
+    for part in parts_of(files, selection, tracked=tracked):
+        found.feed(part.batch)
+        if part.told is not None:
+            kinds = part.batch.records["kind"][part.told]
+            shown_calls += int(np.isin(kinds, list(CALL_KINDS)).sum())
+        writer.write(lines.of(part))
         if writer.closed or writer.problem:
             return
     # Of a trace that did not come to its end only its rows are known.
     said = None if files.incomplete else Totals.of_json(files.facts.get("totals"))
-    writer.write(lines.last(said or found))
+    writer.write(lines.last(said or found, None if selection.everything else shown_calls))
 
 
-def _counts(files: TraceSet, form: str, sort: str, errors: bool) -> bytes:
-    counted = tally.Tally()
-    for rows in files.record_batches(tally.COLUMNS):
-        counted.feed(rows)
-    report = counted.report()
-    if form == "jsonl":
-        return count_view.as_json(report, sort=sort).encode() + b"\n"
-    return count_view.table(report, sort=sort, errors=errors).encode(errors="replace")
+def _counts(files: TraceSet, options: TraceOptions) -> bytes:
+    report = _report(files, options)
+    if options.format == "jsonl":
+        return count_view.as_json(report, sort=options.sort).encode() + b"\n"
+    table = count_view.table(report, sort=options.sort, errors=options.errors)
+    return table.encode(errors="replace")
+
+
+def _report(files: TraceSet, options: TraceOptions) -> CountReport:
+    selection, by_process = _selection(files, options), options.by == "process"
+    tally = Tally(by_process=by_process)
+    columns = selection.columns({*COLUMNS, *(PROCESS_COLUMNS if by_process else ())})
+    for rows in files.record_batches(columns, selection.calls_may_be_in):
+        tally.feed(rows if selection.everything else rows.filter(pa.array(selection.wanted(rows))))
+    return tally.report()
+
+
+def _selection(files: TraceSet, options: TraceOptions) -> Selection:
+    facts = files.facts
+    return Selection(options, machine_of(facts), is_tracked(facts), descriptors_before(facts))
 
 
 class _TextLines:
     def __init__(self, facts: dict[str, Any]) -> None:
         self._formatter = _formatter(facts)
 
-    def of(self, batch: Batch) -> bytes:
-        return encoded(self._formatter.lines(batch))
+    def of(self, part: Part) -> bytes:
+        batch, told = part.batch, part.told
+        if told is None:
+            lines = self._formatter.lines(batch)
+        else:
+            rows = zip(self._formatter.by_row(batch), [*told.tolist(), True], strict=True)
+            lines = [
+                line for of_row, asked in rows for line in of_row if asked or line.startswith(_LOSS)
+            ]
+        return encoded([*lines, *(mismatch_line(batch, found) for found in part.mismatches)])
 
-    def last(self, totals: Totals) -> bytes:
-        return f"*** {totals.line()} ***\n".encode()
+    def last(self, totals: Totals, shown_calls: int | None) -> bytes:
+        if shown_calls is None:
+            return f"*** {totals.line()} ***\n".encode()
+        calls = f"{shown_calls:,} call{'' if shown_calls == 1 else 's'}"
+        return f"*** {calls} shown; of the whole trace: {totals.line()} ***\n".encode()
 
 
 class _EventLines:
@@ -127,14 +156,14 @@ class _EventLines:
         )
         self._counts: dict[str, int] = {}
 
-    def of(self, batch: Batch) -> bytes:
+    def of(self, part: Part) -> bytes:
         lines = []
-        for event in self._maker.events(batch):
+        for event in self._maker.events(part.batch, part.told, part.mismatches):
             self._counts[event.type] = self._counts.get(event.type, 0) + 1
             lines.append(encode_line(event))
         return b"".join(lines)
 
-    def last(self, totals: Totals) -> bytes:
+    def last(self, totals: Totals, shown_calls: int | None) -> bytes:
         return encode_line(
             Summary(
                 time_ns=time.time_ns(),
@@ -147,31 +176,14 @@ class _EventLines:
 
 
 def _formatter(facts: dict[str, Any]) -> Formatter:
-    """As the trace itself would have written it, with times.
-
-    Among a selection of calls a descriptor may have become another file unseen.
-    """
-    given = facts.get("options")
-    options: dict[str, Any] = given if isinstance(given, dict) else {}
-    size = options.get("string_bytes")
+    """As the trace itself would have written it, with times."""
+    said = string_bytes(facts)
     return Formatter(
         tables(),
         Options(
-            text_bytes=size if isinstance(size, int) else DEFAULT_STRING_BYTES,
+            text_bytes=DEFAULT_STRING_BYTES if said is None else said,
             clock="epoch",
-            tracked=not any(options.get(name) for name in _SELECTING),
+            tracked=is_tracked(facts),
         ),
-        Descriptors({}),
-    )
-
-
-def _trailing_gaps(facts: dict[str, Any]) -> tuple[Gap, ...]:
-    """What was lost after the last row."""
-    said = facts.get("trailing_gaps")
-    return tuple(
-        Gap("cpu", each["cpu"], 0, each["count"])
-        for each in (said if isinstance(said, list) else ())
-        if isinstance(each, dict)
-        and isinstance(each.get("cpu"), int)
-        and isinstance(each.get("count"), int)
+        descriptors_before(facts),
     )

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.tracing.opened import certain_since_ns, followed
+from proctor.records.trace_layout import ABIS
+from proctor.syscalls.table import table_of
+from proctor.syscalls.text.formatter import Formatter
+from proctor.tracing.arrow import ArrowMaker
+from proctor.tracing.event_maker import EventMaker
+from proctor.tracing.file import TraceFile
+from proctor.tracing.from_arrow import batch_of as batch_of_rows
+from proctor.tracing.from_arrow import mismatches_of
+from proctor.tracing.opened import Opened, certain_since_ns, followed
+from proctor.tracing.parquet import METADATA_KEY, ParquetOutput
+from proctor.tracing.parts import parts_of
+from tests.unit.tracing.stub_rings import chunks
+from tests.unit.tracing.test_selection import batch_of
 
 
 def since(passed: Path | str, opened: Path | str) -> int | None:
@@ -82,3 +99,45 @@ def test_links_that_lead_to_themselves_end(tmp_path: Path) -> None:
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_text_is_answered(passed: str, opened: str) -> None:
     assert certain_since_ns(f"/nope{passed}", f"/{opened}", 0) is None
+
+
+def test_columns_and_lines_say_the_same(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """Of a deceit, of a link, and of a file opened as it was asked for."""
+    one, other = files
+    (tmp_path / "link").symlink_to("one")
+    now_ns = time.time_ns() + 10**9
+    batch = replace(
+        batch_of(*(opening(each, one) for each in (one, other, tmp_path / "link", Path("one")))),
+        wall_offset_ns=now_ns,
+    )
+    rows = ArrowMaker().record_batch(batch)
+    assert rows.column("path_mismatch").to_pylist() == [None, True, None, None]
+    (found,) = mismatches_of(rows, back := batch_of_rows(rows))
+    assert [found] == [*Opened({"x86_64": table_of("x86_64")}, ABIS).mismatches(batch)]
+    assert found == (1, "openat", str(other), str(one))
+    assert mismatches_of(rows, back, np.array([True, False, True, True])) == []
+    events = [*EventMaker(Formatter({}), {}).events(back, mismatches=[found])]
+    assert [event.type for event in events] == [*["syscall"] * 2, "path_mismatch", *["syscall"] * 2]
+
+
+def opening(passed: Path, opened: Path) -> dict[str, Any]:
+    names = b"\0".join(name.encode() for name in reversed(opened.parts[1:]))
+    head = struct.pack("=QII", opened.stat().st_ino, 0, 0o100644)
+    memory = chunks((1, 1, 0, 0, str(passed).encode()), (6, 5, 1, 0, head + names + b"\0"))
+    return {"number": 257, "result": 3, "memory": memory}
+
+
+def test_a_file_without_the_column_is_read_as_if_nothing_was_told(tmp_path: Path) -> None:
+    path = tmp_path / "old.parquet"
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    output = ParquetOutput(file, {})
+    output.feed(batch_of({"number": 0}))
+    output.close({})
+    said = pq.read_metadata(path).metadata
+    older = pq.read_table(path).drop_columns(["path_mismatch"])
+    pq.write_table(older.replace_schema_metadata({METADATA_KEY: said[METADATA_KEY]}), path)
+    (rows,) = TraceFile(str(path)).record_batches()
+    assert rows.schema.names.count("path_mismatch") == 1
+    assert rows.column("path_mismatch").null_count == 1
+    (part,) = parts_of(TraceFile(str(path)))
+    assert part.mismatches == []

@@ -22,9 +22,9 @@ from proctor.tracing.drain import Drainer
 from proctor.tracing.file import TraceFile
 from proctor.tracing.merge import read_batches
 from proctor.tracing.parquet import ParquetOutput, rotated_path
+from proctor.tracing.parts import parts_of
 from proctor.tracing.profile import profile_of
 from proctor.tracing.rings import Rings
-from proctor.tracing.show import show_batches
 from proctor.tracing.spool import Spool, SpoolReader, SpoolWriter
 from tests.unit.tracing.stub_rings import StubRings, chunks
 
@@ -110,7 +110,7 @@ def test_a_file_gives_back_the_records(tmp_path: Path) -> None:
     assert file.facts["totals"]["lost"] == {"ring_full": 3}
     assert file.facts["last"] is True
     assert file.facts["host"] == "h"
-    back = list(show_batches(file))
+    back = [part.batch for part in parts_of(file)]
     assert sum(map(len, back)) == 240
     found = ArrowMaker().record_batch(back[0])
     wanted = ArrowMaker().record_batch(batch)
@@ -163,8 +163,8 @@ def test_damage_is_an_error_or_other_rows(place: int, damage: bytes) -> None:
     file = os.memfd_create("run")
     os.pwrite(file, data, 0)
     try:
-        for batch in show_batches(TraceFile(f"/proc/self/fd/{file}")):
-            ArrowMaker().record_batch(batch)
+        for part in parts_of(TraceFile(f"/proc/self/fd/{file}")):
+            ArrowMaker().record_batch(part.batch)
     except ProctorError:
         pass
     finally:

@@ -18,19 +18,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proctor.errors import ProctorError
-from proctor.records.trace_layout import KINDS, RECORD
+from proctor.records.trace_layout import FLAGS, KINDS, RECORD
 from proctor.tracing.arrow import ArrowMaker
 from proctor.tracing.batch import Batch
 from proctor.tracing.columns import SCHEMA
 from proctor.tracing.diff import Difference, diff
 from proctor.tracing.from_arrow import batch_of
 from proctor.tracing.names_seen import NamesSeen
+from proctor.tracing.options import TraceOptions
 from proctor.tracing.parquet import METADATA_KEY, ParquetOutput, rotated_path
 from proctor.tracing.profile import Profile
 from proctor.tracing.show import show
 from proctor.tracing.tally import Tally
 
-READ, WRITE, OPENAT = 0, 1, 257
+READ, WRITE, EXIT_GROUP, OPENAT = 0, 1, 231, 257
 PATH = b"/etc/hosts"
 CHUNK = bytes([1, 1, 0, 0, len(PATH), 0, 0, 0]) + PATH.ljust(16, b"\0")
 
@@ -88,7 +89,7 @@ def rotated(folder: Path, *batches: Batch, created: int = 1) -> list[Path]:
 
 
 def shown(capfdbinary: pytest.CaptureFixture[bytes], *paths: object, **more: Any) -> str:
-    assert show([str(path) for path in paths], **more) == 0
+    assert show([str(path) for path in paths], TraceOptions(**more)) == 0
     return capfdbinary.readouterr().out.decode()
 
 
@@ -100,7 +101,7 @@ def test_the_end_is_what_the_metadata_says(
     assert len(lines) == 4
     assert lines[0].startswith('7     1000000001.000000 openat(0, "/etc/hosts", O_RDONLY)')
     assert lines[-1] == "*** 3 calls, 0 lost; kernel counted 3 ***"
-    *events, last = map(json.loads, shown(capfdbinary, path, form="jsonl").splitlines())
+    *events, last = map(json.loads, shown(capfdbinary, path, format="jsonl").splitlines())
     assert [event["type"] for event in events] == ["syscall"] * 3
     assert (last["type"], last["records"], last["kernel_counted"]) == ("summary", 3, 3)
 
@@ -156,13 +157,16 @@ def test_calls_of_a_file_are_counted_as_in_the_kernel(
         calls(2, number=READ, duration_ns=10**9, result=-11),
         calls(1, number=READ, kind=KINDS["JOINED"], start_ns=0, duration_ns=10**10),
         calls(1, number=READ, kind=KINDS["UNDER_WAY"], duration_ns=10**10),
+        calls(1, number=EXIT_GROUP, kind=KINDS["NO_RETURN"], duration_ns=10**10),
+        calls(1, number=READ, flags=FLAGS["NOT_ENTERED"], duration_ns=0, result=-1),
         calls(1, kind=KINDS["FORK"]),
         calls(1, number=999),
     )
-    said = json.loads(shown(capfdbinary, path, form="jsonl", count=True))
+    said = json.loads(shown(capfdbinary, path, format="jsonl", count=True))
     read, unnamed = said["syscalls"]
     assert (unnamed["syscall"], unnamed["calls"]) == ("syscall_999", 1)
-    assert (read["calls"], read["errors"], read["errnos"]) == (101, 2, {"EAGAIN": 2})
+    assert (read["calls"], read["errors"]) == (102, 3)
+    assert read["errnos"] == {"EAGAIN": 2, "EPERM": 1}
     assert (read["timed_calls"], read["total_ns"]) == (100, 98 * 1000 + 2 * 10**9)
     assert (read["min_ns"], read["max_ns"]) == (1000, 10**9)
     assert read["p50_ns"] == pytest.approx(1000, rel=0.016)
@@ -196,7 +200,7 @@ def test_calls_that_were_joined_have_their_end_only(
     assert " 1000000000.000000 " in shown(capfdbinary, path)
     (row,) = pa.parquet.read_table(path).drop_columns(["time"]).to_pylist()
     assert (row["duration_ns"], row["kind"]) == (0, "joined")
-    event = json.loads(shown(capfdbinary, path, form="jsonl").splitlines()[0])
+    event = json.loads(shown(capfdbinary, path, format="jsonl").splitlines()[0])
     assert (event["time"], event["state"]) == ("2001-09-09T01:46:40.000000007Z", "joined")
     assert "duration_ns" not in event
 
@@ -231,8 +235,10 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path) -> None:
     many = [calls(1 << 15, n << 15, CHUNK, number=OPENAT, result=-2) for n in range(32)]
     paths = write(tmp_path / "a.parquet", *many[:2]), write(tmp_path / "b.parquet", *many)
     code = (
-        "import os, resource, sys; from proctor.tracing.show import show;"
-        "os.dup2(os.open(os.devnull, os.O_WRONLY), 1); show([sys.argv[1]], count=True);"
+        "import os, resource, sys; from proctor.tracing.options import TraceOptions;"
+        "from proctor.tracing.show import show;"
+        "os.dup2(os.open(os.devnull, os.O_WRONLY), 1);"
+        "show([sys.argv[1]], TraceOptions(count=True));"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
     )
     few, all_of_them = (
@@ -305,7 +311,7 @@ def test_facts_of_any_kind_are_shown_or_refused(
     pa.parquet.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(said)}), path)
     for form in ("text", "jsonl"):
         with contextlib.suppress(ProctorError):
-            show([path], form)
+            show([path], TraceOptions(format=form))
     assert b" read(" in capfdbinary.readouterr().out
 
 
