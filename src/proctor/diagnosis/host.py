@@ -52,19 +52,12 @@ def _types() -> Check:
 
 
 def _rights() -> Check:
-    missing = requirements.missing_capabilities()
     problem = requirements.privilege_problem()
-    if not missing or problem is None:
+    if problem is None:
         return Check("rights", "ok", "to load and to look into processes", essential=True)
     if requirements.is_root():
-        return Check(
-            "rights",
-            "missing",
-            f"{', '.join(missing)} missing",
-            "everything",
-            advice="in a container, start it with --privileged and --pid=host",
-            essential=True,
-        )
+        said, _, advice = problem.removeprefix("privilege: ").partition("; ")
+        return Check("rights", "missing", said, "everything", advice=advice, essential=True)
     return Check(
         "rights",
         "unknown",

@@ -17,10 +17,14 @@ NEEDED: Final = {
     "CAP_KILL": 5,
     "CAP_DAC_READ_SEARCH": 2,
     "CAP_NET_ADMIN": 12,
+    "CAP_SETUID": 7,
+    "CAP_SETGID": 6,
 }
-"""With their numbers (linux/capability.h). CAP_BPF and CAP_PERFMON are contained in SYS_ADMIN."""
+"""With their numbers (linux/capability.h). CAP_BPF and CAP_PERFMON are contained in SYS_ADMIN.
+The last two are to give all of them up."""
 
 _INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
+_INITIAL_USER_NAMESPACE: Final = "user:[4026531837]"  # PROC_USER_INIT_INO
 
 
 def check_requirements() -> None:
@@ -61,10 +65,15 @@ def is_root() -> bool:
 
 def privilege_problem() -> str | None:
     missing = missing_capabilities()
+    if missing and not is_root():
+        return "privilege: loading kernel programs needs root; run it with sudo"
+    if _own_namespace("user") not in (None, _INITIAL_USER_NAMESPACE):
+        return (
+            "privilege: root of a user namespace of its own (a rootless container, say) "
+            "has no rights over the kernel; run it as the host's root"
+        )
     if not missing:
         return None
-    if not is_root():
-        return "privilege: loading kernel programs needs root; run it with sudo"
     return (
         f"privilege: {', '.join(missing)} missing; "
         "in a container, start it with --privileged and --pid=host"
@@ -79,16 +88,19 @@ def missing_capabilities() -> list[str]:
 
 
 def namespace_problem() -> str | None:
-    try:
-        own = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return None
-    if own == _INITIAL_PID_NAMESPACE:
+    if _own_namespace("pid") in (None, _INITIAL_PID_NAMESPACE):
         return None
     return (
         "pid namespace: not the host's, so the kernel's pids are not ours; "
         "start the container with --pid=host"
     )
+
+
+def _own_namespace(kind: str) -> str | None:
+    try:
+        return str(Path(f"/proc/self/ns/{kind}").readlink())
+    except OSError:
+        return None
 
 
 def mount_tracefs() -> None:
