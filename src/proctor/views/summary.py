@@ -177,12 +177,15 @@ class _SummaryView:
         if not words:
             return []
         table = self._grid(">Count", "Files", "")
+        # Rich would take the room for a long path from all columns alike.
+        taken = len("Count") + max(map(len, ("Files", *words))) + 2 * len(table.columns) + 2
         for word in words:
             named = list(files.paths.get(word, ()))[:_FILES_SHOWN]
             more = files.count(word) - len(named)
             text = ", ".join(map(clean_line, named)) + (f" {self._glyphs.more}" if more else "")
             style = "proctor.warn" if word == REFUSED else ""
-            table.add_row(number(files.count(word)), _styled(word, style), text)
+            shown = shorten(text, self._width - taken, self._glyphs.more)
+            table.add_row(number(files.count(word)), _styled(word, style), shown)
         return [table]
 
     def _errors(self, host: Host) -> str:

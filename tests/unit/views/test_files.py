@@ -78,6 +78,18 @@ def test_the_summary_counts_files_once_and_names_the_first() -> None:
     assert not [line for line in lines if "deleted" in line]
 
 
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_a_long_path_takes_nothing_from_its_neighbours(width: int) -> None:
+    events: list[Event] = [action("file_create", "/" + "d/" * 2000), action("file_delete", "/e")]
+    text = summary(events, width)
+    assert max(map(len, text.splitlines())) <= width
+    words = [line.split() for line in text.splitlines()]
+    assert ["Count", "Files"] in words
+    (created,) = [line for line in words if "created" in line]
+    assert created[:2] == ["1", "created"]
+    assert created[2].endswith("d/…")
+
+
 def test_totals_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_PATHS_MAX", 2)
     totals = FileTotals()
