@@ -17,6 +17,10 @@ from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
 
 def new_recording(output: str | None, command: Sequence[str], home: Path) -> tuple[Path, int]:
     """The file for a recording, made, and its descriptor. output: None for the user's shelf."""
+    if output == "-":  # it is read while it grows, and at any place
+        raise ProctorError(
+            "-o -: a recording needs a file; name one, or have the events with --jsonl -"
+        )
     if output is not None:
         return Path(output), create_recording(Path(output))
     folder = shelf_folder(os.environ, home)
@@ -52,4 +56,5 @@ def open_jsonl(name: str | None) -> int | None:
     try:
         return os.open(name, flags, 0o600)
     except OSError as error:
-        raise ProctorError(f"{name}: {(error.strerror or '').lower()}") from None
+        cause = (error.strerror or "").lower()
+        raise ProctorError(f"{name}: cannot be written: {cause}; name another file") from None
