@@ -172,7 +172,8 @@ class Digest:
         if call.time_to_first_chunk_ns is not None:
             totals.first_chunk_ns += call.time_to_first_chunk_ns
             totals.first_chunk_calls += 1
-        if call.usage is None or call.usage.input_tokens is None:
+        counts_only = call.operation == "count_tokens"  # generates nothing
+        if not counts_only and (call.usage is None or call.usage.input_tokens is None):
             totals.usage_unknown += 1
         if call.usage is not None:
             _add(totals.usage, call.usage)

@@ -180,7 +180,8 @@ def call_facts(call: Call) -> list[tuple[str, str]]:
         facts.append((f"{number(usage.input_tokens)} tokens in", ""))
         if usage.cache_read_input_tokens:
             facts.append((f"{number(usage.cache_read_input_tokens)} cached", "proctor.quiet"))
-        facts.append((f"{number(usage.output_tokens)} out", ""))
+        if usage.output_tokens is not None or call.operation != "embeddings":
+            facts.append((f"{number(usage.output_tokens)} out", ""))
         if usage.reasoning_output_tokens:
             facts.append((f"{number(usage.reasoning_output_tokens)} reasoning", "proctor.quiet"))
     return facts

@@ -17,6 +17,7 @@ from proctor.events import (
     ProcessEvent,
     Request,
     Summary,
+    Usage,
 )
 from proctor.views.digest import Digest, Excerpt
 from tests.unit.views.drawn import live, summary
@@ -186,6 +187,17 @@ def test_usage_of_one_call_is_not_counted_for_another(good_events: list[Event]) 
     text = summary([calls[0], replace(calls[1], usage=None), Summary(time_ns=1)])
     assert "412" in text
     assert "tokens of 1 call are not known" in text
+
+
+def test_only_tokens_that_are_lacking_are_not_known(good_events: list[Event]) -> None:
+    """A count of tokens uses none, and embeddings have no answer to count."""
+    calls: list[Any] = [event for event in good_events if isinstance(event, Call)]
+    counted = replace(calls[1], operation="count_tokens", usage=None)
+    assert "not known" not in summary([calls[0], counted, Summary(time_ns=1)])
+    embedded = replace(calls[0], operation="embeddings", usage=Usage(15))
+    text = summary([embedded, Summary(time_ns=1)])
+    assert "15 tokens in" in text
+    assert "? out" not in text
 
 
 def test_long_texts_show_both_ends_and_count_the_middle() -> None:
