@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from proctor.tracing.batch import Batch
-from proctor.tracing.options import TraceOptions, size_bytes
+from proctor.tracing.options import size_bytes
 from proctor.tracing.parquet import ParquetOutput
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class ParquetSink:
         options = task.options
         rotate = size_bytes("--rotate", options.rotate) if options.rotate else None
         self._output = ParquetOutput(
-            task.output, _facts(options), maker, rotate_bytes=rotate, open_next=task.open_next
+            task.output, _facts(task), maker, rotate_bytes=rotate, open_next=task.open_next
         )
         self._problem: str | None = None
         self.closed = False
@@ -62,8 +62,8 @@ class ParquetSink:
         return f"{self._name}: cannot be read, its end could not be written: {cause}"
 
 
-def _facts(options: TraceOptions) -> dict[str, Any]:
-    host = os.uname()
+def _facts(task: FormatterTask) -> dict[str, Any]:
+    host, options = os.uname(), task.options
     wall_ns = time.time_ns()
     return {
         "created_time_ns": wall_ns,
@@ -73,4 +73,15 @@ def _facts(options: TraceOptions) -> dict[str, Any]:
         "machine": host.machine,
         "command": list(options.command),
         "options": asdict(options),
+        "before": _descriptors_before(task) if task.everything else {},
+    }
+
+
+def _descriptors_before(task: FormatterTask) -> dict[str, Any]:
+    """What they stood for when tracing began, for whoever follows them through the rows: as of
+    `Descriptors`, by process."""
+    return {
+        "files": task.files,
+        "places": task.places,
+        "closing": {pid: sorted(fds) for pid, fds in task.closing.items() if fds},
     }

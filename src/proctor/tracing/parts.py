@@ -124,8 +124,25 @@ def machine_of(facts: dict[str, Any]) -> str | None:
 
 
 def descriptors_before(facts: dict[str, Any]) -> Descriptors:
-    """What they stood for when tracing began, as far as the file says."""
-    return Descriptors()
+    """What they stood for when tracing began, as far as the file says (`parquet_sink.py`)."""
+    said = facts.get("before")
+    before = said if isinstance(said, dict) else {}
+    files = _by_number(before.get("files"), dict)
+    closing = _by_number(before.get("closing"), list)
+    return Descriptors(
+        {pid: _by_number(names, str) for pid, names in files.items()},
+        _by_number(before.get("places"), str),
+        {pid: {fd for fd in fds if isinstance(fd, int)} for pid, fds in closing.items()},
+    )
+
+
+def _by_number(said: Any, kind: type) -> dict[int, Any]:
+    """An object of JSON whose keys are numbers, as far as it is one and has values of this kind."""
+    return {
+        int(number): value
+        for number, value in (said.items() if isinstance(said, dict) else ())
+        if number.isascii() and number.isdecimal() and isinstance(value, kind)
+    }
 
 
 def _options(facts: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from proctor.tracing.from_arrow import batch_of
 from proctor.tracing.names_seen import NamesSeen
 from proctor.tracing.options import TraceOptions
 from proctor.tracing.parquet import METADATA_KEY, ParquetOutput, rotated_path
+from proctor.tracing.parts import descriptors_before
 from proctor.tracing.profile import Profile
 from proctor.tracing.show import show
 from proctor.tracing.tally import Tally
@@ -293,7 +294,7 @@ def _some_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @given(
-    _some_of("file", "last", "boot_to_wall_ns", "created_time_ns", "trailing_gaps"),
+    _some_of("file", "last", "boot_to_wall_ns", "created_time_ns", "trailing_gaps", "before"),
     _some_of("string_bytes", "syscalls") | _JSON,
     _some_of("calls", "lost", "kernel_counted") | _JSON,
 )
@@ -313,6 +314,29 @@ def test_facts_of_any_kind_are_shown_or_refused(
         with contextlib.suppress(ProctorError):
             show([path], TraceOptions(format=form))
     assert b" read(" in capfdbinary.readouterr().out
+
+
+_NUMBERED = st.dictionaries(
+    st.from_regex(r"[0-9]{1,3}", fullmatch=True) | st.text(max_size=2), _JSON
+)
+
+
+@given(_some_of("files", "places", "closing") | st.fixed_dictionaries({"files": _NUMBERED}))
+@settings(deadline=None)
+def test_descriptors_before_are_understood_or_left_out(before: dict[str, Any]) -> None:
+    descriptors_before({"before": before})
+
+
+def test_descriptors_are_called_what_they_were_before_the_trace(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    before = {"files": {"7": {"0": "/tmp/in\udcff"}}, "places": {"7": "/here"}, "closing": {}}
+    reading, opening = calls(number=READ), calls(number=OPENAT, memory=CHUNK)
+    opening.records["args"][0, 0] = 0xFFFFFF9C
+    path = write(tmp_path / "run.parquet", reading, opening, before=before)
+    text = shown(capfdbinary, path)
+    assert " read(0</tmp/in" in text
+    assert "openat(AT_FDCWD</here>" in text
 
 
 def test_deep_metadata_is_refused(tmp_path: Path) -> None:
