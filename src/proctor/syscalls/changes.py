@@ -85,21 +85,25 @@ def makes(
     return change
 
 
-def opens(directory_at: int | None, path_at: int, flags_at: int | None) -> Change:
+class Opens:
     """Likewise; where the kernel's path is missing the program's counts."""
 
-    def change(process: Process, call: Call) -> None:
+    def __init__(self, directory_at: int | None, path_at: int, flags_at: int | None) -> None:
+        self.directory_at = directory_at
+        self.path_at = path_at
+        self.flags_at = flags_at
+
+    def __call__(self, process: Process, call: Call) -> None:
         text = opened(call)
         if not text:
-            base = AT_FDCWD if directory_at is None else signed(call.args[directory_at])
-            text = absolute(process, base, string_of(call, path_at))
-        closing = flags_at is not None and bool(call.args[flags_at] & O_CLOEXEC)
+            at = self.directory_at
+            base = AT_FDCWD if at is None else signed(call.args[at])
+            text = absolute(process, base, string_of(call, self.path_at))
+        closing = self.flags_at is not None and bool(call.args[self.flags_at] & O_CLOEXEC)
         if text:
             process.files.set(call.result, text, closing)
         else:
             process.files.close(call.result)
-
-    return change
 
 
 def absolute(process: Process, directory: int, path: str) -> str:
@@ -113,10 +117,13 @@ def absolute(process: Process, directory: int, path: str) -> str:
 
 def opens_how(process: Process, call: Call) -> None:
     """openat2: its flags lie in memory."""
-    opens(0, 1, None)(process, call)
+    _OPENS_HOW(process, call)
     how = call.entry(2)
     if how is not None and int.from_bytes(how.data[:8], "little") & O_CLOEXEC:
         process.files.closing.add(call.result)
+
+
+_OPENS_HOW: Final = Opens(0, 1, None)
 
 
 def makes_memory(process: Process, call: Call) -> None:
@@ -173,14 +180,29 @@ def copies_with_flags(process: Process, args: Sequence[int], result: int) -> Non
     process.files.copy_of(signed(args[0]), result, bool(args[2] & O_CLOEXEC))
 
 
+def copies_closing(process: Process, args: Sequence[int], result: int) -> None:
+    process.files.copy_of(signed(args[0]), result, closing=True)
+
+
+def marks(process: Process, args: Sequence[int], _: int) -> None:
+    """fcntl's F_SETFD."""
+    closing = process.files.closing
+    (closing.add if args[2] & FD_CLOEXEC else closing.discard)(signed(args[0]))
+
+
+CONTROLS: Final[dict[int, NumericChange]] = {
+    F_DUPFD: copies,
+    F_DUPFD_CLOEXEC: copies_closing,
+    F_SETFD: marks,
+}
+"""fcntl, by its command."""
+
+
 def controls(process: Process, args: Sequence[int], result: int) -> None:
     """fcntl."""
-    number, command = signed(args[0]), args[1] & 0xFFFFFFFF
-    if command in (F_DUPFD, F_DUPFD_CLOEXEC):
-        process.files.copy_of(number, result, command == F_DUPFD_CLOEXEC)
-    elif command == F_SETFD:
-        closing = process.files.closing
-        (closing.add if args[2] & FD_CLOEXEC else closing.discard)(number)
+    change = CONTROLS.get(args[1] & 0xFFFFFFFF)
+    if change is not None:
+        change(process, args, result)
 
 
 def closes(process: Process, args: Sequence[int], _: int) -> None:
@@ -236,12 +258,12 @@ NUMERIC_CHANGES: Final[dict[str, NumericChange]] = {
     "unshare": parts_with,
 }
 CHANGES: Final[dict[str, Change]] = {
-    "open": opens(None, 0, 1),
-    "openat": opens(0, 1, 2),
+    "open": Opens(None, 0, 1),
+    "openat": Opens(0, 1, 2),
     "openat2": opens_how,
-    "creat": opens(None, 0, None),
+    "creat": Opens(None, 0, None),
     "open_by_handle_at": makes(flags_at=2),
-    "open_tree": opens(0, 1, 2),
+    "open_tree": Opens(0, 1, 2),
     "socket": makes("socket", 1),
     "accept": makes("socket"),
     "accept4": makes("socket", 3),

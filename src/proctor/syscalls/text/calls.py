@@ -12,7 +12,16 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from proctor.syscalls.text.call import NARROW
-from proctor.syscalls.text.chunks import AT_EXIT, FAULT, HEADER_BYTES, MORE, STRING, STRINGS
+from proctor.syscalls.text.chunks import (
+    AT_EXIT,
+    FAULT,
+    HEADER_BYTES,
+    KERNEL_FILE,
+    MORE,
+    OF_RESULT,
+    STRING,
+    STRINGS,
+)
 
 Indexes = NDArray[np.int64]
 ARGUMENTS: Final = 6
@@ -44,9 +53,13 @@ class Memory:
         self._memory = memory
         self._places = np.zeros((2, len(size), ARGUMENTS), np.int32)
         """[at the exit, row, argument]: index of the chunk; 0, an empty one: there is none."""
+        self.made = np.zeros((3, len(size)), np.int64)
+        """By row, of what the kernel said of a new descriptor: where it begins and ends, and
+        whether it went on; 0: nothing."""
         chunks = [np.zeros(1, _CHUNK)]
         for row, head, start, end in _walk(memory, offset, size):
             argument, kind, flags, part = (head[:, field] for field in range(4))
+            self._note_made(row, argument, kind, part, start, end, flags)
             # Of a list there may be some; of anything else that faulted nothing.
             wanted = (flags & FAULT == 0) | ((kind == STRINGS) & (end > start))
             wanted &= (kind <= STRINGS) & (part == 0) & (argument < ARGUMENTS)
@@ -60,6 +73,21 @@ class Memory:
             self._places[place] = np.arange(first, first + len(found))
             chunks.append(found)
         self._chunks = np.concatenate(chunks)
+
+    def _note_made(
+        self,
+        row: Indexes,
+        argument: NDArray[np.uint8],
+        kind: NDArray[np.uint8],
+        part: NDArray[np.uint8],
+        start: Indexes,
+        end: Indexes,
+        flags: NDArray[np.uint8],
+    ) -> None:
+        which = (kind == KERNEL_FILE) & (argument == OF_RESULT) & (part == 0) & (flags & FAULT == 0)
+        which &= self.made[1, row] == 0
+        if which.any():
+            self.made[:, row[which]] = start[which], end[which], flags[which] & MORE
 
     @cached_property
     def text(self) -> str:

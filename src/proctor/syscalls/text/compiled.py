@@ -11,6 +11,7 @@ import numpy as np
 
 from proctor.syscalls.changes import (
     CHANGES,
+    CONTROLS,
     NUMERIC_CHANGES,
     Change,
     NumericChange,
@@ -179,7 +180,7 @@ class Compiled:
         words = (COMMAND, *command.words)
         found.printers = [self.printers[0], *((word, n) for n, word in enumerate(words, 1))]
         found.rewrite = None
-        found.numeric_change = self.numeric_change if command.changes else None
+        found.numeric_change = CONTROLS.get(number)
         found.returns_file = command.returns_file
         found.heeds_bad = number in OF_ANY
         found.result_of_value = command.result

@@ -33,8 +33,6 @@ class Command(NamedTuple):
     """What follows the descriptor and the command."""
     result: Callable[[int], str] = str
     returns_file: bool = False
-    changes: bool = False
-    """What is known of descriptors."""
 
 
 def _meaning(word: str, shown: Callable[[int], str], nought: bool = False) -> Callable[[int], str]:
@@ -43,14 +41,12 @@ def _meaning(word: str, shown: Callable[[int], str], nought: bool = False) -> Ca
 
 
 COMMAND: Final = OfValue("unsigned", partial(one_of, "fcntl", unknown="F_???"))
-_COPY: Final = Command((integer,), returns_file=True, changes=True)
+_COPY: Final = Command((integer,), returns_file=True)
 _COMMANDS: Final = {
     F_DUPFD: _COPY,
     F_DUPFD_CLOEXEC: _COPY,
     F_GETFD: Command(result=_meaning("flags", partial(flags, "fd_flags"))),
-    F_SETFD: Command(
-        (OfValue("unsigned", partial(flags, "fd_flags", unknown="FD_???")),), changes=True
-    ),
+    F_SETFD: Command((OfValue("unsigned", partial(flags, "fd_flags", unknown="FD_???")),)),
     F_SETOWN: Command((integer,)),
     F_SETPIPE_SZ: Command((integer,)),
     F_GETOWN: Command(),

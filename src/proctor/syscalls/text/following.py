@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proctor.syscalls.changes import signed
 from proctor.syscalls.descriptors import Descriptors, Process
-from proctor.syscalls.text.call import AT_FDCWD
+from proctor.syscalls.text.calls import Memory
 from proctor.syscalls.text.groups import Group, line
 from proctor.syscalls.text.happenings import (
     EXEC,
@@ -25,23 +24,16 @@ from proctor.syscalls.text.happenings import (
 from proctor.syscalls.text.singles import (
     ARGUMENTS,
     ARGUMENTS_AT,
-    EBADF,
     UNDER_WAY,
     Record,
     Singles,
     learnt,
 )
-from proctor.syscalls.text.words import Known, working_directory
+from proctor.syscalls.text.steps import Steps
 
 _UNSEEN, _PASSED, _ALONE = -3, -2, -1
 """Instead of a group's index: rows that neither have nor change descriptors; those of them before
 which something was lost; and those that are printed alone."""
-_NO_NAMES: Final[Mapping[int, str]] = {}
-
-
-Step = Callable[[Process, int, int, int, int, int], None]
-"""What is done at a call of a group: with its process, its first descriptor, its result; where its
-arguments begin among the records' bytes; where its chunks begin in the memory, and their size."""
 
 
 class Following:
@@ -54,10 +46,9 @@ class Following:
         self._singles = singles
         self._tracked = tracked
         self._paths = paths
-        self._places = Known[str](working_directory)
 
     def follow(
-        self, batch: Any, memory: bytes, groups: list[Group], heads: list[str], shown: list[str]
+        self, batch: Any, memory: Memory, groups: list[Group], heads: list[str], shown: list[str]
     ) -> dict[int, list[str]]:
         """Tells groups what their descriptors are called, and puts the lines of what is printed
         alone at their rows. Returns the lines of losses, by the row that comes after them.
@@ -67,7 +58,8 @@ class Following:
         records = batch.records
         raw, stride = records.tobytes(), records.dtype.itemsize
         gaps = _by_row(batch.gaps)
-        steps = [self._step(group, raw, memory) for group in groups]
+        found = Steps(records["args"], raw, stride, memory, self._singles)
+        steps = [found.of(group, self._tracked, self._paths) for group in groups]
         owner, numbers = _owners(records, groups, gaps)
         rows = np.flatnonzero(owner > _UNSEEN)
         columns = (
@@ -86,10 +78,14 @@ class Following:
                 process, of_pid, of_start_ns = self._descriptors.of(pid, start_ns), pid, start_ns
             at = row * stride + ARGUMENTS_AT
             if index >= 0:
-                steps[index](process, number, result, at, offset, size)
+                put, unnamed, step = steps[index]
+                if step is None:
+                    put(process.files.names.get(number) or unnamed(number, process))
+                else:
+                    step(process, number, result, at, offset, size)
             elif index == _ALONE:
                 kind, abi, syscall, tid = next(alone)
-                given, chunks = raw[at : at + ARGUMENTS.size], memory[offset : offset + size]
+                given, chunks = raw[at : at + ARGUMENTS.size], memory.bytes[offset : offset + size]
                 if kind <= UNDER_WAY:
                     call = self._call(Record(abi, syscall, kind, given, chunks), process)
                     shown[row] = line(heads[row], *call)
@@ -130,48 +126,6 @@ class Following:
         if not self._tracked:
             learnt(record.given, record.chunks, process)
         return self._singles.print(record, process)
-
-    def _step(self, group: Group, raw: bytes, memory: bytes) -> Step:
-        compiled = group.compiled
-        numeric_change, change = compiled.numeric_change, compiled.change
-        heeds_bad = compiled.heeds_bad
-        files = [
-            (n, n in compiled.directories, names.append)
-            for n, names in zip(compiled.file_arguments, group.files, strict=True)
-        ]
-        _, is_directory, put = files[0] if files else (0, False, None)
-        put_made = group.made.append if compiled.returns_file else None
-        tracked, paths, unnamed = self._tracked, self._paths, self._unnamed
-
-        def step(
-            process: Process, number: int, result: int, at: int, offset: int, size: int
-        ) -> None:
-            if not tracked:
-                learnt(raw[at : at + ARGUMENTS.size], memory[offset : offset + size], process)
-            if heeds_bad and result == EBADF:
-                process.files.close(number)
-            names = process.files.names if paths else _NO_NAMES
-            if put is not None:
-                put(names.get(number) or unnamed(number, is_directory, process))
-                for n, directory, put_other in files[1:]:
-                    other = signed(ARGUMENTS.unpack_from(raw, at)[n])
-                    put_other(names.get(other) or unnamed(other, directory, process))
-            if result < 0:
-                return
-            if numeric_change is not None:
-                numeric_change(process, ARGUMENTS.unpack_from(raw, at), result)
-            elif change is not None:
-                given, chunks = raw[at : at + ARGUMENTS.size], memory[offset : offset + size]
-                change(process, self._singles.call(0, given, chunks, process))
-            if put_made is not None:
-                put_made(names.get(result) or str(result))
-
-        return step
-
-    def _unnamed(self, number: int, is_directory: bool, process: Process) -> str:
-        if is_directory and number == AT_FDCWD:
-            return self._places[process.place.path if self._paths else ""]
-        return str(number)
 
     def _lost(self, gaps: Iterable[Any]) -> list[str]:
         lines = []

@@ -124,7 +124,7 @@ class Formatter:
         memory = Memory(batch.memory, batch.memory_offset, records["memory_bytes"])
         groups = grouped(records, records["kind"] == SYSCALL, self._singles.compiled)
         shown = [""] * len(records)
-        lost = self._following.follow(batch, memory.bytes, groups, heads, shown)
+        lost = self._following.follow(batch, memory, groups, heads, shown)
         for group in groups:
             calls = Calls(
                 group.rows,

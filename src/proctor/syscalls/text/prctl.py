@@ -130,12 +130,13 @@ def prctl_result(call: Call) -> str:
         return f"{value} ({dumpable(value)})"
     if option == _GET_EARLY_OR_LATE:
         return f"{value} ({one_of('prctl_mce_policy', value)})"
-    if option in _MEANINGS and value:
+    if option in _MEANINGS and (value or option == _GET_SPECULATION):
         return f"{value_hex(value)} ({flags(_MEANINGS[option], value)})"
     return str(value)
 
 
 _GET_DUMPABLE: Final = 3
 _GET_EARLY_OR_LATE: Final = 34
-_MEANINGS: Final = {27: "securebits", 52: "prctl_speculation_state"}
-"""PR_GET_SECUREBITS, PR_GET_SPECULATION_CTRL"""
+_GET_SPECULATION: Final = 52
+_MEANINGS: Final = {27: "securebits", _GET_SPECULATION: "prctl_speculation_state"}
+"""The first is PR_GET_SECUREBITS."""
