@@ -252,7 +252,10 @@ static __always_inline void latency_entered(struct pt_regs *regs, long number)
 	thread->entered_ns = bpf_ktime_get_ns();
 }
 
-/* Calls under way when counting began count without a time, and not at all where it is filtered by. */
+/*
+ * Calls under way when counting began count without a time, and not at all where it is filtered by;
+ * likewise those that seccomp answered before they began.
+ */
 static __always_inline void latency_left(struct pt_regs *regs, s64 result)
 {
 	struct trace_count_key key = {};
@@ -270,8 +273,8 @@ static __always_inline void latency_left(struct pt_regs *regs, s64 result)
 	thread->call = CALL_NONE;
 	if (before == CALL_UNDER_WAY)
 		duration_ns = bpf_ktime_get_ns() - thread->entered_ns;
-	else if (before != CALL_UNKNOWN || !counted_here(thread, regs, &key))
-		return; /* left out, or the child's return from the call that made it */
+	else if (before == CALL_BORN || before == CALL_UNSELECTED || !counted_here(thread, regs, &key))
+		return; /* the child's return from the call that made it, or left out */
 	if (thread->scope & SCOPE_FROM_EXEC || !duration_wanted(duration_ns) ||
 	    !result_wanted(result) || !counted_there(thread, &key, result))
 		return;

@@ -33,6 +33,19 @@ threads = [threading.Thread(target=work) for _ in range(4)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
+FORBIDDEN: Final = """
+import ctypes, struct
+libc = ctypes.CDLL(None)
+libc.getppid(), libc.getppid()
+GETPPID = {"x86_64": 110, "aarch64": 173}[__import__("os").uname().machine]
+steps = (0x20, 0, 0, 0), (0x15, 0, 1, GETPPID), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7fff0000)
+code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack("@HP", len(steps), ctypes.addressof(code)))
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+assert libc.prctl(22, 2, program) == 0  # PR_SET_SECCOMP: getppid fails with EPERM
+for _ in range(5):
+    libc.getppid()
+"""
 
 
 def counted(*arguments: str, path: Path, command: list[str]) -> dict[str, Any]:
@@ -101,6 +114,16 @@ def test_every_call_of_every_thread_is_counted(tmp_path: Path, arguments: list[s
     assert report["unnamed_errors"] == report["unplaced_calls"] == 0
     for row in report["syscalls"]:
         assert sum(row["errnos"].values()) == row["errors"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--no-times"], ["-e", "getppid"]])
+def test_calls_that_seccomp_answers_count_without_a_time(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    report = counted(*arguments, path=tmp_path, command=[sys.executable, "-c", FORBIDDEN])
+    (row,) = (row for row in report["syscalls"] if row["syscall"] == "getppid")
+    assert (row["calls"], row["errnos"]) == (7, {"EPERM": 5})
+    assert row.get("timed_calls", 2) == 2
 
 
 def test_histograms_hold_every_call(tmp_path: Path) -> None:
