@@ -78,14 +78,20 @@ def agents(options: argparse.Namespace) -> Row:
 
 def bulk(options: argparse.Namespace) -> Row:
     """two senders push 1 GB of requests over TLS as fast as they can"""
-    plain, watched, usage, lost = compare("load_bulk.py", options.pairs)
-    return {
-        "throughput, ratio (median of pairs)": ratio(plain, watched, lambda row: row["mb_per_s"]),
-        "unwatched, MB/s": median(plain, lambda row: row["mb_per_s"]),
-        "watched, MB/s": median(watched, lambda row: row["mb_per_s"]),
-        "Proctor's memory, MB (largest)": f"{max(each.memory_max_mb for each in usage):.0f}",
-        "lost": lost,
-    }
+    row = {}
+    for requests, arguments in (("conversations", []), ("unlike", ["--unlike"])):
+        plain, watched, usage, lost = compare("load_bulk.py", options.pairs, *arguments)
+        of_sent = [each["recording_bytes"] / each["bytes"] for each in watched]
+        measured = {
+            "throughput, ratio": ratio(plain, watched, lambda row: row["mb_per_s"]),
+            "unwatched, MB/s": median(plain, lambda row: row["mb_per_s"]),
+            "watched, MB/s": median(watched, lambda row: row["mb_per_s"]),
+            "recording, of bytes sent": f"{statistics.median(of_sent):.3f}",
+            "memory, MB (largest)": f"{max(each.memory_max_mb for each in usage):.0f}",
+            "lost": lost,
+        }
+        row |= {f"{requests}: {name}": value for name, value in measured.items()}
+    return row
 
 
 def analysis(options: argparse.Namespace) -> Row:
@@ -112,17 +118,20 @@ FIGURES: dict[str, Callable[[argparse.Namespace], Row]] = {
 }
 
 
-def compare(load: str, pairs: int) -> tuple[list[Row], list[Row], list[Any], str]:
+def compare(load: str, pairs: int, *arguments: str) -> tuple[list[Row], list[Row], list[Any], str]:
     """The load unwatched and watched in turn, and what the watched runs cost and lost."""
+    command = [PYTHON, str(HERE / load), *arguments]
     plain, watched, usage = [], [], []
     lost: dict[str, int] = {}
     for number in range(pairs):
         with tempfile.TemporaryDirectory(prefix="proctor-bench-") as made:
             lines = Path(made, "lines")
-            under = [*proctor(Path(made, "recording"), f"--jsonl={lines}")]
-            plain.append(json_of([PYTHON, str(HERE / load)]))
+            recording = Path(made, "recording")
+            under = [*proctor(recording, f"--jsonl={lines}")]
+            plain.append(json_of(command))
             with Sampler(f"--jsonl={lines}") as used:
-                watched.append(json_of([PYTHON, str(HERE / load), "--under", shlex.join(under)]))
+                watched.append(json_of([*command, "--under", shlex.join(under)]))
+            watched[-1]["recording_bytes"] = recording.stat().st_size
             usage.append(used)
             summary = json.loads(lines.read_bytes().splitlines()[-1])
             for reason, count in summary["lost"].items():

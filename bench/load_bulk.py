@@ -5,7 +5,11 @@ fast as they can, each on one connection that stays open; a server process for
 each reads, checks the length and answers. The servers stand for other hosts: they
 run outside of what COMMAND watches, and with a copy of the TLS library of their own,
 since probes belong to a file and a server on this host would pay for them, too
-(`--shared-library`: with the same one). One line of JSON on standard output:
+(`--shared-library`: with the same one).
+
+Requests are what agents send: the conversation so far and a turn more each time, until
+they are `--request-bytes` on average; then another conversation begins. `--unlike`: no part of a
+request is in the one before. One line of JSON on standard output:
 
     mb_per_s          10^6 bytes of requests a second, starts excluded
     wall_s            from the first byte sent to the last answer got
@@ -28,6 +32,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import count as count_from
+from itertools import cycle, islice
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
@@ -39,6 +45,7 @@ from proctor.demo.certificates import Certificates, make_certificates
 SPAWNING = get_context("spawn")
 SENDERS = 2
 TOTAL_BYTES = 1_000_000_000
+TURN_LINES = 50
 REQUEST_BYTES = 200_000
 READ_BYTES = 1 << 20
 START_TIMEOUT_S = 120
@@ -70,7 +77,10 @@ def options_of() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--under", default="", help="a command that runs the senders")
     parser.add_argument("--bytes", type=int, default=TOTAL_BYTES, help="of all senders together")
-    parser.add_argument("--request-bytes", type=int, default=REQUEST_BYTES, help="of one body")
+    parser.add_argument(
+        "--request-bytes", type=int, default=REQUEST_BYTES, help="of one body, mean"
+    )
+    parser.add_argument("--unlike", action="store_true", help="requests that repeat nothing")
     parser.add_argument("--shared-library", action="store_true", help="servers pay for probes, too")
     parser.add_argument("--senders-only", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--ports", type=int, nargs="*", help=argparse.SUPPRESS)
@@ -106,7 +116,7 @@ def measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     wall_s = max(end for _, end in times) - min(start for start, _ in times)
     size_bytes = sum(size for size, _ in received)
     return {
-        "load": "bulk",
+        "load": "bulk, unlike" if options.unlike else "bulk",
         "senders": SENDERS,
         "request_bytes": options.request_bytes,
         "bytes": size_bytes,
@@ -156,6 +166,7 @@ def run_senders(options: argparse.Namespace) -> None:
                 port,
                 count,
                 options.request_bytes,
+                options.unlike,
                 barrier,
                 options.senders_only / f"sender-{port}.json",
             ),
@@ -167,39 +178,70 @@ def run_senders(options: argparse.Namespace) -> None:
     join(senders)
 
 
-def send(port: int, count: int, request_bytes: int, barrier: Barrier, times: Path) -> None:
-    """One sender. Every request differs, so that nothing can be remembered."""
+def send(
+    port: int, count: int, request_bytes: int, unlike: bool, barrier: Barrier, times: Path
+) -> None:
+    """One sender."""
     context = ssl.create_default_context()
     with (
         socket.create_connection(("127.0.0.1", port)) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as tls,
     ):
         tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as HTTP clients do
-        numbered = body_of(request_bytes)
-        head = (
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
-            "authorization: Bearer sk-bench-made-up-0123456789abcdef\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(numbered % 0)}\r\n\r\n"
-        ).encode()
-        exchange(tls, head + numbered % 0)
+        requests = unlike_requests(request_bytes) if unlike else growing_requests(request_bytes)
+        exchange(tls, next(requests))
         barrier.wait(START_TIMEOUT_S)
         start = time.monotonic()
-        for number in range(1, count + 1):
-            exchange(tls, head + numbered % number)
+        for request in islice(requests, count):
+            exchange(tls, request)
         times.write_text(json.dumps((start, time.monotonic())))
 
 
-def body_of(request_bytes: int) -> bytes:
-    """A conversation of about this length; `% number` makes it that request's own."""
-    turn = "".join(f"line {number:05d} of what was said before. " for number in range(50))
-    roles = ("user", "assistant")
-    messages = [
-        {"role": roles[number % 2], "content": f"turn {number} {turn}"}
-        for number in range(max(1, request_bytes // (len(turn) + 45)))
+def growing_requests(mean_bytes: int) -> Iterator[bytes]:
+    """From half of the mean to three halves of it, a turn of each side more each time."""
+    conversations = [turns(name, 3 * mean_bytes // 2) for name in ("first", "other")]
+    numbers = count_from(0)
+    for conversation in cycle(conversations):
+        text = b"".join(conversation)
+        size_bytes = 0
+        for question, answer in zip(conversation[::2], conversation[1::2], strict=True):
+            size_bytes += len(question) + len(answer)
+            if size_bytes >= mean_bytes // 2:
+                yield request(next(numbers), text[:size_bytes])
+
+
+def unlike_requests(size_bytes: int) -> Iterator[bytes]:
+    texts = [b"".join(turns(name, size_bytes)) for name in ("first", "other", "third")]
+    for number, text in enumerate(cycle(texts)):
+        yield request(number, text)
+
+
+def turns(conversation: str, size_bytes: int) -> list[bytes]:
+    """Of user and assistant in turn, about so many bytes of JSON. No line is another's."""
+    turn_bytes = len(message("assistant", conversation, 0))
+    return [
+        message(role, conversation, number)
+        for number in range(max(1, size_bytes // (2 * turn_bytes)))
+        for role in ("user", "assistant")
     ]
-    system = {"role": "system", "content": "NUMBER"}
-    value = {"model": "gpt-demo", "messages": [system, *messages]}
-    return json.dumps(value).encode().replace(b"NUMBER", b"%020d")
+
+
+def message(role: str, conversation: str, turn: int) -> bytes:
+    lines = "".join(
+        f"{conversation} {turn:05d} {number:02d}: what was said. " for number in range(TURN_LINES)
+    )
+    return f', {{"role": "{role}", "content": "{lines}"}}'.encode()
+
+
+def request(number: int, messages: bytes) -> bytes:
+    """Its number stands early on: hardly a request is another's beginning."""
+    first = b'{"model": "gpt-demo", "messages": [{"role": "system", "content": "%020d"}' % number
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+        b"authorization: Bearer sk-bench-made-up-0123456789abcdef\r\n"
+        b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    )
+    return b"".join((head % (len(first) + len(messages) + 2), first, messages, b"]}"))
 
 
 def exchange(tls: ssl.SSLSocket, request: bytes) -> None:
