@@ -201,6 +201,20 @@ def test_a_full_disk_cuts_the_output_to_whole_lines(tmp_path: Path, program: str
     assert all(re.match(r"\d+ |\*\*\*", line) for line in traced.lines)
 
 
+@pytest.mark.parametrize("options", [[], ["--format", "jsonl"], ["-k"]])
+def test_what_a_full_disk_takes_is_lost_and_not_there(options: list[str], program: str) -> None:
+    done = subprocess.run(
+        [*PROCTOR, "trace", "-o", "/dev/full", *options, "--", program, "flood", "100"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    last = done.stderr.splitlines()[-1]
+    found = re.search(r" 0 calls, .*(\d+) lost \(disk_full \1\); kernel counted \d+$", last)
+    assert found, done.stderr
+
+
 WRONG: Final = [
     (["-e", "opennat", "--", "true"], 2, "openat"),
     (["-e", "%nonsense", "--", "true"], 2, "%"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proctor.events import Summary
 from proctor.sinks.json_lines import encode_line
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from proctor.tracing.totals import Totals
 
 
+_NOT_OF_RECORDS: Final = frozenset(("lost", "path_mismatch"))
+
+
 class JsonLinesSink:
     """Takes the task's output over."""
 
@@ -29,6 +32,7 @@ class JsonLinesSink:
             stacks,
         )
         self._counts: dict[str, int] = {}
+        self._unwritten = 0
 
     @property
     def closed(self) -> bool:
@@ -39,15 +43,18 @@ class JsonLinesSink:
         return self._writer.written_bytes
 
     def feed(self, batch: Batch) -> None:
-        lines = []
+        lines, types = [], []
         for event in self._maker.events(batch):
             self._counts[event.type] = self._counts.get(event.type, 0) + 1
             lines.append(encode_line(event))
-        self._writer.write(b"".join(lines))
+            types.append(event.type)
+        lost = self._writer.write(b"".join(lines))
+        for each in types[len(types) - lost :]:
+            self._counts[each] -= 1
+            self._unwritten += each not in _NOT_OF_RECORDS
 
     def close(self, totals: Totals) -> str | None:
-        if self._writer.full:
-            totals.lose("disk_full", self._writer.lost_lines)
+        totals.unwritten(self._writer.reason, self._unwritten)
         event = Summary(
             time_ns=time.time_ns(),
             counts=self._counts,

@@ -64,10 +64,11 @@ class LineWriter:
         self.closed = False
         """The reader went away, or `close` was called: nothing more is written."""
 
-    def write(self, lines: bytes) -> None:
-        """Whole lines, each with its line feed."""
+    def write(self, lines: bytes) -> int:
+        """Whole lines, each with its line feed. How many of them, the last ones, were lost."""
         if self.closed or not lines:
-            return
+            return 0
+        lost_before = self.lost_lines
         rest = memoryview(b"\n" + lines if self._torn else lines)
         try:
             while rest:
@@ -78,6 +79,7 @@ class LineWriter:
         except OSError as error:
             self._error = error
             self._lose(lines, len(rest))
+        return self.lost_lines - lost_before
 
     @property
     def problem(self) -> str | None:
@@ -89,9 +91,10 @@ class LineWriter:
         return f"{self._name}: {count} not written: {cause}; free some space"
 
     @property
-    def full(self) -> bool:
-        """Whether what is lost is so for want of space."""
-        return self._error is not None and self._error.errno in (errno.ENOSPC, errno.EDQUOT)
+    def reason(self) -> str:
+        """Why lines are lost (`reasons.py`)."""
+        full = self._error is not None and self._error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return "disk_full" if full else "write_failed"
 
     def close(self) -> None:
         """Close the descriptor. May be called twice."""

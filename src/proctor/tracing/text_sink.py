@@ -30,6 +30,8 @@ class TextSink:
         self._formatter = formatter_of(task)
         self._opened = Opened(tables(), ABIS)
         self._stacks = stacks
+        self._unwritten = 0
+        """Lines of records; others are of gaps and mismatches, and a call's stack."""
 
     @property
     def closed(self) -> bool:
@@ -50,16 +52,15 @@ class TextSink:
         self._write([mismatch_line(batch, found) for found in self._opened.mismatches(batch)])
 
     def close(self, totals: Totals) -> str | None:
-        if self._writer.full:
-            totals.lose("disk_full", self._writer.lost_lines)
-            totals.calls -= self._writer.lost_lines
+        totals.unwritten(self._writer.reason, self._unwritten)
         if self._says_totals:
             self._write([f"*** {totals.line()} ***"])
         self._writer.close()
         return self._writer.problem
 
     def _write(self, lines: list[str]) -> None:
-        self._writer.write(encoded(lines))
+        if lost := self._writer.write(encoded(lines)):
+            self._unwritten += sum(not line.startswith((" ", "***")) for line in lines[-lost:])
 
 
 def mismatch_line(batch: Batch, found: Mismatch) -> str:

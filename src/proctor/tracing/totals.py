@@ -41,6 +41,13 @@ class Totals:
         if count > 0:
             self.lost[reason] = self.lost.get(reason, 0) + count
 
+    def unwritten(self, reason: str, count: int) -> None:
+        """So many of the records could not be written after all: calls, as far as there are any."""
+        self.lose(reason, count)
+        calls = min(count, self.calls)
+        self.calls -= calls
+        self.others -= min(count - calls, self.others)
+
     @property
     def records(self) -> int:
         return self.calls + self.others

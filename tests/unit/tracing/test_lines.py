@@ -40,10 +40,11 @@ def test_a_full_disk_leaves_whole_lines_and_counts_the_others(
     read, fd = os.memfd_create("lines"), 0
     fd = os.dup(read)
     disk = Disk(room)
-    writer = LineWriter(fd, "out", disk.write)
+    writer, lost = LineWriter(fd, "out", disk.write), 0
     for start in range(0, len(lines), at_once):
-        writer.write(b"".join(line + b"\n" for line in lines[start : start + at_once]))
+        lost += writer.write(b"".join(line + b"\n" for line in lines[start : start + at_once]))
     writer.close()
+    assert lost == writer.lost_lines
     written = os.pread(read, 1 << 16, 0)
     os.close(read)
     assert written.count(b"\n") + writer.lost_lines == len(lines)
@@ -63,7 +64,7 @@ def test_a_disk_that_has_room_again_is_written_to_again(tmp_path: Path) -> None:
     writer.close()
     assert path.read_bytes() == b"one\nfour\n"
     assert writer.problem == "log: 2 lines not written: no space left on device; free some space"
-    assert writer.full
+    assert writer.reason == "disk_full"
 
 
 def test_a_reader_that_goes_away_ends_the_output_quietly() -> None:

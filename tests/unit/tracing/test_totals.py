@@ -27,6 +27,17 @@ def test_losses_are_named_and_belong_to_the_sum() -> None:
     assert totals.lost.keys() <= REASONS.keys()
 
 
+@pytest.mark.parametrize(
+    ("count", "left"), [(0, (30, 2)), (9, (21, 2)), (31, (0, 1)), (32, (0, 0))]
+)
+def test_what_could_not_be_written_is_lost_and_not_there(count: int, left: tuple[int, int]) -> None:
+    totals = Totals(calls=30, others=2, kernel_counted=32)
+    totals.unwritten("disk_full", count)
+    assert (totals.calls, totals.others) == left
+    assert totals.lost == ({"disk_full": count} if count else {})
+    assert totals.reconciled
+
+
 @pytest.mark.parametrize(("counted", "said"), [(5, "+2"), (1, "-2")])
 def test_what_does_not_add_up_is_said(counted: int, said: str) -> None:
     totals = Totals(calls=3, kernel_counted=counted)
