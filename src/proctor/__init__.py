@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         to_json,
     )
     from proctor.tracing.api import Trace, trace
+    from proctor.tracing.count_api import Count, count, count_file
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "Call",
     "CallConnection",
     "ConnectionEvent",
+    "Count",
     "Coverage",
     "DnsEvent",
     "Event",
@@ -61,6 +63,8 @@ __all__ = [
     "Trace",
     "Usage",
     "__version__",
+    "count",
+    "count_file",
     "open",
     "run",
     "to_json",
@@ -70,6 +74,9 @@ __all__ = [
 
 _HOMES = dict.fromkeys(("LiveSession", "Recording", "open", "run", "watch"), "api") | {
     "ProctorError": "errors",
+    "Count": "tracing.count_api",
+    "count": "tracing.count_api",
+    "count_file": "tracing.count_api",
     "Trace": "tracing.api",
     "trace": "tracing.api",
 }

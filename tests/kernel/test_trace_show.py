@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.kernel.trace_command import run
+import proctor
+from tests.kernel.trace_command import await_tracing, run
 from tests.kernel.watching import PROCTOR, TIMEOUT_S, environment
 
 HEAD: Final = re.compile(r"^\d+ +(?:\d+\.\d+ )?")
@@ -117,3 +119,27 @@ def rows_by_process(report: dict[str, Any]) -> dict[tuple[int, int], dict[str, A
 def figures(rows: dict[str, Any]) -> dict[str, Any]:
     names = ("comm", "calls", "errors", "errnos", "timed_calls")
     return {call: {name: row[name] for name in names} for call, row in rows.items()}
+
+
+def test_counts_in_python() -> None:
+    with proctor.count(["sh", "-c", "ls /nope; exit 3"], by="process") as count:
+        pass
+    assert count.returncode == 3
+    assert {row["comm"] for row in count.report["syscalls"]} == {"sh", "ls"}
+    (missing,) = (
+        row["errnos"]["ENOENT"]
+        for row in count.report["syscalls"]
+        if (row["comm"], row["syscall"]) == ("ls", "statx")
+    )
+    assert missing >= 1
+    with proctor.count(pid=os.getpid(), syscalls="getppid", no_times=True) as count:
+        with pytest.raises(proctor.ProctorError, match="no report before it has ended"):
+            _ = count.report
+        await_tracing(count._child)
+        for _ in range(7):
+            os.getppid()
+    assert [(row["syscall"], row["calls"]) for row in count.report["syscalls"]] == [("getppid", 7)]
+    with proctor.count(["true"], syscalls="nonsense") as count:
+        assert count.wait(TIMEOUT_S) == 2
+    with pytest.raises(proctor.ProctorError, match="ended with status 2 before it began"):
+        _ = count.report

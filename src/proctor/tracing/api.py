@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 from proctor.errors import ProctorError
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from proctor.events import Event
-
-_Value = TypeVar("_Value", int, str)
 
 
 def trace(
@@ -40,18 +38,21 @@ def trace(
 
     Begins when its `with` block is entered.
     """
-    options: list[str] = []
-    for name, given in (("pid", pid), ("fd", fd)):
-        options += [f"--{name}={each}" for each in _listed(given, int)]
-    texts = {"cgroup": cgroup, "container": container, "syscalls": syscalls, "path": path}
-    for name, words in texts.items():
-        options += [f"--{name}={each}" for each in _listed(words, str)]
-    values = {"min-duration": min_duration, "result": result, "string-bytes": string_bytes}
-    options += [f"--{name}={value}" for name, value in values.items() if value is not None]
-    flags = {"host": host, "failures": failures, "successes": successes}
-    flags |= {"no-loss": no_loss, "as-root": as_root}
-    options += [f"--{name}" for name, wanted in flags.items() if wanted]
-    return Trace(options, list(command))
+    return Trace(words_of({**locals(), "command": ()}), list(command))
+
+
+def words_of(given: Mapping[str, object]) -> list[str]:
+    """Options of the command line: by their names, with a value, several of them, or True."""
+    words = []
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif isinstance(value, str | int) and value is not False:
+            words.append(f"{option}={value}")
+        elif isinstance(value, Iterable):
+            words += [f"{option}={each}" for each in value]
+    return words
 
 
 _LEAVING_OUT: Final = (
@@ -62,10 +63,6 @@ _LEAVING_OUT: Final = (
 def _string_bytes(options: Sequence[str]) -> int:
     given = [each for each in options if each.startswith("--string-bytes=")]
     return int(given[-1].partition("=")[2]) if given else 32
-
-
-def _listed(given: _Value | Sequence[_Value], kind: type[_Value]) -> Sequence[_Value]:
-    return [given] if isinstance(given, kind) else given  # type: ignore[return-value]  # the rest
 
 
 class Trace:

@@ -139,18 +139,20 @@ def error_name(code: int) -> str:
 
 
 def as_json(report: CountReport, *, sort: str = "time") -> str:
-    """One object on one line: totals, and `syscalls` as `as_rows` has them."""
-    return json.dumps(
-        {
-            "calls": report.calls,
-            "errors": report.errors,
-            "total_ns": report.total_ns,
-            "unplaced_calls": report.unplaced_calls,
-            "unnamed_errors": report.unnamed_errors,
-            "syscalls": as_rows(report, sort=sort),
-        },
-        ensure_ascii=False,
-    )
+    """`as_object` on one line."""
+    return json.dumps(as_object(report, sort=sort), ensure_ascii=False)
+
+
+def as_object(report: CountReport, *, sort: str = "time") -> dict[str, Any]:
+    """Totals, and `syscalls` as `as_rows` has them."""
+    return {
+        "calls": report.calls,
+        "errors": report.errors,
+        "total_ns": report.total_ns,
+        "unplaced_calls": report.unplaced_calls,
+        "unnamed_errors": report.unnamed_errors,
+        "syscalls": as_rows(report, sort=sort),
+    }
 
 
 def as_rows(report: CountReport, *, sort: str = "time") -> list[dict[str, Any]]:

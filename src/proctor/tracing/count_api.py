@@ -1,0 +1,151 @@
+"""`proctor.count`, `proctor.count_file`: calls counted, from Python (docs/python.md)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+from proctor.errors import ProctorError
+from proctor.tracing.api import words_of
+
+
+def count(
+    command: Sequence[str] = (),
+    *,
+    pid: int | Sequence[int] = (),
+    cgroup: str | Sequence[str] = (),
+    container: str | Sequence[str] = (),
+    host: bool = False,
+    syscalls: str | Sequence[str] = (),
+    failures: bool = False,
+    successes: bool = False,
+    path: str | Sequence[str] = (),
+    fd: int | Sequence[int] = (),
+    min_duration: str | None = None,
+    result: str | None = None,
+    by: Literal["process"] | None = None,
+    no_times: bool = False,
+    as_root: bool = False,
+) -> Count:
+    """Count syscalls in the kernel as `proctor trace -c` does; options have its options' names and
+    words. Begins when its `with` block is entered.
+    """
+    return Count(words_of({**locals(), "command": ()}), list(command))
+
+
+def count_file(
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    pid: int | Sequence[int] = (),
+    syscalls: str | Sequence[str] = (),
+    failures: bool = False,
+    successes: bool = False,
+    path: str | Sequence[str] = (),
+    fd: int | Sequence[int] = (),
+    min_duration: str | None = None,
+    result: str | None = None,
+    by: Literal["process"] | None = None,
+) -> dict[str, Any]:
+    """The calls of a trace's Parquet files as `Count.report` has them. The first of a rotated set
+    stands for all of it. ProctorError where a word is not understood, or not all can be read.
+    """
+    from proctor.tracing.count_view import as_object
+    from proctor.tracing.options import TraceOptions
+    from proctor.tracing.show import counted
+
+    paths = [files] if isinstance(files, str | os.PathLike) else files
+    options = TraceOptions(
+        syscalls=_all(syscalls),
+        failures=failures,
+        successes=successes,
+        pids=_all(pid),
+        paths=_all(path),
+        fds=_all(fd),
+        min_duration=min_duration,
+        result=result,
+        count=True,
+        by=by,
+    )
+    return as_object(counted([os.fspath(each) for each in paths], options))
+
+
+class Count:
+    """`proctor trace -c` as a child process.
+
+    Leaving its `with` block ends a count of what runs already, and waits for COMMAND; after an
+    exception COMMAND is sent SIGTERM. Then there is a `report`.
+    """
+
+    def __init__(self, options: list[str], command: list[str]) -> None:
+        self._options = options
+        self._command = command
+        self._child: Any = None
+        self._written: int | None = None
+        self._report: dict[str, Any] | None = None
+
+    def __enter__(self) -> Self:
+        import subprocess  # `import proctor` is part of every start
+
+        self._written = os.memfd_create("count")
+        arguments = ["trace", "--count", "--format=jsonl", f"--output=/dev/fd/{self._written}"]
+        arguments += [*self._options, *(["--", *self._command] if self._command else [])]
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "proctor", *arguments], pass_fds=(self._written,)
+        )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None or not self._command:
+            self.stop()
+        self._child.wait()
+        self._read()
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """After the end: `calls`, `errors`, `total_ns` and, in `syscalls`, a row a syscall, or a
+        process and syscall: as in the JSON of `-c`. ProctorError where counting could not begin;
+        standard error says why.
+        """
+        if self._report is None:
+            status = self.returncode
+            raise ProctorError(
+                "count: has no report before it has ended"
+                if status is None
+                else f"count: ended with status {status} before it began; standard error says why"
+            )
+        return self._report
+
+    @property
+    def returncode(self) -> int | None:
+        """COMMAND's own (128+N after signal N), or 0 or 1; None while it runs."""
+        code: int | None = self._child.poll() if self._child else None
+        return code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return `returncode`. `subprocess.TimeoutExpired` after `timeout`."""
+        code: int = self._child.wait(timeout)
+        self._read()
+        return code
+
+    def stop(self) -> None:
+        """End counting in good order. COMMAND gets SIGTERM."""
+        import signal
+
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM if self._command else signal.SIGINT)
+
+    def _read(self) -> None:
+        if self._written is None:
+            return
+        with os.fdopen(self._written, "rb") as file:
+            file.seek(0)
+            said = file.read()
+        self._written = None
+        self._report = json.loads(said) if said else None
+
+
+def _all(given: Any) -> tuple[Any, ...]:
+    return (given,) if isinstance(given, int | str) else tuple(given)

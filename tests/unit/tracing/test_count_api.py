@@ -1,0 +1,48 @@
+"""Counts from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import proctor
+from proctor.records.trace_layout import KINDS
+from proctor.tracing.api import words_of
+from tests.unit.tracing.test_selection import OPENAT, READ, batch_of, written
+
+KINDS_OF_TWO = [
+    batch_of(
+        {"number": READ, "result": -11, "duration_ns": 500},
+        {"number": READ, "pid": 8, "tid": 8, "process_start_ns": 9, "duration_ns": 100},
+        {"number": OPENAT, "result": -2, "duration_ns": 100},
+        {"kind": KINDS["EXIT"]},
+    )
+]
+
+
+def test_options_are_those_of_the_command_line() -> None:
+    given = {"pid": 7, "syscalls": ["read", "%file"], "path": "/a", "host": True, "fd": (0, 1)}
+    nothing = {"failures": False, "result": None, "cgroup": (), "command": ()}
+    assert words_of({**given, **nothing, "no_times": True, "min_duration": "1ms"}) == [
+        *("--pid=7", "--syscalls=read", "--syscalls=%file", "--path=/a", "--host", "--fd=0"),
+        *("--fd=1", "--no-times", "--min-duration=1ms"),
+    ]
+
+
+def test_a_file_is_counted_by_process(tmp_path: Path) -> None:
+    path = Path(written(tmp_path / "run.parquet", KINDS_OF_TWO))
+    whole = proctor.count_file(path)
+    assert [(row["syscall"], row["calls"]) for row in whole["syscalls"]] == [
+        *(("read", 2), ("openat", 1)),
+    ]
+    assert (whole["calls"], whole["errors"], whole["total_ns"]) == (3, 2, 700)
+    rows = proctor.count_file([str(path)], by="process", syscalls="read")["syscalls"]
+    assert [(row["pid"], row["process_start_ns"], row["errnos"]) for row in rows] == [
+        *((7, 5, {"EAGAIN": 1}), (8, 9, {})),
+    ]
+    assert proctor.count_file(path, pid=8)["calls"] == 1
+    with pytest.raises(proctor.ProctorError, match="opnat: no such syscall"):
+        proctor.count_file(path, syscalls="opnat")
+    with pytest.raises(proctor.ProctorError, match="cannot be read: no such file"):
+        proctor.count_file(tmp_path / "none.parquet")
