@@ -105,10 +105,14 @@ class ParquetOutput:
         if self._rows >= self._row_group_rows or self._bytes >= ROW_GROUP_BYTES:
             self._hand_over()
 
-    def close(self, totals: Mapping[str, Any]) -> None:
-        """Writes what is pending, and the totals into the last file's metadata."""
+    def flush(self) -> None:
+        """Writes what is pending: after this `lost_rows` is all that are lost."""
         self._hand_over()
         self._wait()
+
+    def close(self, totals: Mapping[str, Any]) -> None:
+        """Writes what is pending, and the totals into the last file's metadata."""
+        self.flush()
         trailing = [{"cpu": gap.number, "count": gap.count} for gap in self._gaps]
         self._finish({"last": True, "trailing_gaps": trailing, "totals": dict(totals)})
         self._thread.shutdown()

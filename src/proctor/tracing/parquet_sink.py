@@ -46,7 +46,8 @@ class ParquetSink:
     def close(self, totals: Totals) -> str | None:
         """What went wrong, in words."""
         try:
-            totals.lose("disk_full", self._output.lost_rows)
+            self._output.flush()
+            totals.unwritten("disk_full", self._output.lost_rows)
             self._output.close(json.loads(totals.as_json()))
         except OSError as error:
             self._problem = self._problem or self._said(error)
