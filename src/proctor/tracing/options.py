@@ -227,12 +227,14 @@ def check_together(options: TraceOptions) -> None:
         ),
         (
             options.no_loss and not options.command,
-            "--no-loss: pauses what it traces while it catches up, and we pause only what we "
-            "started: a process that others wait for must not stand still; give a COMMAND",
+            "--no-loss: freezes what it traces in a cgroup made for it; what runs already would "
+            "have to leave its own, and with it its limits, and whoever waits for it would wait "
+            "longer; start it as COMMAND, trace less of it (-e, -Z, --min-duration), or count (-c)",
         ),
         (
             options.no_loss and targets,
-            "--no-loss: can hold COMMAND alone; leave -p, --cgroup and --container out",
+            "--no-loss: can freeze COMMAND alone, which has a cgroup made for it; leave -p, "
+            "--cgroup and --container out, or trace these with a second `proctor trace`",
         ),
     )
 

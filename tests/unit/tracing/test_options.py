@@ -114,8 +114,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"format": "parquet"}, "--format parquet: needs a file"),
     ({"format": "arrow"}, "--format arrow"),
     ({"rotate": "1M"}, "--rotate"),
-    ({"command": (), "pids": (1,), "no_loss": True}, "--no-loss: pauses"),
-    ({"pids": (1,), "no_loss": True}, "--no-loss: can hold COMMAND alone"),
+    (
+        {"command": (), "pids": (1,), "no_loss": True},
+        "--no-loss: freezes what it traces in a cgroup made for it; .* start it as COMMAND",
+    ),
+    ({"pids": (1,), "no_loss": True}, "--no-loss: can freeze COMMAND alone"),
 ]
 
 
