@@ -116,7 +116,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rotate": "1M"}, "--rotate"),
     (
         {"command": (), "pids": (1,), "no_loss": True},
-        "--no-loss: freezes what it traces in a cgroup made for it; .* start it as COMMAND",
+        "--no-loss: freezes what it traces in a cgroup made for it; what runs",
     ),
     ({"pids": (1,), "no_loss": True}, "--no-loss: can freeze COMMAND alone"),
 ]
