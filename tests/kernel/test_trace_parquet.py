@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_a_file_that_can_be_read(tmp_path: Path, program: str
     totals = re.search(r"([\d,]+) lost \(.*\); kernel counted ([\d,]+)$", shown[-1].strip(" *"))
     assert totals, shown[-1]
     lost, counted = (int(word.replace(",", "")) for word in totals.groups())
-    assert 0 < lost
+    assert lost > 0
     assert rows + lost == counted
 
 
