@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from proctor.records.trace_layout import ABIS, CHUNK_FLAGS, CHUNK_KINDS, FILE, KINDS, SYSCALLS
 from proctor.syscalls.table import table_of
 from proctor.tracing import syscall_names
-from proctor.tracing.batch import Batch
+from proctor.tracing.batch import NO_CPU, Batch
 from proctor.tracing.chunks import ChunkTable, Indexes, binary_column, chunk_table
-from proctor.tracing.columns import NO_CPU, SCHEMA
+from proctor.tracing.columns import SCHEMA
 from proctor.tracing.opened import Opened
 from proctor.tracing.programs import Program, Programs
 from proctor.tracing.texts import address_text, as_text, kernel_paths

@@ -13,6 +13,8 @@ from proctor.records.trace_layout import CHUNK, RECORD
 
 Records = NDArray[np.void]
 """Of dtype `trace_layout.RECORD`."""
+NO_CPU: Final = 0xFFFF
+"""Batch.cpu of records that no CPU's ring held."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,5 +52,3 @@ COLUMNS: Final = (
 SCHEMA: Final = pa.schema([pa.field(each.name, each.type) for each in COLUMNS])
 ADDED_LATER: Final = frozenset({"path_mismatch"})
 """Columns that older files lack: all null there."""
-NO_CPU: Final = 0xFFFF
-"""Batch.cpu of records that no CPU's ring held."""

@@ -6,20 +6,18 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
-import pyarrow.compute  # noqa: F401 - pyarrow imports it, and others, when first needed
-
-from proctor.tracing.arrow import ArrowMaker
 from proctor.tracing.merge import BATCH_RECORDS, Merger
 from proctor.tracing.options import names_stacks, output_format
-from proctor.tracing.programs import Program, Programs
 from proctor.tracing.progress import Progress
 from proctor.tracing.spool import SpoolReader
 from proctor.tracing.totals import Totals
 from proctor.tracing.under_way import under_way_batch
 
 if TYPE_CHECKING:
+    from proctor.tracing.arrow import ArrowMaker
     from proctor.tracing.batch import Batch
     from proctor.tracing.call_stacks import CallStacks
+    from proctor.tracing.programs import Program
     from proctor.tracing.roles import Ending, FormatterTask, Orders
 
 
@@ -138,6 +136,7 @@ def make_sink(task: FormatterTask, stacks: CallStacks | None) -> Sink:
     form = output_format(options)
     if options.folded and stacks:
         from proctor.tracing.folded_sink import FoldedSink
+        from proctor.tracing.programs import Programs
 
         return FoldedSink(task, stacks, Programs(*programs_of(task)))
     if form == "jsonl":
@@ -158,11 +157,17 @@ def make_sink(task: FormatterTask, stacks: CallStacks | None) -> Sink:
 
 
 def arrow_maker(task: FormatterTask) -> ArrowMaker:
+    import pyarrow.compute  # noqa: F401 - pyarrow imports it, and others, when first needed
+
+    from proctor.tracing.arrow import ArrowMaker
+
     return ArrowMaker(*programs_of(task))
 
 
 def programs_of(task: FormatterTask) -> tuple[dict[int, Program], int]:
     """What ran when the tracer looked, and when that was: CLOCK_BOOTTIME."""
+    from proctor.tracing.programs import Program
+
     running = {
         pid: Program(comm or None, exe or None) for pid, (comm, exe) in task.programs.items()
     }

@@ -10,8 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from proctor.records.trace_layout import ABIS, KINDS, RECORD
-from proctor.tracing.batch import Batch
-from proctor.tracing.columns import NO_CPU
+from proctor.tracing.batch import NO_CPU, Batch
 from proctor.tracing.opened import Mismatch, memory_of, paths_of
 from proctor.tracing.syscall_names import syscall_namer
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from proctor.records.trace_layout import KINDS
 from proctor.tracing.batch import Records
 
+_SPREAD: Final = 8
 _EXEC, _EXIT = KINDS["EXEC"], KINDS["EXIT"]
 
 
@@ -51,9 +52,7 @@ class TaskSequences:
     def _gaps_of(self, records: Records, tid: NDArray[np.uint32]) -> NDArray[np.uint32]:
         if not len(records):
             return np.zeros(0, np.uint32)
-        encoded = pa.array(tid).dictionary_encode()
-        tids = encoded.dictionary.to_numpy()
-        code = encoded.indices.to_numpy()
+        tids, code = _encoded(tid)
         # Radix sort, where there are few enough threads for 16 bits.
         order = np.argsort(
             code.astype(np.uint16 if len(tids) < 1 << 16 else np.int32), kind="stable"
@@ -100,3 +99,17 @@ class TaskSequences:
                 self._last.pop(number, None)
             else:
                 self._last[number] = _Last(int(process[row]), int(highest[row]))
+
+
+def _encoded(values: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The values that there are, and the index of each."""
+    low = values.min()
+    place = values - low
+    span = int(place.max()) + 1
+    if span > _SPREAD * len(values):
+        found, code = np.unique(values, return_inverse=True)
+        return found, code
+    # Thread ids lie close together: a table where they lie is filled sooner than they are sorted.
+    there = np.zeros(span, np.bool_)
+    there[place] = True
+    return np.flatnonzero(there).astype(np.uint32) + low, (np.cumsum(there) - 1)[place]

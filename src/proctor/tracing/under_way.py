@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from proctor.records.trace_layout import RECORD
-from proctor.tracing.batch import Batch, empty_batch, padded
-from proctor.tracing.columns import NO_CPU
+from proctor.tracing.batch import NO_CPU, Batch, empty_batch, padded
 
 
 def under_way_batch(file: int, wall_offset_ns: int) -> Batch:
