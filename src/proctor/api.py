@@ -38,7 +38,9 @@ def run(
     the recording; by default it is gone when the session is closed.
     """
     options = ["--follow"] * follow + ["--as-root"] * as_root + ["--file-reads"] * file_reads
-    return LiveSession("run", options, output, list(command))
+    from proctor.launch.command import command_words
+
+    return LiveSession("run", options, output, command_words(command))
 
 
 def watch(

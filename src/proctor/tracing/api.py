@@ -38,7 +38,10 @@ def trace(
 
     Begins when its `with` block is entered.
     """
-    return Trace(words_of({**locals(), "command": ()}), list(command))
+    given = {**locals(), "command": ()}
+    from proctor.launch.command import command_words
+
+    return Trace(words_of(given), command_words(command))
 
 
 def words_of(given: Mapping[str, object]) -> list[str]:

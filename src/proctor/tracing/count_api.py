@@ -33,7 +33,10 @@ def count(
     """Count syscalls in the kernel as `proctor trace -c` does; options have its options' names and
     words. Begins when its `with` block is entered.
     """
-    return Count(words_of({**locals(), "command": ()}), list(command))
+    given = {**locals(), "command": ()}
+    from proctor.launch.command import command_words
+
+    return Count(words_of(given), command_words(command))
 
 
 def count_file(

@@ -126,6 +126,14 @@ def test_a_session_that_cannot_begin_is_a_proctor_error(monkeypatch: pytest.Monk
         list(session)
 
 
+@pytest.mark.parametrize("begin", [package.run, package.trace, package.count])
+@pytest.mark.parametrize("command", ["ls -l", b"ls"])
+def test_a_command_is_words(begin: Any, command: Any) -> None:
+    """One text would be run as its letters."""
+    with pytest.raises(TypeError, match=r"is one text; give its words"):
+        begin(command)
+
+
 def test_options_are_those_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
     monkeypatch.setattr(api, "LiveSession", lambda *arguments: given.append(arguments))
