@@ -32,7 +32,11 @@ class TraceFile:
         _check_ends(path)
         try:
             self._file = pq.ParquetFile(
-                path, memory_map=False, pre_buffer=False, buffer_size=_BUFFER_BYTES
+                path,
+                memory_map=False,
+                pre_buffer=False,
+                buffer_size=_BUFFER_BYTES,
+                page_checksum_verification=True,
             )
             schema = self._file.schema_arrow
         except (pa.ArrowException, ValueError, OSError) as error:

@@ -160,6 +160,7 @@ class ParquetOutput:
             column_encoding=dict.fromkeys(_STEPPING, "DELTA_BINARY_PACKED"),
             write_statistics=_QUERIED,
             write_batch_size=_ENCODED_ROWS,
+            write_page_checksum=True,
         )
 
     def _finish(self, ending: Mapping[str, Any]) -> None:

@@ -171,6 +171,29 @@ def test_damage_is_an_error_or_other_rows(place: int, damage: bytes) -> None:
         os.close(file)
 
 
+@pytest.mark.parametrize("column", SCHEMA.names)
+def test_a_changed_byte_is_no_other_row(column: str, tmp_path: Path) -> None:
+    """The last byte of the column: pages have checksums."""
+    path = tmp_path / "run.parquet"
+    write(path, batch_of_calls([EXEC, opened("/etc/hosts"), RENAMED]))
+    with path.open("r+b") as file:
+        group = pa.parquet.read_metadata(file).row_group(0)
+        chunk = group.column(chunk_of(group, column))
+        begin = chunk.dictionary_page_offset or chunk.data_page_offset
+        file.seek(begin + chunk.total_compressed_size - 1)
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 0x20]))
+    with pytest.raises(ProctorError, match="is damaged after row 0"):
+        list(TraceFile(str(path)).record_batches())
+
+
+def chunk_of(group: pa.parquet.RowGroupMetaData, column: str) -> int:
+    """The last of them: lists have several."""
+    named = [group.column(place).path_in_schema.split(".")[0] for place in range(group.num_columns)]
+    return len(named) - 1 - named[::-1].index(column)
+
+
 def _whole() -> bytes:
     file = os.memfd_create("run")
     output = ParquetOutput(os.dup(file), {})
