@@ -22,6 +22,13 @@ class _TraceGroup(click.Group):
         return []
 
 
+class _CommandArgument(click.Argument):
+    """No part of the usage of `trace show` and `trace diff`, which click would make it."""
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return super().get_usage_pieces(ctx) if isinstance(ctx.command, click.Group) else []
+
+
 _SORTS: Final = ("time", "calls", "errors", "p50", "p99", "max", "name")
 
 
@@ -104,7 +111,13 @@ _FILTERS: Final = (
 @AS_ROOT
 @click.option("-q", "--quiet", is_flag=True, help="No totals and no progress.")
 @VERBOSE
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND ARG...]")
+@click.argument(
+    "command",
+    cls=_CommandArgument,
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[COMMAND ARG...]",
+)
 @click.pass_context
 def trace(ctx: click.Context, /, **given: Any) -> int:
     """Trace syscalls: of COMMAND and its descendants, of processes that run, or of the host.

@@ -170,7 +170,7 @@ def check_together(options: TraceOptions) -> None:
     aggregated = options.count or options.histogram is not None
     to_file = options.output not in (None, "-")
     _refuse(
-        _of_both(options),
+        *_of_both(options),
         (
             not (options.command or targets or options.host),
             "what to trace: missing; give a COMMAND, or -p PID, --cgroup, --container or --host",
@@ -193,6 +193,11 @@ def check_together(options: TraceOptions) -> None:
             options.histogram is not None and form != "text",
             f"--hist: is a picture, not {form}; -c with --format {form} has its figures",
         ),
+        (
+            options.by is not None and not aggregated,
+            "--by: is of -c and --hist; give one of them, too",
+        ),
+        (options.errors and not options.count, "--errors: is of -c; give it, too"),
         (
             options.no_times and not options.count,
             "--no-times: is of -c; give it, too",
@@ -242,14 +247,17 @@ def check_together(options: TraceOptions) -> None:
 def check_shown_together(options: TraceOptions) -> None:
     """Likewise, of `trace show`."""
     _refuse(
-        _of_both(options),
+        *_of_both(options),
         (options.by is not None and not options.count, "--by: is of -c; give it, too"),
         (options.errors and not options.count, "--errors: is of -c; give it, too"),
     )
 
 
-def _of_both(options: TraceOptions) -> _Refusal:
-    return options.failures and options.successes, "-Z and -z: no call is both; give one"
+def _of_both(options: TraceOptions) -> tuple[_Refusal, ...]:
+    return (
+        (options.failures and options.successes, "-Z and -z: no call is both; give one"),
+        ("" in options.paths, "-P: is empty; name a path"),
+    )
 
 
 def _refuse(*wrong: _Refusal) -> None:

@@ -370,6 +370,20 @@ def test_what_run_imports_before_it_loads_the_kernel_programs() -> None:
     assert not imported & {"importlib.resources", "numpy", "pyarrow", "rich", "tempfile"}
 
 
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        ("trace", "Usage: proctor trace [OPTIONS] [COMMAND ARG...]\n"),
+        ("trace show", "Usage: proctor trace show [OPTIONS] FILE...\n"),
+        ("trace diff", "Usage: proctor trace diff [OPTIONS] A B\n"),
+    ],
+)
+def test_usage_can_be_typed(proctor: Any, words: str, usage: str) -> None:
+    assert proctor(*words.split(), "--help").stdout.startswith(usage)
+    complaint = proctor(*words.split(), "--nonsense").stderr
+    assert f"see `proctor {words} --help`" in complaint
+
+
 def test_an_interrupt_while_it_starts_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
     done = subprocess.run(
