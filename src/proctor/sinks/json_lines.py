@@ -27,7 +27,11 @@ _ESCAPED: Final = re.compile("[\\\\\ud800-\udfff]")
 
 def encode_line(event: Event) -> bytes:
     """One event as a line, its line feed included."""
-    line = to_json(event)
+    return encode_object(to_json(event))
+
+
+def encode_object(line: Json) -> bytes:
+    """Likewise, of what the line is to say."""
     try:
         return _encode(line)
     except (ValueError, RecursionError):  # lone surrogates, NaN, giant integers, deep nesting

@@ -29,10 +29,10 @@ from proctor.tracing.batch import Batch, Gap
 from proctor.tracing.call_stacks import CallStacks
 from proctor.tracing.opened import Mismatch, Opened, paths_of
 
-_KINDS = {number: name for name, number in KINDS.items()}
-_ABIS = {number: name.lower() for name, number in ABIS.items()}
-_STATES = {"NO_RETURN": "no_return", "JOINED": "joined", "UNDER_WAY": "under_way"}
-_ERRORS = range(-4095, 0)
+KIND_NAMES = {number: name for name, number in KINDS.items()}
+ABI_NAMES = {number: name.lower() for name, number in ABIS.items()}
+STATES = {"NO_RETURN": "no_return", "JOINED": "joined", "UNDER_WAY": "under_way"}
+ERRORS = range(-4095, 0)
 
 
 class EventMaker:
@@ -77,7 +77,8 @@ class EventMaker:
             time_ns = int(record["start_ns"]) + batch.wall_offset_ns
             end_ns = time_ns + int(record["duration_ns"])
             for gap in gaps.get(row, ()):
-                yield _lost(gap, end_ns)
+                self._heed(gap)
+                yield lost_event(gap, end_ns)
             process = self._process(record)
             frames = self._stacks.of(batch, row) if self._stacks else ()
             event = self._event(batch, row, time_ns if record["start_ns"] else end_ns, process)
@@ -88,50 +89,27 @@ class EventMaker:
             if event is not None:
                 yield event
             if row in mismatch_of:
-                _, name, passed, opened = mismatch_of[row]
-                yield PathMismatch(
-                    time_ns=time_ns,
-                    process=process,
-                    name=name,
-                    tid=int(record["tid"]),
-                    passed=passed,
-                    opened=opened,
-                )
+                yield mismatch_event(mismatch_of[row], record, time_ns, process)
         for gap in gaps.get(len(batch), ()):
-            yield _lost(gap, end_ns)
+            self._heed(gap)
+            yield lost_event(gap, end_ns)
+
+    def _heed(self, gap: Gap) -> None:
+        if gap.of == "task":
+            self._formatter.forget()
 
     def _process(self, record: Any) -> Process:
         return Process(int(record["pid"]), int(record["process_start_ns"]) + self._since_boot_ns)
 
     def _event(self, batch: Batch, row: int, time_ns: int, process: Process) -> Event | None:
         record = batch.records[row]
-        kind = _KINDS.get(int(record["kind"]), "")
+        kind = KIND_NAMES.get(int(record["kind"]), "")
         offset = int(batch.memory_offset[row])
         memory = bytes(batch.memory[offset : offset + int(record["memory_bytes"])])
-        if kind in ("SYSCALL", "IO_URING", *_STATES):
+        if kind in ("SYSCALL", "IO_URING", *STATES):
             return self._call(batch, row, kind, memory, time_ns, process)
         self._formatter.feed(record, memory)
-        arguments = record["args"]
-        if kind == "EXEC":
-            return ProcessEvent(time_ns=time_ns, process=process, event="exec")
-        if kind == "EXIT" and arguments[2]:
-            code, number = int(arguments[0]), int(arguments[1]) & 0x7F
-            return ProcessEvent(
-                time_ns=time_ns,
-                process=process,
-                event="exit",
-                exit_code=None if number else code,
-                signal=number or None,
-            )
-        if kind == "SIGNAL":
-            return SignalEvent(
-                time_ns=time_ns,
-                process=process,
-                signal=signal_name(int(arguments[0])),
-                tid=int(record["tid"]),
-                text=signal_line(arguments.tolist()),
-            )
-        return None
+        return other_event(record, time_ns, process)
 
     def _call(
         self, batch: Batch, row: int, kind: str, memory: bytes, time_ns: int, process: Process
@@ -140,26 +118,66 @@ class EventMaker:
         texts = self._formatter.texts(record, memory)
         returned = int(record["result"]) if kind in ("SYSCALL", "JOINED") else None
         error = None
-        if returned in _ERRORS and returned is not None:
-            error = errno.errorcode.get(-returned) or errno_name(-returned) or str(-returned)
+        if returned in ERRORS and returned is not None:
+            error = error_name(returned)
         kernel_path = paths_of(memory)[1] if memory else ""
         return SyscallEvent(
             time_ns=time_ns,
             process=process,
             name=texts.name,
             number=int(record["number"]),
-            abi="io_uring" if kind == "IO_URING" else _ABIS.get(int(record["abi"]), "x86_64"),
+            abi="io_uring" if kind == "IO_URING" else ABI_NAMES.get(int(record["abi"]), "x86_64"),
             args=texts.arguments,
             return_value=returned,
             return_text=None if error or returned is None else texts.result,
             error=error,
             duration_ns=int(record["duration_ns"]) if record["start_ns"] else None,
             tid=int(record["tid"]),
-            state=_STATES.get(kind),
+            state=STATES.get(kind),
             kernel_path=kernel_path or None,
             arguments_lost=True if record["flags"] & FLAGS["MEMORY_LOST"] else None,
         )
 
 
-def _lost(gap: Gap, time_ns: int) -> LostEvent:
+def other_event(record: Any, time_ns: int, process: Process) -> Event | None:
+    """Of a record that is no call: what users see of it, if anything."""
+    kind, arguments = KIND_NAMES.get(int(record["kind"]), ""), record["args"]
+    if kind == "EXEC":
+        return ProcessEvent(time_ns=time_ns, process=process, event="exec")
+    if kind == "EXIT" and arguments[2]:
+        code, number = int(arguments[0]), int(arguments[1]) & 0x7F
+        return ProcessEvent(
+            time_ns=time_ns,
+            process=process,
+            event="exit",
+            exit_code=None if number else code,
+            signal=number or None,
+        )
+    if kind == "SIGNAL":
+        return SignalEvent(
+            time_ns=time_ns,
+            process=process,
+            signal=signal_name(int(arguments[0])),
+            tid=int(record["tid"]),
+            text=signal_line(arguments.tolist()),
+        )
+    return None
+
+
+def mismatch_event(found: Mismatch, record: Any, time_ns: int, process: Process) -> PathMismatch:
+    return PathMismatch(
+        time_ns=time_ns,
+        process=process,
+        name=found.name,
+        tid=int(record["tid"]),
+        passed=found.passed,
+        opened=found.opened,
+    )
+
+
+def error_name(result: int) -> str:
+    return errno.errorcode.get(-result) or errno_name(-result) or str(-result)
+
+
+def lost_event(gap: Gap, time_ns: int) -> LostEvent:
     return LostEvent(time_ns=time_ns, where=gap.of, number=gap.number, count=gap.count)

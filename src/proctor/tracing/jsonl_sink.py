@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from proctor.events import Summary
 from proctor.sinks.json_lines import encode_line
+from proctor.syscalls.text.formatter import Formatter
+from proctor.tracing.batch import Batch
 from proctor.tracing.event_maker import EventMaker
+from proctor.tracing.json_calls import CallLines, Line
 from proctor.tracing.lines import LineWriter
 from proctor.tracing.text_sink import formatter_of, tables
 
 if TYPE_CHECKING:
-    from proctor.tracing.batch import Batch
     from proctor.tracing.call_stacks import CallStacks
     from proctor.tracing.roles import FormatterTask
     from proctor.tracing.totals import Totals
 
 
+LineMaker = Callable[[Batch], Sequence[Line]]
 _NOT_OF_RECORDS: Final = frozenset(("lost", "path_mismatch"))
 
 
@@ -26,11 +31,7 @@ class JsonLinesSink:
 
     def __init__(self, task: FormatterTask, stacks: CallStacks | None) -> None:
         self._writer = LineWriter(task.output, task.output_name)
-        self._maker = EventMaker(
-            formatter_of(task),
-            tables(),
-            stacks,
-        )
+        self._lines = line_maker(formatter_of(task), stacks)
         self._counts: dict[str, int] = {}
         self._unwritten = 0
 
@@ -43,13 +44,11 @@ class JsonLinesSink:
         return self._writer.written_bytes
 
     def feed(self, batch: Batch) -> None:
-        lines, types = [], []
-        for event in self._maker.events(batch):
-            self._counts[event.type] = self._counts.get(event.type, 0) + 1
-            lines.append(encode_line(event))
-            types.append(event.type)
-        lost = self._writer.write(b"".join(lines))
-        for each in types[len(types) - lost :]:
+        lines = self._lines(batch)
+        for each, count in Counter(each for each, _ in lines).items():
+            self._counts[each] = self._counts.get(each, 0) + count
+        lost = self._writer.write(b"".join([text for _, text in lines]))
+        for each, _ in lines[len(lines) - lost :]:
             self._counts[each] -= 1
             self._unwritten += each not in _NOT_OF_RECORDS
 
@@ -65,3 +64,11 @@ class JsonLinesSink:
         self._writer.write(encode_line(event))
         self._writer.close()
         return self._writer.problem
+
+
+def line_maker(formatter: Formatter, stacks: CallStacks | None) -> LineMaker:
+    """In columns; but stacks are looked up one at a time."""
+    if stacks is None:
+        return CallLines(formatter, tables()).lines
+    maker = EventMaker(formatter, tables(), stacks)
+    return lambda batch: [(event.type, encode_line(event)) for event in maker.events(batch)]

@@ -56,6 +56,8 @@ class Memory:
         self.made = np.zeros((3, len(size)), np.int64)
         """By row, of what the kernel said of a new descriptor: where it begins and ends, and
         whether it went on; 0: nothing."""
+        self.told = np.zeros(len(size), np.bool_)
+        """By row: the kernel said something of it, be it nothing of use."""
         chunks = [np.zeros(1, _CHUNK)]
         for row, head, start, end in _walk(memory, offset, size):
             argument, kind, flags, part = (head[:, field] for field in range(4))
@@ -84,7 +86,9 @@ class Memory:
         end: Indexes,
         flags: NDArray[np.uint8],
     ) -> None:
-        which = (kind == KERNEL_FILE) & (argument == OF_RESULT) & (part == 0) & (flags & FAULT == 0)
+        which = (kind == KERNEL_FILE) & (argument == OF_RESULT)
+        self.told[row[which]] = True
+        which &= (part == 0) & (flags & FAULT == 0)
         which &= self.made[1, row] == 0
         if which.any():
             self.made[:, row[which]] = start[which], end[which], flags[which] & MORE

@@ -131,13 +131,14 @@ class Compiled:
         texts = [printer(call, n) for printer, n in self.printers]
         return self.rewrite(call, texts) if self.rewrite is not None else texts
 
-    def columns(self, calls: Calls) -> list[Iterable[str]]:
-        """The same of many calls, an element of each column a call."""
+    def columns(self, calls: Calls, separator: str = ", ") -> list[Iterable[str]]:
+        """The same of many calls, an element of each column a call. separator: in cells that hold
+        several arguments."""
         found = [
             printer.column(calls, n) for printer, n in self.printers if isinstance(printer, Word)
         ]
         if isinstance(self.rewrite, ColumnRewrite):
-            return self.rewrite.columns(calls, found)
+            return self.rewrite.columns(calls, found, separator)
         return found
 
     def result(self, call: Call) -> str:

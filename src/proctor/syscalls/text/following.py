@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from proctor.syscalls.descriptors import Descriptors, Process
 from proctor.syscalls.text.calls import Memory
-from proctor.syscalls.text.groups import Group, line
+from proctor.syscalls.text.groups import Group
 from proctor.syscalls.text.happenings import (
     EXEC,
     EXIT,
@@ -36,6 +36,16 @@ _UNSEEN, _PASSED, _ALONE = -3, -2, -1
 which something was lost; and those that are printed alone."""
 
 
+class Alone(Protocol):
+    """Takes what is not printed in columns."""
+
+    def call(self, row: int, record: Record, process: Process) -> None:
+        """What it does to descriptors has not been done."""
+
+    def other(self, row: int, record: Record, process: Process, text: str) -> None:
+        """What is no call, with its line; empty: it has none."""
+
+
 class Following:
     """tracked, paths: see `Options`."""
 
@@ -48,13 +58,10 @@ class Following:
         self._paths = paths
 
     def follow(
-        self, batch: Any, memory: Memory, groups: list[Group], heads: list[str], shown: list[str]
+        self, batch: Any, memory: Memory, groups: list[Group], alone: Alone
     ) -> dict[int, list[str]]:
-        """Tells groups what their descriptors are called, and puts the lines of what is printed
-        alone at their rows. Returns the lines of losses, by the row that comes after them.
-
-        memory: the batch's; heads: what lines begin with, by row.
-        """
+        """Tells groups what their descriptors are called, and `alone` of what is printed alone,
+        in its order. Returns the lines of losses, by the row that comes after them."""
         records = batch.records
         raw, stride = records.tobytes(), records.dtype.itemsize
         gaps = _by_row(batch.gaps)
@@ -66,7 +73,7 @@ class Following:
             *(owner, numbers, records["pid"], records["process_start_ns"], records["result"]),
             *(batch.memory_offset, records["memory_bytes"]),
         )
-        alone = _alone(records, owner == _ALONE)
+        kinds = _alone(records, owner == _ALONE)
         lost: dict[int, list[str]] = {}
         process, of_pid, of_start_ns = None, -1, -1
         for row, index, number, pid, start_ns, result, offset, size in zip(
@@ -84,14 +91,16 @@ class Following:
                 else:
                     step(process, number, result, at, offset, size)
             elif index == _ALONE:
-                kind, abi, syscall, tid = next(alone)
+                kind, abi, syscall, tid = next(kinds)
                 given, chunks = raw[at : at + ARGUMENTS.size], memory.bytes[offset : offset + size]
+                record = Record(abi, syscall, kind, given, chunks)
                 if kind <= UNDER_WAY:
-                    call = self._call(Record(abi, syscall, kind, given, chunks), process)
-                    shown[row] = line(heads[row], *call)
+                    if not self._tracked:
+                        learnt(given, chunks, process)
+                    alone.call(row, record, process)
                 else:
                     text = self.happened(kind, given, chunks, process, pid, tid)
-                    shown[row] = text and heads[row] + text
+                    alone.other(row, record, process, text)
                     process = None  # it may be another now
         if len(records) in gaps:
             lost[len(records)] = self._lost(gaps[len(records)])
@@ -120,12 +129,6 @@ class Following:
             former = args[0]
             return f"+++ superseded by execve in pid {former} +++" if former not in (0, tid) else ""
         return io_uring_line(args, chunks) if kind == IO_URING else ""
-
-    def _call(self, record: Record, process: Process) -> tuple[str, str]:
-        """One that is printed alone, and its result."""
-        if not self._tracked:
-            learnt(record.given, record.chunks, process)
-        return self._singles.print(record, process)
 
     def _lost(self, gaps: Iterable[Any]) -> list[str]:
         lines = []

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from proctor.syscalls.descriptors import Descriptors
+import numpy as np
+from numpy.typing import NDArray
+
+from proctor.syscalls.descriptors import Descriptors, Process
 from proctor.syscalls.table import Table
 from proctor.syscalls.text.call import DEFAULT_TEXT_BYTES
 from proctor.syscalls.text.calls import Calls, Memory
 from proctor.syscalls.text.following import Following
-from proctor.syscalls.text.groups import grouped
+from proctor.syscalls.text.groups import SEPARATOR, Group, grouped, line
+from proctor.syscalls.text.happenings import IO_URING
 from proctor.syscalls.text.singles import (
     ARGUMENTS_AT,
     ARGUMENTS_END,
@@ -59,6 +63,52 @@ class Batch(Protocol):
     def gaps(self) -> Iterable[Any]: ...
 
 
+class Column(NamedTuple):
+    """Calls of one syscall that returned. What has a list has an element a call."""
+
+    rows: list[int]
+    """Of the batch."""
+    name: str
+    has_arguments: bool
+    arguments: Iterable[str]
+    """Joined by SEPARATOR."""
+    results: list[str]
+
+
+class Columns(NamedTuple):
+    columns: list[Column]
+    alone: dict[int, Texts]
+    """All other calls, by row."""
+    told: NDArray[np.bool_]
+    """By row: the kernel said what a new descriptor is."""
+
+
+class _Lines:
+    def __init__(self, singles: Singles, heads: list[str], shown: list[str]) -> None:
+        self._singles = singles
+        self._heads = heads
+        self._shown = shown
+
+    def call(self, row: int, record: Record, process: Process) -> None:
+        self._shown[row] = line(self._heads[row], *self._singles.print(record, process))
+
+    def other(self, row: int, _: Record, __: Process, text: str) -> None:
+        self._shown[row] = text and self._heads[row] + text
+
+
+class _Apart:
+    def __init__(self, singles: Singles) -> None:
+        self._singles = singles
+        self.found: dict[int, Texts] = {}
+
+    def call(self, row: int, record: Record, process: Process) -> None:
+        self.found[row] = self._singles.texts(record, process)
+
+    def other(self, row: int, record: Record, process: Process, _: str) -> None:
+        if record.kind == IO_URING:
+            self.found[row] = self._singles.texts(record, process)
+
+
 class Formatter:
     """Takes batches in order; what it learns of descriptors counts for all that follow."""
 
@@ -95,6 +145,24 @@ class Formatter:
             rows[row] = lines + rows[row]
         return rows
 
+    def columns(self, batch: Batch) -> Columns:
+        """The texts of all calls, for whoever puts them in lines of another kind."""
+        records = batch.records
+        memory = Memory(batch.memory, batch.memory_offset, records["memory_bytes"])
+        groups = grouped(records, records["kind"] == SYSCALL, self._singles.compiled)
+        alone = _Apart(self._singles)
+        self._following.follow(batch, memory, groups, alone)
+        made = [
+            Column(
+                group.rows.tolist(),
+                group.compiled.name,
+                bool(group.compiled.printers),
+                *group.texts(self._calls(group, records, memory), SEPARATOR),
+            )
+            for group in groups
+        ]
+        return Columns(made, alone.found, memory.told)
+
     def texts(self, record: Any, memory: bytes) -> Texts:
         """One call alone, in its order with the others. memory: its chunks."""
         process = self._descriptors.of(int(record["pid"]), int(record["process_start_ns"]))
@@ -106,6 +174,10 @@ class Formatter:
 
     def arguments(self, record: Any, memory: bytes) -> list[str]:
         return self.texts(record, memory).arguments
+
+    def forget(self) -> None:
+        """Something was lost: what is known of descriptors may not be so any more."""
+        self._descriptors.forget()
 
     def feed(self, record: Any, memory: bytes) -> None:
         """A record that is no call, where `texts` is used: forks, execs, ends."""
@@ -124,20 +196,23 @@ class Formatter:
         memory = Memory(batch.memory, batch.memory_offset, records["memory_bytes"])
         groups = grouped(records, records["kind"] == SYSCALL, self._singles.compiled)
         shown = [""] * len(records)
-        lost = self._following.follow(batch, memory, groups, heads, shown)
+        lines = _Lines(self._singles, heads, shown)
+        lost = self._following.follow(batch, memory, groups, lines)
         for group in groups:
-            calls = Calls(
-                group.rows,
-                records["args"],
-                records["result"][group.rows].tolist(),
-                memory,
-                group.compiled.machine,
-                self._options.text_bytes,
-            )
-            group.print(calls, heads, shown)
+            group.print(self._calls(group, records, memory), heads, shown)
         for row, tail in self._tails(records).items():
             shown[row] += tail
         return shown, lost
+
+    def _calls(self, group: Group, records: Any, memory: Memory) -> Calls:
+        return Calls(
+            group.rows,
+            records["args"],
+            records["result"][group.rows].tolist(),
+            memory,
+            group.compiled.machine,
+            self._options.text_bytes,
+        )
 
     def _times(self, records: Any, wall_offset_ns: int) -> list[str]:
         """What lines begin with; empty: with no time."""

@@ -18,6 +18,10 @@ COLUMN: Final = 39
 """Of the result's ` = `, the program's id included."""
 
 
+SEPARATOR: Final = "\x7f"
+"""Between arguments that are to be parted again: texts are printable, so none has it."""
+
+
 def line(head: str, call: str, result: str) -> str:
     return f"{(head + call).ljust(COLUMN)} = {result}"
 
@@ -35,16 +39,20 @@ class Group:
         self.made: list[str] = []
         """Of each call that succeeded what its new descriptor is called."""
 
-    def print(self, calls: Calls, heads: Sequence[str], shown: list[str]) -> None:
-        """Puts each line at its row. heads: what lines begin with, by row."""
+    def texts(self, calls: Calls, separator: str = ", ") -> tuple[Iterable[str], list[str]]:
+        """Of each call its arguments in one, and its result."""
         compiled = self.compiled
         calls.files = dict(zip(compiled.file_arguments, self.files, strict=True))
-        columns = compiled.columns(calls)
-        arguments = map(", ".join, zip(*columns, strict=True)) if columns else [""] * len(self.rows)
-        name = compiled.name
-        for row, words, result in zip(
-            self.rows.tolist(), arguments, self._results(calls.results), strict=True
-        ):
+        columns = compiled.columns(calls, separator)
+        joined = (
+            map(separator.join, zip(*columns, strict=True)) if columns else [""] * len(calls.rows)
+        )
+        return joined, self._results(calls.results)
+
+    def print(self, calls: Calls, heads: Sequence[str], shown: list[str]) -> None:
+        """Puts each line at its row. heads: what lines begin with, by row."""
+        name = self.compiled.name
+        for row, words, result in zip(self.rows.tolist(), *self.texts(calls), strict=True):
             call = f"{heads[row]}{name}({words})"
             shown[row] = f"{call.ljust(COLUMN)} = {result}"
 

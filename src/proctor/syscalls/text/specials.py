@@ -45,8 +45,8 @@ class ColumnRewrite(ABC):
     def __call__(self, call: Call, texts: Texts) -> Texts: ...
 
     @abstractmethod
-    def columns(self, calls: Calls, columns: Columns) -> Columns:
-        """The same of many calls. A cell may hold several arguments."""
+    def columns(self, calls: Calls, columns: Columns, separator: str) -> Columns:
+        """The same of many calls. A cell may hold several arguments, with that in between."""
 
 
 class Opened(ColumnRewrite):
@@ -59,13 +59,13 @@ class Opened(ColumnRewrite):
         makes = call.unsigned(self._flags_at) & (O_CREAT | O_TMPFILE)
         return texts if makes else texts[: self._flags_at + 1]
 
-    def columns(self, calls: Calls, columns: Columns) -> Columns:
+    def columns(self, calls: Calls, columns: Columns, separator: str) -> Columns:
         at = self._flags_at
         makes = calls.values(at) & np.uint64(O_CREAT | O_TMPFILE)
         if not makes.any():
             return columns[: at + 1]
         flags_and_rest = [
-            ", ".join((said, *rest)) if made else said
+            separator.join((said, *rest)) if made else said
             for said, made, *rest in zip(
                 columns[at], makes.tolist(), *columns[at + 1 :], strict=True
             )
