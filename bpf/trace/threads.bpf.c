@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Walks over all threads: those in scope when tracing begins, and calls under way when it ends.
+ * Walks over all threads: those in scope when tracing begins and while it goes on, and calls under way when it ends.
  */
 #include "chunk.h"
 
@@ -22,6 +22,25 @@ int mark_threads(struct bpf_iter__task *ctx)
 	thread = make_thread(task);
 	if (thread)
 		thread->scope = *scope;
+	return 0;
+}
+
+/* The pid of each thread's process, of those in scope. Who has ended may still be among them. */
+SEC("iter/task")
+int processes_in_scope(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct thread *thread;
+	u32 tid, pid;
+
+	if (!task)
+		return 0;
+	tid = task->pid;
+	pid = task->tgid;
+	thread = configuration.task_storage ? bpf_task_storage_get(&threads, task, 0, 0)
+					    : bpf_map_lookup_elem(&threads_by_tid, &tid);
+	if (thread && thread->scope & SCOPE_TRACED)
+		bpf_seq_write(ctx->meta->seq, &pid, sizeof(pid));
 	return 0;
 }
 

@@ -108,6 +108,7 @@ _FILTERS: Final = (
 )
 @click.option("--rotate", metavar="SIZE", help="A new Parquet file whenever one is that large.")
 @click.option("--no-loss", is_flag=True, help="Pause COMMAND's tree rather than lose a call.")
+@click.option("--follow", is_flag=True, help="Wait for descendants that outlive COMMAND.")
 @AS_ROOT
 @click.option("-q", "--quiet", is_flag=True, help="No totals and no progress.")
 @VERBOSE

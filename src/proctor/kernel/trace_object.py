@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from proctor.kernel import call_counts
 from proctor.kernel.libbpf import lib as libbpf
 from proctor.kernel.libraries import mounted_device
 from proctor.kernel.object import KernelError, KernelObject
+from proctor.kernel.process_table import has_ended
 from proctor.kernel.trace_options import Fetch, TraceOptions, rule
 from proctor.records._layout import ffi, lib
 
@@ -54,7 +56,7 @@ _EVENT_NAMES: Final = {
 """Where x86-64's tracepoint is called by the kernel's function and not by the syscall."""
 _OWN_TRACEPOINT: Final = {"leave_own_tracepoint": "sys_exit_", "enter_own_tracepoint": "sys_enter_"}
 _DISPATCHER: Final = ("leave_call", "enter_call")
-_ITERATORS: Final = ("mark_threads", "calls_under_way")
+_ITERATORS: Final = ("mark_threads", "processes_in_scope", "calls_under_way")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ class TraceObject:
             unused.add("signal_delivered")
         if options.counting:
             unused |= {*_DISPATCHER, *IO_URING_SINCE}
+        if not options.processes_asked_for:
+            unused.add("processes_in_scope")
         own = options.own_tracepoints is True
         counting = call_counts.programs(options.counting, options.latencies, own=own)
         return unused | (call_counts.PROGRAMS - counting)
@@ -261,6 +265,11 @@ class TraceObject:
         for name in [*self._kernel.links]:
             if name not in _ITERATORS:
                 self._kernel.links.pop(name).close()
+
+    def processes_alive(self) -> set[int]:
+        """Processes in scope that have not ended, where `processes_asked_for`. KernelError."""
+        pids = {pid for (pid,) in struct.iter_unpack("=I", self._read("processes_in_scope"))}
+        return {pid for pid in pids if not has_ended(pid)}
 
     def calls_under_way(self) -> bytes:
         """After `detach`: `struct trace_record`s of kind UNDER_WAY, each followed by its chunks.

@@ -58,6 +58,8 @@ class TraceOptions:
     processes: bool = True
     """Records of forks, execs and exits."""
     signals: bool = True
+    processes_asked_for: bool = False
+    """Whether `processes_alive` will be called."""
     counting: bool = False
     """Calls and errors only (see `call_counts`), and no record of anything."""
     latencies: bool = False

@@ -32,6 +32,7 @@ def trace(
     result: str | None = None,
     string_bytes: int | None = None,
     no_loss: bool = False,
+    follow: bool = False,
     as_root: bool = False,
 ) -> Trace:
     """Trace syscalls as `proctor trace` does; options have its options' names and words.

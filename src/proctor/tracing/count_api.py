@@ -28,6 +28,7 @@ def count(
     result: str | None = None,
     by: Literal["process"] | None = None,
     no_times: bool = False,
+    follow: bool = False,
     as_root: bool = False,
 ) -> Count:
     """Count syscalls in the kernel as `proctor trace -c` does; options have its options' names and

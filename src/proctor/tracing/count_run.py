@@ -100,7 +100,10 @@ class Counting:
         self._stack.close()
 
     def wait_for(self, launched: Launched) -> int:
-        """Until COMMAND has ended, or a second Ctrl-C; its exit status."""
+        """Until COMMAND has ended, and with `--follow` its last descendant, or a second Ctrl-C.
+
+        COMMAND's exit status.
+        """
         while self._interrupts < 2:
             info = self._next_signal()
             if info is not None and info.si_signo in FORWARDED and info.si_code <= 0:
@@ -108,8 +111,17 @@ class Counting:
                     os.kill(launched.pid, info.si_signo)
             pid, status = os.waitpid(launched.pid, os.WNOHANG)
             if pid:
+                if self._options.follow and not self._interrupts:
+                    self._wait_for_descendants()
                 return exit_status(status)
         return INTERRUPTED_STATUS
+
+    def _wait_for_descendants(self) -> None:
+        """Until none is left, or a signal ends it."""
+        while self._kernel.processes_alive():
+            info = self._next_signal()
+            if info is not None and info.si_signo != signal.SIGCHLD:
+                break
 
     def wait_out(self) -> int:
         """Until a signal ends it or nobody is left."""

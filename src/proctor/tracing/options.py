@@ -71,6 +71,8 @@ class TraceOptions:
     format: str | None = None
     rotate: str | None = None
     no_loss: bool = False
+    follow: bool = False
+    """Wait for descendants that outlive COMMAND."""
     as_root: bool = False
     quiet: bool = False
     """No totals and no progress; errors are still said."""
@@ -229,6 +231,11 @@ def check_together(options: TraceOptions) -> None:
         (
             options.rotate is not None and not (to_file and form == "parquet"),
             "--rotate: is of Parquet files; give -o FILE.parquet, too",
+        ),
+        (
+            options.follow and (targets or not options.command),
+            "--follow: waits for descendants of COMMAND; of -p, --cgroup and --container all are "
+            "waited for anyway; give a COMMAND alone, or leave it out",
         ),
         (
             options.no_loss and not options.command,

@@ -256,10 +256,20 @@ class Tracing:
             self._reap(launched.pid)
             if self._interrupts > 1:
                 break
+        if self._options.follow and not self._interrupts:
+            self._wait_for_descendants()
         self._finish()
         if self._status is None:  # it goes on: Ctrl-C is nothing to it
             self._reap(launched.pid)
         return INTERRUPTED_STATUS if self._status is None else self._status
+
+    def _wait_for_descendants(self) -> None:
+        """Until none is left, nothing can be written any more, or a signal ends it."""
+        while not self._broken and self._kernel.processes_alive():
+            info = self._next_signal(LOOK_SECONDS)
+            if info is not None and info.si_signo != signal.SIGCHLD:
+                break
+            self._reap(None)
 
     def wait_out(self) -> int:
         """Until a signal ends it, nobody is left, or nothing can be written any more."""

@@ -121,6 +121,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"command": (), "pids": (1,), "no_loss": True},
         "--no-loss: freezes what it traces in a cgroup made for it; what runs",
     ),
+    ({"command": (), "pids": (1,), "follow": True}, "--follow: waits for descendants of COMMAND"),
+    ({"pids": (1,), "follow": True}, "--follow: waits for descendants of COMMAND"),
     ({"pids": (1,), "no_loss": True}, "--no-loss: can freeze COMMAND alone"),
 ]
 
