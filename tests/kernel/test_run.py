@@ -178,6 +178,20 @@ def test_without_a_standard_descriptor(closed: str, left: str, tmp_path: Path) -
     assert read_events(tmp_path)[-1]["type"] == "summary"
 
 
+def test_few_descriptors_are_command_s_limit_alone(tmp_path: Path) -> None:
+    """Each probe takes two: at the usual 1024 the 66th library was not seen any more."""
+    command = [*run_command(tmp_path), "sh", "-c", "ulimit -Sn"]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -Sn 50; exec "$@"', "sh", *command],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert (done.returncode, done.stdout) == (0, "50\n"), done.stderr
+    assert "too many" not in done.stderr.lower()
+
+
 def test_on_a_terminal(tmp_path: Path) -> None:
     with Terminal([*run_command(tmp_path), *python(ON_TERMINAL)]) as terminal:
         assert terminal.wait() == 0, terminal.output

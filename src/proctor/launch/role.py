@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
@@ -78,6 +79,12 @@ def let_go_of(*descriptors: int) -> None:
         os.dup2(nowhere, descriptor)
     if nowhere > 2:
         os.close(nowhere)
+
+
+def raise_descriptor_limit() -> None:
+    """As many as this process may have: the usual limit is meant for `select`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run_before_others() -> None:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from proctor.launch.role import importing, let_go_of, run_before_others
+from proctor.launch.role import importing, let_go_of, raise_descriptor_limit, run_before_others
 from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
 
     forbid_core_dumps()
     run_before_others()
+    raise_descriptor_limit()  # each probe takes two
     loading = Loading(task.scope.configuration())
     with importing():
         from proctor.kernel.scope_maps import enter_scope
