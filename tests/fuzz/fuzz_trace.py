@@ -1,4 +1,5 @@
-"""Any records over any memory give valid columns, and come back from them the same."""
+"""Any records over any memory give valid columns, come back from them the same, and are about some
+path or not."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ import numpy as np
 
 from proctor.records.trace_layout import RECORD
 from proctor.tracing.arrow import ArrowMaker
-from proctor.tracing.from_arrow import batch_of
+from proctor.tracing.from_arrow import batch_of, mismatches_of
 from proctor.tracing.merge import Merger
 from proctor.tracing.spool import Frame, Part
+from proctor.tracing.whereabouts import Whereabouts
 from tests.fuzz.driver import fuzz
 
 MOST_RECORDS = 8
@@ -29,6 +31,9 @@ def run(data: bytes) -> None:
     rows = ArrowMaker().record_batch(batch)
     rows.validate(full=True)
     again = ArrowMaker().record_batch(batch_of(rows))
+    for tracked in (True, False):
+        assert len(Whereabouts(["/etc"], tracked).rows(batch)) == count
+    assert not mismatches_of(rows, batch)
     for name in ("pid", "memory", "path", "kernel_path", "address", "argv", "data", "error"):
         assert again.column(name).equals(rows.column(name)), name
 

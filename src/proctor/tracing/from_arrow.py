@@ -18,6 +18,7 @@ _AS_THEY_ARE: Final = (
     *("duration_ns", "pid", "tid", "process_start_ns", "cgroup", "flags", "number", "result"),
     *("task_sequence", "cpu_sequence"),
 )
+_UNKNOWN_KIND: Final = 255
 
 
 def batch_of(table: pa.RecordBatch) -> Batch:
@@ -28,7 +29,7 @@ def batch_of(table: pa.RecordBatch) -> Batch:
     for place in range(6):
         records["args"][:, place] = numbers(table.column(f"arg{place}"))
     records["start_ns"] = numbers(table.column("time").cast(pa.int64()))
-    records["kind"] = codes(table.column("kind"), KINDS)
+    records["kind"] = kinds(table)
     records["abi"] = codes(table.column("abi"), ABIS)
     memory, offsets, sizes = _memory(table.column("memory"))
     records["memory_bytes"] = sizes
@@ -68,9 +69,17 @@ def numbers(column: pa.Array, absent: int = 0) -> NDArray[Any]:
     return found
 
 
-def codes(column: pa.DictionaryArray, known: Mapping[str, int]) -> NDArray[np.uint8]:
+def kinds(table: pa.RecordBatch) -> NDArray[np.uint8]:
+    """`enum trace_kind` of each record. One that this version does not know is above all others: no
+    call."""
+    return codes(table.column("kind"), KINDS, _UNKNOWN_KIND)
+
+
+def codes(
+    column: pa.DictionaryArray, known: Mapping[str, int], unknown: int = 0
+) -> NDArray[np.uint8]:
     words = [word.upper() if word else "" for word in column.dictionary.to_pylist()]
-    codes = np.array([*(known.get(word, 0) for word in words), 0], np.uint8)
+    codes = np.array([*(known.get(word, unknown) for word in words), unknown], np.uint8)
     found: NDArray[np.uint8] = codes[numbers(column.indices, len(words))]
     return found
 

@@ -17,7 +17,7 @@ from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import table_of
 from proctor.tracing.batch import Batch, Gap, empty_batch
 from proctor.tracing.columns import SCHEMA
-from proctor.tracing.from_arrow import batch_of, codes, mismatches_of, numbers
+from proctor.tracing.from_arrow import batch_of, codes, kinds, mismatches_of, numbers
 from proctor.tracing.opened import Mismatch
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _changing_descriptors(rows: pa.RecordBatch) -> Rows:
     abi = codes(rows.column("abi"), ABIS)
     number = np.minimum(numbers(rows.column("number"), SYSCALLS), SYSCALLS)
     changing: Rows = _changing()[abi, number] & (numbers(rows.column("result")) >= 0)
-    changing |= codes(rows.column("kind"), KINDS) > _UNDER_WAY
+    changing |= kinds(rows) > _UNDER_WAY
     return changing
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from proctor.records.trace_layout import ABIS, KINDS, SYSCALLS
 from proctor.syscalls.table import table_of
-from proctor.tracing.from_arrow import batch_of, codes, numbers
+from proctor.tracing.from_arrow import batch_of, codes, kinds, numbers
 from proctor.tracing.options import TraceOptions, duration_ns
 from proctor.tracing.plan import (
     ABIS_OF_MACHINE,
@@ -83,7 +83,7 @@ class Selection:
 
     def wanted(self, rows: pa.RecordBatch) -> Rows:
         """Which rows are asked for."""
-        kind = codes(rows.column("kind"), KINDS)
+        kind = kinds(rows)
         found = self._calls(rows, kind) | (kind > _UNDER_WAY)
         if self._family:
             found &= self._family.rows(rows, kind)

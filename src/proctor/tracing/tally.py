@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from proctor.records.trace_layout import ABIS, FLAGS, KINDS
 from proctor.tracing.count import CallCount, CountReport, Process
-from proctor.tracing.from_arrow import codes, numbers
+from proctor.tracing.from_arrow import codes, kinds, numbers
 from proctor.tracing.occurrences import LOWER_NS, Occurrences, buckets_of
 from proctor.tracing.syscall_names import syscall_namer
 
@@ -85,7 +85,7 @@ class Tally:
         """Of `columns.SCHEMA`, COLUMNS at least."""
         if self._by_process:
             self._name(rows)
-        kind = codes(rows.column("kind"), KINDS)
+        kind = kinds(rows)
         wanted = np.flatnonzero(np.isin(kind, _RETURNED))
         if not len(wanted):
             return

@@ -206,6 +206,17 @@ def test_calls_that_were_joined_have_their_end_only(
     assert "duration_ns" not in event
 
 
+def test_records_of_a_kind_that_is_not_known_are_no_calls(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = write(tmp_path / "run.parquet", calls(2, number=READ, kind=30), calls(number=READ))
+    assert shown(capfdbinary, path).count(" read(") == 1
+    assert json.loads(shown(capfdbinary, path, format="jsonl", count=True))["calls"] == 1
+    assert shown(capfdbinary, path, syscalls=("read",)).count(" read(") == 1
+    events = shown(capfdbinary, path, format="jsonl").splitlines()
+    assert [json.loads(line)["type"] for line in events] == ["syscall", "summary"]
+
+
 @given(st.lists(st.binary(max_size=40)), st.integers(0, 5))
 @settings(deadline=None)
 def test_memory_of_any_sizes_comes_back(pieces: list[bytes], skip: int) -> None:
