@@ -23,6 +23,7 @@ struct file_scratch {
 	u8 text[TEXT_LAST_START + NAME_BYTES];
 	u32 used; /* of text */
 	u32 cut;
+	struct path_walk walk; /* the stack has no room for it */
 };
 
 _Static_assert(sizeof(struct file_record) == 8 + sizeof(struct file_change_record), "text follows");
@@ -53,7 +54,8 @@ __noinline int append_place(u64 path_address)
 		return 0;
 	used = &scratch->used;
 	before = *used;
-	if (!append_components(scratch->text, used, TEXT_LAST_START, (struct path *)path_address)) {
+	begin_walk(&scratch->walk, (struct path *)path_address);
+	if (!append_walk(scratch->text, used, TEXT_LAST_START, &scratch->walk)) {
 		scratch->cut = 1;
 		if (*used > before)
 			*used -= 1; /* see path_text in records/decode.py */

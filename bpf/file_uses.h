@@ -109,7 +109,7 @@ static __always_inline void read_name(struct use_name *name, struct file *file)
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 	struct dentry_links links = {};
 
-	read_dentry(&links, dentry);
+	read_dentry(&links, sizeof(links), dentry);
 	name->dentry = (u64)dentry;
 	name->parent = (u64)links.d_parent;
 	name->text = (u64)links.d_name ^ links.hash_length;

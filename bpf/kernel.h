@@ -96,7 +96,14 @@ struct inode {
 };
 struct inode___6_6 { struct timespec64 __i_ctime; };
 struct inode___5_10 { struct timespec64 i_ctime; };
-struct dentry { struct dentry *d_parent; struct qstr d_name; struct inode *d_inode; };
+union shortname_store { unsigned char string[40]; };
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+	union shortname_store d_shortname; /* since 6.14 */
+};
+struct dentry___6_13 { unsigned char d_iname[32]; };
 struct vfsmount { struct dentry *mnt_root; };
 struct mount { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct vfsmount mnt; };
 struct path { struct vfsmount *mnt; struct dentry *dentry; };

@@ -8,16 +8,24 @@
 
 #define PATH_COMPONENTS 48
 #define NAME_BYTES 256
+#define SHORT_NAME_BYTES 32 /* of a name that lies in the dentry itself; newer kernels have 40 */
 
-/* Neighbours in struct dentry and struct mount, read at once for speed. */
+/* Neighbours in struct path, struct dentry and struct mount, read at once for speed. */
+struct path_links { struct vfsmount *mnt; struct dentry *dentry; };
 struct dentry_links { struct dentry *d_parent; u64 hash_length; const unsigned char *d_name; };
+struct dentry_names {
+	struct dentry_links links;
+	struct inode *d_inode;
+	u64 short_name[SHORT_NAME_BYTES / 8];
+};
 struct mount_links { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct dentry *mnt_root; };
 
 struct path_walk {
 	struct dentry *dentry;
 	struct mount *mount;
 	struct mount_links above;
-	const unsigned char *name; /* of the dentry that the last step left */
+	struct dentry_names left; /* the dentry that the last step left */
+	u32 short_length;         /* of its name, where that lies in `left`; else 0 */
 };
 
 enum path_step {
@@ -26,25 +34,40 @@ enum path_step {
 	STEP_ROOT,  /* there is nothing above */
 };
 
+static __always_inline u64 short_name_offset(void)
+{
+	if (bpf_core_field_exists(struct dentry, d_shortname))
+		return bpf_core_field_offset(struct dentry, d_shortname);
+	return bpf_core_field_offset(struct dentry___6_13, d_iname);
+}
+
 /* Kernels built with CONFIG_RANDSTRUCT have other neighbours. Known when the program is loaded. */
 static __always_inline bool neighbours_as_written(void)
 {
-	return bpf_core_field_offset(struct dentry, d_name.name) -
-			       bpf_core_field_offset(struct dentry, d_parent) ==
+	u64 parent = bpf_core_field_offset(struct dentry, d_parent);
+
+	return bpf_core_field_offset(struct dentry, d_name.name) - parent ==
 		       offsetof(struct dentry_links, d_name) &&
+	       bpf_core_field_offset(struct dentry, d_inode) - parent ==
+		       offsetof(struct dentry_names, d_inode) &&
+	       short_name_offset() - parent == offsetof(struct dentry_names, short_name) &&
+	       bpf_core_field_offset(struct path, mnt) == offsetof(struct path_links, mnt) &&
+	       bpf_core_field_offset(struct path, dentry) == offsetof(struct path_links, dentry) &&
 	       bpf_core_field_offset(struct mount, mnt.mnt_root) -
 			       bpf_core_field_offset(struct mount, mnt_parent) ==
 		       offsetof(struct mount_links, mnt_root);
 }
 
-static __always_inline void read_dentry(struct dentry_links *links, struct dentry *dentry)
+/* `bytes`: of struct dentry_names, where they are neighbours. */
+static __always_inline void read_dentry(struct dentry_links *links, u32 bytes,
+					struct dentry *dentry)
 {
 	if (!neighbours_as_written()) {
 		links->d_parent = BPF_CORE_READ(dentry, d_parent);
 		links->d_name = BPF_CORE_READ(dentry, d_name.name);
 		return;
 	}
-	if (bpf_probe_read_kernel(links, sizeof(*links),
+	if (bpf_probe_read_kernel(links, bytes,
 				  (void *)dentry + bpf_core_field_offset(struct dentry, d_parent)))
 		links->d_parent = dentry; /* ends the walk */
 }
@@ -64,16 +87,33 @@ static __always_inline void read_mount(struct mount_links *links, struct mount *
 
 static __always_inline void begin_walk(struct path_walk *walk, struct path *path)
 {
-	walk->dentry = BPF_CORE_READ(path, dentry);
-	walk->mount = (void *)BPF_CORE_READ(path, mnt) - bpf_core_field_offset(struct mount, mnt);
+	struct path_links links = {};
+
+	if (neighbours_as_written()) {
+		bpf_probe_read_kernel(&links, sizeof(links), path);
+	} else {
+		links.mnt = BPF_CORE_READ(path, mnt);
+		links.dentry = BPF_CORE_READ(path, dentry);
+	}
+	walk->dentry = links.dentry;
+	walk->mount = (void *)links.mnt - bpf_core_field_offset(struct mount, mnt);
 	read_mount(&walk->above, walk->mount);
+}
+
+/* Of what read_dentry found at this address: 0 where the name lies elsewhere. */
+static __always_inline u32 short_length(struct dentry_links *links, struct dentry *dentry)
+{
+	u32 length = links->hash_length >> 32;
+	bool here = (void *)links->d_name == (void *)dentry + short_name_offset();
+
+	return neighbours_as_written() && here && length < SHORT_NAME_BYTES ? length : 0;
 }
 
 static __always_inline enum path_step step_up(struct path_walk *walk)
 {
-	struct dentry_links links;
+	struct dentry *dentry = walk->dentry;
 
-	if (walk->dentry == walk->above.mnt_root) {
+	if (dentry == walk->above.mnt_root) {
 		if (walk->above.mnt_parent == walk->mount)
 			return STEP_ROOT;
 		walk->mount = walk->above.mnt_parent;
@@ -81,13 +121,25 @@ static __always_inline enum path_step step_up(struct path_walk *walk)
 		read_mount(&walk->above, walk->mount);
 		return STEP_MOUNT;
 	}
-	read_dentry(&links, walk->dentry);
+	read_dentry(&walk->left.links, sizeof(walk->left), dentry);
 	/* Of no place in the tree: a pipe's or socket's own, or what was unmounted. */
-	if (links.d_parent == walk->dentry)
+	if (walk->left.links.d_parent == dentry)
 		return STEP_ROOT;
-	walk->name = links.d_name;
-	walk->dentry = links.d_parent;
+	walk->short_length = short_length(&walk->left.links, dentry);
+	walk->dentry = walk->left.links.d_parent;
 	return STEP_NAME;
+}
+
+/* A name that lies in the dentry goes the way of what was read of it: a helper less for each. */
+static __always_inline long append_short(u8 *place, struct path_walk *walk)
+{
+	u32 length = walk->short_length;
+
+	for (u32 word = 0; word < SHORT_NAME_BYTES / 8; word++)
+		((u64 *)place)[word] = walk->left.short_name[word];
+	CLAMP(length, SHORT_NAME_BYTES - 1);
+	place[length] = 0; /* is there, unless the file is being renamed */
+	return length + 1;
 }
 
 /*
@@ -97,14 +149,11 @@ static __always_inline enum path_step step_up(struct path_walk *walk)
  * `used` lives in a map and not in a register: the verifier would follow every way through the
  * loop that gives it another range.
  */
-static __always_inline bool append_components(u8 *memory, volatile u32 *used, u32 last_start,
-					      struct path *path)
+static __always_inline bool append_walk(u8 *memory, volatile u32 *used, u32 last_start,
+					struct path_walk *walk)
 {
-	struct path_walk walk = {};
-
-	begin_walk(&walk, path);
 	for (u32 i = 0; i < PATH_COMPONENTS; i++) {
-		enum path_step step = step_up(&walk);
+		enum path_step step = step_up(walk);
 		u64 at = *used;
 		long read;
 
@@ -116,12 +165,25 @@ static __always_inline bool append_components(u8 *memory, volatile u32 *used, u3
 		barrier_var(at);
 		if (at > last_start)
 			return false;
-		read = bpf_probe_read_kernel_str(memory + at, NAME_BYTES, walk.name);
+		if (walk->short_length)
+			read = append_short(memory + at, walk);
+		else
+			read = bpf_probe_read_kernel_str(memory + at, NAME_BYTES,
+							walk->left.links.d_name);
 		if (read < 0)
 			return false;
 		*used = at + read;
 	}
 	return false;
+}
+
+static __always_inline bool append_components(u8 *memory, volatile u32 *used, u32 last_start,
+					      struct path *path)
+{
+	struct path_walk walk = {};
+
+	begin_walk(&walk, path);
+	return append_walk(memory, used, last_start, &walk);
 }
 
 #endif

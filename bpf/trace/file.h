@@ -12,13 +12,21 @@
 static __always_inline struct file *current_file(s32 fd)
 {
 	struct task_struct *task = current();
-	struct fdtable *table = configuration.task_storage ? task->files->fdt
-							   : BPF_CORE_READ(task, files, fdt);
 	struct file **slots, *file = NULL;
+	struct fdtable *table;
+	u32 size;
 
-	if (fd < 0 || (u32)fd >= BPF_CORE_READ(table, max_fds))
+	if (configuration.task_storage) {
+		table = task->files->fdt;
+		size = table->max_fds;
+		slots = table->fd;
+	} else {
+		table = BPF_CORE_READ(task, files, fdt);
+		size = BPF_CORE_READ(table, max_fds);
+		slots = BPF_CORE_READ(table, fd);
+	}
+	if (fd < 0 || (u32)fd >= size)
 		return NULL;
-	slots = BPF_CORE_READ(table, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
 	return file;
 }
@@ -43,25 +51,48 @@ static __always_inline u64 path_of_descriptor(s32 fd)
 	return file ? path_of_file(file) : 0;
 }
 
+#define INODE_BYTES 72 /* of its beginning, where the fields lie on kernels as they are built */
+
+static __always_inline void describe_inode(struct trace_file *file, struct inode *inode)
+{
+	u32 mode = bpf_core_field_offset(struct inode, i_mode);
+	u32 number = bpf_core_field_offset(struct inode, i_ino);
+	u32 block = bpf_core_field_offset(struct inode, i_sb);
+	u8 first[INODE_BYTES];
+
+	if (mode <= INODE_BYTES - 2 && number <= INODE_BYTES - 8 && block <= INODE_BYTES - 8 &&
+	    !bpf_probe_read_kernel(first, sizeof(first), inode)) {
+		struct super_block *above = *(struct super_block **)(first + block);
+
+		file->inode = *(u64 *)(first + number);
+		file->mode = *(u16 *)(first + mode);
+		file->device = BPF_CORE_READ(above, s_dev);
+		return;
+	}
+	file->inode = BPF_CORE_READ(inode, i_ino);
+	file->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	file->mode = BPF_CORE_READ(inode, i_mode);
+}
+
 /* A KERNEL_FILE chunk. place: its arg, and its part times 256. */
 static __always_inline void append_file(struct sink *sink, struct path *path, u32 place)
 {
 	u8 *start = chunk_room(sink), flags = CHUNK_MORE;
+	struct path_walk walk = {};
 	struct trace_file *described;
-	struct inode *inode;
+	struct dentry *leaf;
 	u32 before, bytes;
 
 	if (!start)
 		return;
 	before = *sink->used;
-	inode = BPF_CORE_READ(path, dentry, d_inode);
+	begin_walk(&walk, path);
 	described = (void *)start + sizeof(struct trace_chunk);
-	described->inode = BPF_CORE_READ(inode, i_ino);
-	described->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	described->mode = BPF_CORE_READ(inode, i_mode);
+	leaf = walk.dentry;
+	describe_inode(described, BPF_CORE_READ(leaf, d_inode));
 	*sink->used = before + sizeof(struct trace_chunk) + sizeof(*described);
 
-	if (append_components(sink->memory, sink->used, sink->last_start, path))
+	if (append_walk(sink->memory, sink->used, sink->last_start, &walk))
 		flags = 0;
 	else if (*sink->used > sink->last_start)
 		*sink->cut = 1;

@@ -107,6 +107,19 @@ def flipped(path: Path, program: str, files: list[str]) -> list[Json]:
     return [e for e in events if e["type"] == "path_mismatch"]
 
 
+def test_names_of_every_length_are_the_kernels(tmp_path: Path) -> None:
+    """Short ones lie in the kernel's dentry itself (31 bytes, 39 since 6.14), others beside it."""
+    lengths = (1, 2, 7, 8, 30, 31, 32, 33, 38, 39, 40, 41, 255)
+    made = [tmp_path / ("d" * length) / ("f" * length) for length in lengths]
+    for file in made:
+        file.parent.mkdir()
+        file.touch()
+    names = [str(file.relative_to(tmp_path)) for file in made]
+    traced = run(tmp_path, "-e", "openat", "--", "cat", *names, output="t.jsonl", cwd=tmp_path)
+    opened = {json.loads(line).get("kernel_path") for line in traced.lines}
+    assert set(map(str, made)) <= opened
+
+
 def test_parquet_files_are_rotated_and_shown_again(tmp_path: Path, program: str) -> None:
     traced = run(
         tmp_path,
