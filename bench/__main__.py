@@ -78,7 +78,7 @@ def agents(options: argparse.Namespace) -> Row:
 
 def bulk(options: argparse.Namespace) -> Row:
     """two senders push 1 GB of requests over TLS as fast as they can"""
-    row = {}
+    row: Row = {}
     for requests, arguments in (("conversations", []), ("unlike", ["--unlike"])):
         plain, watched, usage, lost = compare("load_bulk.py", options.pairs, *arguments)
         of_sent = [each["recording_bytes"] / each["bytes"] for each in watched]
