@@ -103,8 +103,9 @@ def test_counts_of_a_file_are_those_of_the_program(tmp_path: Path, program: str)
     assert traced.status == 0
     path = tmp_path / "run.parquet"
     said = json.loads(said_by("show", "-c", "--format", "jsonl", str(path)))
-    rows = pq.read_table(path, columns=["name", "error"]).to_pylist()
-    assert said["calls"] == sum(row["name"] is not None for row in rows) >= 1000
+    rows = pq.read_table(path, columns=["kind", "error"]).to_pylist()
+    assert said["calls"] == sum(row["kind"] == "syscall" for row in rows) >= 1000
+    assert sum(row["kind"] == "no_return" for row in rows) == 1  # its end, in no count
     assert said["errors"] == sum(row["error"] is not None for row in rows)
 
 
