@@ -268,7 +268,9 @@ class _Frame:
 
     def add_parts(self, record: list[Part]) -> bool:
         """The same for a record that does not lie in one place."""
-        size = sum(end - start for _, start, end in record)
+        size = 0
+        for _, start, end in record:
+            size += end - start
         if self.records and self.size_bytes + size > FRAME_BYTES:
             return False
         if self._runs and len(self._runs) + len(record) > FRAME_MAX_PARTS - 20:

@@ -23,7 +23,7 @@ is unreadable, and nothing is shown that was not sent.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final
 
 from xxhash import xxh3_64
 
@@ -70,23 +70,13 @@ class Body:
         self.data = bytearray()
         self.is_new = True
         self.repeated_bytes = 0
-        """Since it was written whole."""
-
-    @property
-    def is_due(self) -> bool:
-        """It is to be written whole: what is left of this request, and the next."""
-        return self.repeated_bytes >= REPEATED_MAX_BYTES
+        """Since it was written whole; REPEATED_MAX_BYTES: what is left of this request, and the
+        next, are to be written whole."""
 
 
-class Spot(NamedTuple):
-    """Where in a body a piece belongs."""
-
-    body: Body
-    at: int
-    """Of the body's bytes."""
-    skipped_bytes: int
-    """Of the piece, which come before the body."""
-    size_bytes: int
+Spot = tuple[Body, int, int, int]
+"""Where a piece belongs: the body, the place in it; how many of the piece's first bytes come
+before the body, and how many of it belong there."""
 
 
 class Memory:
@@ -110,26 +100,35 @@ class Memory:
         `process`: what its record has at PROCESS.
         """
         skipped_bytes = 0
+        body = self._bodies.get(tls)
         if beginning.startswith(_POST):
             blank_line = beginning.find(_BLANK_LINE)
             skipped_bytes = size_bytes if blank_line < 0 else blank_line + len(_BLANK_LINE)
-            self._begin(tls, process, place + skipped_bytes)
-        body = self._bodies.get(tls)
-        if body is None:
+            if body is None:
+                body = self._bodies[tls] = Body(process)
+                self._size_bytes += HANDLE_BYTES
+            body.begins_at = place + skipped_bytes
+            if body.repeated_bytes >= REPEATED_MAX_BYTES:
+                self._size_bytes -= len(body.data)
+                body.data = bytearray()
+                body.repeated_bytes = 0
+        elif body is None:
             return None
         at = place + skipped_bytes - body.begins_at
         size_bytes = min(size_bytes - skipped_bytes, BODY_MAX_BYTES - at)
+        if size_bytes >= PIECE_MIN_BYTES and at >= 0:
+            self._bodies.move_to_end(tls)
+            if body.is_new:
+                self._inherit(body)
+        if self._size_bytes > MEMORY_MAX_BYTES:
+            self._forget_the_oldest()
         if size_bytes < PIECE_MIN_BYTES or at < 0:
             return None
-        self._bodies.move_to_end(tls)
-        if body.is_new:
-            self._inherit(body)
-        self._bound()
-        return Spot(body, at, skipped_bytes, size_bytes)
+        return body, at, skipped_bytes, size_bytes
 
-    def put(self, spot: Spot, start: int, data: memoryview | bytes) -> None:
-        """Remembers bytes that lie `start` bytes behind a spot's first."""
-        at, known = spot.at + start, spot.body.data
+    def put(self, body: Body, at: int, data: memoryview | bytes) -> None:
+        """Remembers bytes at a place that a spot names."""
+        known = body.data
         before = len(known)
         if at > before:
             known += bytes(at - before)
@@ -141,18 +140,6 @@ class Memory:
         for body in self._bodies.values():
             body.repeated_bytes = REPEATED_MAX_BYTES
 
-    def _begin(self, tls: int, process: AnyBytes, place: int) -> None:
-        body = self._bodies.get(tls)
-        if body is None:
-            body = self._bodies[tls] = Body(process)
-            self._size_bytes += HANDLE_BYTES
-            self._bound()
-        body.begins_at = place
-        if body.is_due:
-            self._size_bytes -= len(body.data)
-            body.data = bytearray()
-            body.repeated_bytes = 0
-
     def _inherit(self, body: Body) -> None:
         body.is_new = False
         for other in reversed(self._bodies.values()):
@@ -162,7 +149,7 @@ class Memory:
                 self._size_bytes += len(body.data)
                 return
 
-    def _bound(self) -> None:
+    def _forget_the_oldest(self) -> None:
         while self._size_bytes > MEMORY_MAX_BYTES and len(self._bodies) > 1:
             _, forgotten = self._bodies.popitem(last=False)
             self._size_bytes -= HANDLE_BYTES + len(forgotten.data)
@@ -200,8 +187,9 @@ class Restorer:
         size_bytes = len(raw) - _DATA_BYTES
         spot = self._memory.spot(values[_TLS], place, size_bytes, beginning, bytes(raw[PROCESS]))
         if spot:
-            first = _DATA_BYTES + spot.skipped_bytes
-            self._memory.put(spot, 0, raw[first : first + spot.size_bytes])
+            body, at, skipped_bytes, size_bytes = spot
+            first = _DATA_BYTES + skipped_bytes
+            self._memory.put(body, at, raw[first : first + size_bytes])
 
     def _restored(self, raw: memoryview, record: TlsRepeatRecord) -> list[memoryview]:
         spot = self._spot(raw, record)
@@ -233,13 +221,14 @@ class Restorer:
         """The bytes of each run: of all of them or of none."""
         if spot is None:
             return [None] * len(record.repeated)
+        body, first, skipped_bytes, _ = spot
         known = []
         digest = xxh3_64(seed=self._seed)
         for start, size_bytes in record.repeated:
-            at = spot.at + max(start - spot.skipped_bytes, 0)
-            known.append(spot.body.data[at : at + size_bytes])
+            at = first + max(start - skipped_bytes, 0)
+            known.append(body.data[at : at + size_bytes])
             digest.update(known[-1])
-            spot.body.repeated_bytes += size_bytes
+            body.repeated_bytes += size_bytes
         sizes = [len(each) for each in known]
         if digest.intdigest() == record.checksum and sizes == [size for _, size in record.repeated]:
             return [*known]
@@ -247,10 +236,11 @@ class Restorer:
 
     def _put(self, spot: Spot, start: int, written: bytes) -> None:
         """What of these bytes, `start` bytes behind the piece's first, belongs into the body."""
-        first = max(spot.skipped_bytes - start, 0)
-        last = spot.skipped_bytes + spot.size_bytes - start
+        body, at, skipped_bytes, size_bytes = spot
+        first = max(skipped_bytes - start, 0)
+        last = skipped_bytes + size_bytes - start
         if first < min(last, len(written)):
-            self._memory.put(spot, start + first - spot.skipped_bytes, written[first:last])
+            self._memory.put(body, at + start + first - skipped_bytes, written[first:last])
 
 
 def _piece(
