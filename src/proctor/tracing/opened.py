@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from proctor.records.trace_layout import KINDS
 from proctor.syscalls.descriptors import kernel_file
 from proctor.syscalls.table import Table
-from proctor.syscalls.text.chunks import KERNEL_FILE, OF_RESULT, STRING, parse
+from proctor.syscalls.text.chunks import HEADER_BYTES, KERNEL_FILE, OF_RESULT, STRING, parse
 from proctor.tracing.batch import Batch
 
 _OPENING: Final = ("open", "openat", "openat2", "creat")
@@ -63,7 +63,7 @@ class Opened:
         if likely is not None:
             wanted &= likely
         self._certain_since_ns.cache_clear()  # links may have changed since
-        for row, memory in memory_of(batch, np.flatnonzero(wanted)):
+        for row, memory in memory_of(batch, _absolute(batch, np.flatnonzero(wanted))):
             passed, opened, inode = paths_of(memory)
             if not passed or not opened or passed == opened:
                 continue
@@ -71,6 +71,18 @@ class Opened:
             start_ns = int(records["start_ns"][row]) + batch.wall_offset_ns
             if since_ns is not None and start_ns >= since_ns:
                 yield Mismatch(row, self._names[int(numbers[row])], passed, opened)
+
+
+def _absolute(batch: Batch, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Without those whose first chunk is a path that begins somewhere else: nothing is certain of
+    such ones."""
+    long = np.flatnonzero(batch.records["memory_bytes"][rows] > HEADER_BYTES)
+    heads = batch.memory_offset[rows[long], None] + np.arange(HEADER_BYTES + 1)
+    kind, first = batch.memory[heads[:, 1]], batch.memory[heads[:, HEADER_BYTES]]
+    there = batch.memory[heads[:, 4:HEADER_BYTES]].any(axis=1)
+    kept = np.ones(len(rows), np.bool_)
+    kept[long] = ~(there & (kind == STRING) & (first != ord("/")))
+    return rows[kept]
 
 
 def memory_of(batch: Batch, rows: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
@@ -81,6 +93,7 @@ def memory_of(batch: Batch, rows: NDArray[np.int64]) -> Iterator[tuple[int, byte
         yield row, batch.memory[offset : offset + size].tobytes()
 
 
+@lru_cache(_KEPT)
 def paths_of(memory: bytes) -> tuple[str, str, int]:
     """Of a call's chunks the path that was passed, the one that the kernel opened, and the inode;
     empty, and 0, where they are not there."""

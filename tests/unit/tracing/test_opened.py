@@ -141,3 +141,27 @@ def test_a_file_without_the_column_is_read_as_if_nothing_was_told(tmp_path: Path
     assert rows.column("path_mismatch").null_count == 1
     (part,) = parts_of(TraceFile(str(path)))
     assert part.mismatches == []
+
+
+def test_memory_that_is_cut_or_begins_with_something_else(files: tuple[Path, Path]) -> None:
+    one, other = files
+    whole = opening(other, one)
+    path, told = whole["memory"][: -len(chunks((6, 5, 1, 0, b"")))], whole["memory"]
+    first_other = chunks((2, 0, 0, 0, b"words")) + told
+    pieces = [
+        b"",
+        told[:8],
+        told[:9],
+        path[:16],
+        first_other,
+        chunks((1, 1, 0, 0, b"")) + told,
+        told,
+    ]
+    batch = replace(
+        batch_of(*({**whole, "memory": piece} for piece in pieces)),
+        wall_offset_ns=time.time_ns() + 10**9,
+    )
+    found = Opened({"x86_64": table_of("x86_64")}, ABIS).mismatches(batch)
+    assert [each.row for each in found] == [4, 5, 6]
+    alone = batch_of({**whole, "memory": told[:8]})
+    assert [*Opened({"x86_64": table_of("x86_64")}, ABIS).mismatches(alone)] == []
