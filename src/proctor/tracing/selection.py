@@ -8,7 +8,7 @@ processes, as it does in the kernel.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -91,20 +91,24 @@ class Selection:
 
     def may_be_in(self, group: pq.RowGroupMetaData) -> bool:
         """False: what the file says of a row group's least and greatest values rules it out."""
-        if _all_returned(group):
-            return self.calls_may_be_in(group)
-        pids = _bounds(group).get("pid")
-        return not (self._family and pids) or self._family.may_be_within(*pids)
+        return self._may_be_in(group, calls_only=_all_returned(group))
 
     def calls_may_be_in(self, group: pq.RowGroupMetaData) -> bool:
         """Likewise, where nothing is asked for but calls that returned."""
+        # Whose child a process is, its parent's forks say.
+        return self._may_be_in(group, calls_only=not self._family or _all_returned(group))
+
+    def _may_be_in(self, group: pq.RowGroupMetaData, *, calls_only: bool) -> bool:
+        if self._places and self._places.tracked:
+            return True  # what descriptors are, all calls say
         bounds = _bounds(group)
-        checks = {
-            "number": self._numbers_within,
-            "result": self._results_within,
-            "duration_ns": lambda _, most: most >= self._least_ns,
-            "pid": self._family.may_be_within if self._family else lambda *_: True,
-        }
+        checks: dict[str, Callable[[int, int], bool]] = {}
+        if self._family:
+            checks["pid"] = self._family.may_be_within
+        if calls_only:
+            checks["number"] = self._numbers_within
+            checks["result"] = self._results_within
+            checks["duration_ns"] = lambda _, most: most >= self._least_ns
         return all(name not in bounds or within(*bounds[name]) for name, within in checks.items())
 
     def _calls(self, rows: pa.RecordBatch, kind: NDArray[np.uint8]) -> Rows:

@@ -62,7 +62,7 @@ class Whereabouts:
         """paths: absolute; tracked: all calls are there, so each descriptor is what they made it,
         else what each call tells; descriptors: what they were before."""
         self._places = [posixpath.normpath(path).rstrip("/") for path in paths]
-        self._tracked = tracked
+        self.tracked = tracked
         self._descriptors = descriptors or Descriptors()
         self._singles = Singles(tables())
         self._following = Following(self._descriptors, self._singles, tracked, paths=True)
@@ -93,7 +93,7 @@ class Whereabouts:
             given, chunks = raw[at : at + ARGUMENTS.size], memory[offset : offset + size]
             if index >= 0:
                 about = abouts[index]
-                if about.by_descriptor_alone and self._tracked:
+                if about.by_descriptor_alone and self.tracked:
                     found[row] = self._holds(process.files.path(fd))
                 else:
                     found[row] = self._call(about, kind, given, chunks, process)
@@ -139,7 +139,7 @@ class Whereabouts:
         process: Process,
     ) -> bool:
         """Whether it is about the paths; what it does to descriptors is noted."""
-        if not self._tracked:
+        if not self.tracked:
             learnt(given, memory, process)
         *args, result = ARGUMENTS.unpack(given)
         chunks = parse(memory).chunks if memory else _NO_CHUNKS

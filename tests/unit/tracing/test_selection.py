@@ -21,7 +21,7 @@ from proctor.tracing.options import TraceOptions
 from proctor.tracing.parquet import ParquetOutput
 from proctor.tracing.parts import parts_of
 from proctor.tracing.selection import Selection
-from proctor.tracing.show import show
+from proctor.tracing.show import counted, show
 from proctor.tracing.whereabouts import Whereabouts
 from tests.unit.tracing.stub_rings import chunks
 from tests.unit.tracing.test_parquet import kernel_file
@@ -258,6 +258,27 @@ def test_no_row_group_is_left_out_that_holds_a_wanted_row(
         assert told == sum(
             naive.wanted(ArrowMaker().record_batch(batch_of(*group))).sum() for group in groups
         )
+
+
+def test_row_groups_that_tell_of_descendants_or_descriptors_count(tmp_path: Path) -> None:
+    """Though no call in them is asked for."""
+    opening = chunks((1, 1, 0, 0, b"/a/file"), (6, 5, 1, 0, kernel_file("/a/file")))
+    born = {"pid": 8, "tid": 8, "process_start_ns": 50}
+    groups = [
+        batch_of({"number": OPENAT, "args": [HERE], "result": 3, "memory": opening}),
+        batch_of({"kind": KINDS["FORK"], "args": [8, 8, 50, 0, 0]}),
+        batch_of({"number": READ, "args": [3], "result": -5, "duration_ns": 5000, **born}),
+    ]
+    path = written(tmp_path / "run.parquet", groups)
+    for options in ({"failures": True}, {"min_duration": "1us"}, {"syscalls": ("read",)}):
+        for more in ({"paths": ("/a",)}, {"pids": (7,)}, {"pids": (7,), "paths": ("/a",)}):
+            count = counted([path], TraceOptions(**options, **more, count=True))
+            assert count.calls == 1, (options, more)
+    lines = 0
+    for part in parts_of(TraceFile(path), Selection(TraceOptions(pids=(7,), failures=True))):
+        assert part.told is not None
+        lines += int(part.told.sum())
+    assert lines == 2
 
 
 def test_row_groups_are_left_out_by_what_the_file_says_of_them(tmp_path: Path) -> None:
