@@ -45,6 +45,7 @@ RUNS: Final[dict[str, list[str]]] = {
     "node_fetch": ["node", "fetch.cjs", "stream", "2"],
     "curl_compressed": ["bash", "curl.sh", "compressed"],
     "abandoned_write": [PYTHON, "gives_up.py"],
+    "conversation": [PYTHON, "goes_on.py"],
     "programs": ["sh", "-c", PROGRAMS],
 }
 
@@ -55,7 +56,8 @@ def prepare() -> None:
     for source in (CHECKOUT / "tests" / "clients").rglob("*"):
         if source.suffix in (".py", ".sh", ".cjs") and "node_modules" not in source.parts:
             shutil.copy(source, NEUTRAL)
-    shutil.copy(HERE / "gives_up.py", NEUTRAL)
+    for client in ("gives_up.py", "goes_on.py"):
+        shutil.copy(HERE / client, NEUTRAL)
     (NEUTRAL / "site").symlink_to(sysconfig.get_path("purelib"))
 
 
