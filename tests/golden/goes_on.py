@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 PORT = urlsplit(os.environ["MODEL_SERVER_URL"]).port or 443
 HEADERS = {"content-type": "application/json", "authorization": "Bearer sk-demo-made-up-0123456789"}
 messages = [
-    {"role": "system", "content": "".join(f"Rule {number}: be brief. " for number in range(200))}
+    {"role": "system", "content": "".join(f"Rule {number}: be brief. " for number in range(300))}
 ]
 
 
