@@ -109,15 +109,26 @@ def test_interrupting_twice_leaves_out_what_is_not_written_yet(
     command = [*PROCTOR, "trace", "-o", str(log), "--", program, "flood", "6000000"]
     with Terminal(command) as it:
         wait_until(lambda: log.exists() and log.stat().st_size > 1000, "it writes", 20 * SLOW)
-        it.type("\x03")
-        while it.process.poll() is None:  # two that come as one are one
-            time.sleep(0.1)
-            it.type("\x03")
+        (formatter,) = (pid for pid in children_of(it.process.pid) if writes(pid, log))
+        os.kill(formatter, signal.SIGSTOP)
+        try:
+            for _ in range(
+                4
+            ):  # what is to be left out is made; two signals that come as one are one
+                time.sleep(0.3)
+                it.type("\x03")
+        finally:
+            os.kill(formatter, signal.SIGCONT)
         it.wait()
     traced = Traced(0, "", "", log.read_text())
     _, lost = traced.check_totals()
     assert lost > 0
     assert "interrupted" in traced.lines[-1]
+
+
+def writes(pid: int, file: Path) -> bool:
+    """Whether a process has it open."""
+    return any(fd.resolve() == file for fd in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_a_reader_that_goes_away_does_not_harm_the_command(tmp_path: Path) -> None:
