@@ -32,8 +32,9 @@ FOLLOW: Final = b"follow\n"
 FINISH: Final = b"finish\n"
 """The launcher's orders after that, of one length."""
 LOOK_SECONDS: Final = 0.03
-FLOOD_BYTES_PER_S: Final = 50_000_000
-"""What no reader of answers comes near, and about a quarter of what analysis can follow."""
+FLOOD_BYTES_PER_S: Final = 5_000_000
+"""Of the file: what a few agents come nowhere near, and a flood of conversations exceeds, though
+what they repeat is not in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
