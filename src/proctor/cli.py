@@ -16,6 +16,7 @@ from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, with_options
 from proctor.cli_trace import trace
 from proctor.errors import ProctorError
 from proctor.options import EVENT_NAMES, RunOptions, WatchOptions
+from proctor.views.clean import clean_line
 
 USAGE_STATUS: Final = 2
 INTERRUPTED_STATUS: Final = 130
@@ -185,8 +186,6 @@ def _usage_text(error: click.UsageError) -> str:
 
 def _say(text: str) -> None:
     """One line on standard error; its absence is no reason to fail."""
-    from proctor.views.clean import clean_line
-
     try:
         print(f"proctor: {clean_line(text)}", file=sys.stderr, flush=True)
     except OSError:

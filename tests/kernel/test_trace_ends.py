@@ -131,6 +131,31 @@ def writes(pid: int, file: Path) -> bool:
     return any(fd.resolve() == file for fd in Path(f"/proc/{pid}/fd").iterdir())
 
 
+FAULTY: Final = """
+import sys
+from proctor.cli import main
+from proctor.tracing.formatting import Formatting
+def fault(self, batch):
+    raise RuntimeError("made up")
+Formatting._feed = fault
+sys.argv = ["proctor", "trace", "-o", sys.argv[1], "--", "sh", "-c", "ls / >/dev/null; exit 3"]
+main()
+"""
+
+
+def test_a_fault_of_the_formatter_is_told_and_does_not_harm_the_command(tmp_path: Path) -> None:
+    """By a process that may read no module any more."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTY, str(tmp_path / "log")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 3
+    assert "RuntimeError: made up; please report it" in done.stderr
+
+
 def test_a_reader_that_goes_away_does_not_harm_the_command(tmp_path: Path) -> None:
     traced = f"sleep 1; ls / >/dev/null; echo x > {tmp_path}/done"
     script = f"{' '.join(PROCTOR)} trace -o - -- sh -c '{traced}' | head -n 1"
