@@ -207,6 +207,11 @@ class RecordingReader:
     def close(self) -> None:
         os.close(self._file)
 
+    @property
+    def read_bytes(self) -> int:
+        """Of the file: how far it has been read."""
+        return self._offset
+
     def records(self, wait: Callable[[], bool] | None = None) -> Iterator[memoryview | Damage]:
         """All whole records in file order, and in their place the damaged ranges.
 

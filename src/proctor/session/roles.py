@@ -24,7 +24,7 @@ from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
 
 if TYPE_CHECKING:
     from proctor.kernel.scope import Scope
-    from proctor.records.recording import Damage, RecordingWriter
+    from proctor.records.recording import Damage, RecordingReader, RecordingWriter
 
 OURS: Final = struct.Struct("=III")
 """What the launcher tells the recorder first: the pids of launcher, keeper and analyser."""
@@ -32,9 +32,8 @@ FOLLOW: Final = b"follow\n"
 FINISH: Final = b"finish\n"
 """The launcher's orders after that, of one length."""
 LOOK_SECONDS: Final = 0.03
-FLOOD_BYTES_PER_S: Final = 5_000_000
-"""Of the file: what a few agents come nowhere near, and a flood of conversations exceeds, though
-what they repeat is not in it."""
+FLOOD_BYTES_PER_S: Final = 50_000_000
+"""What no reader of answers comes near, and more than analysis can follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +159,7 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     report = Report(sys.stderr, live=task.live, summary=task.summary, recording=task.name or None)
     lines = JsonLines(task.jsonl, task.jsonl_name) if task.jsonl is not None else None
     records = reader.records(_until_end_of(task.keeper_ended))
-    for record in giving_way(records, task.recording, task.keeper_ended):
+    for record in giving_way(reader, records, task.recording, task.keeper_ended):
         for event in analysis.feed(record):
             report.feed(event)
             if lines:
@@ -178,20 +177,28 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
 
 
 def giving_way(
-    records: Iterator[memoryview | Damage], recording: int, keeper_ended: int
+    reader: RecordingReader,
+    records: Iterator[memoryview | Damage],
+    recording: int,
+    keeper_ended: int,
 ) -> Iterator[memoryview | Damage]:
-    """The records, with a pause for as long as a flood of new ones comes in.
+    """The reader's records, with a pause for as long as a flood of new ones comes in.
 
     Even the time that nobody else wants is not free: our half of a core slows its
     other half down. What comes in meanwhile is in the recording.
     """
     looked_at, size_bytes = time.monotonic(), os.fstat(recording).st_size
+    told_bytes = 0
     for record in records:
         yield record
+        if isinstance(record, memoryview):
+            told_bytes += len(record)
         while (seconds := time.monotonic() - looked_at) > LOOK_SECONDS:
             before_bytes, size_bytes = size_bytes, os.fstat(recording).st_size
             looked_at += seconds
-            if size_bytes - before_bytes < FLOOD_BYTES_PER_S * seconds:
+            # What requests repeat is not in the file: it is taken to be as much as so far.
+            grown = max(told_bytes / reader.read_bytes, 1) * (size_bytes - before_bytes)
+            if grown < FLOOD_BYTES_PER_S * seconds:
                 break
             select.select([keeper_ended], [], [], 2 * LOOK_SECONDS)
 
