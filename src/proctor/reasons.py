@@ -13,7 +13,7 @@ REASONS: Final[dict[str, str]] = {
     # Loss in the kernel
     "ring_full": "the kernel's ring was full: the record or payload was dropped",
     "map_full": "a kernel map was full: the process, connection, handle or file was not followed",
-    "unreadable": "the memory could not be read by the kernel program",
+    "unreadable": "memory that the kernel program could not read, or a repeat of what is damaged",
     "call_too_long": "the call was longer than this kernel's loop bound",
     "arguments_full": "no room for what a syscall's arguments point to: it came without",
     # Streams
