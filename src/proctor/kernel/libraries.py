@@ -88,18 +88,19 @@ class Libraries:
         self._files = kernel.map("files", "struct file_key", "__u32")
         self.found: dict[FileKey, Library] = {}
 
-    def examine(self, pid: int, fd: int, key: FileKey) -> Library | None:
-        """Look into a file that a process maps. None: no TLS in it, or known before.
+    def examine(self, pid: int, fd: int, key: FileKey) -> list[Library]:
+        """Look into a file that a process maps. Empty: no TLS in it, or known before.
 
         fd: the descriptor in that process, -1 for its executable.
         """
         opened = self._open(pid, fd, key)
         if opened is None:
-            return None
+            return []
         try:
-            return self._examine(opened, f"/proc/{pid}", key)
+            library = self._examine(opened, f"/proc/{pid}", key)
         finally:
             os.close(opened)
+        return [library] if library else []
 
     def examine_process(self, pid: int) -> list[Library]:
         """Everything a running process has mapped."""

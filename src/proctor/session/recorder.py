@@ -14,7 +14,8 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
+from functools import partial
 from typing import Any, Final
 
 from proctor.intake.admission import VerdictKind
@@ -30,6 +31,7 @@ from proctor.kernel.rings import Ring, hand_over
 from proctor.kernel.scope_maps import anyone_left
 from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
+from proctor.session.examiner import Examiner, Question
 from proctor.session.roles import FOLLOW
 from proctor.session.verbose import library_line
 
@@ -76,6 +78,9 @@ class Recorder:
         self._holding_ended = kernel.map("holding_ended", "__u32", "__u32")
         self._files_ending = kernel.map("files_ending", "__u32", "__u32")
         self._libraries = Libraries(kernel)
+        self._examiner = Examiner()
+        self._waiting: Counter[int] = Counter()
+        """Held processes, with the number of answers that each waits for."""
         self._counters = Counters(kernel)
         self._pending: deque[memoryview] = deque()
         self._payload_said = 0
@@ -106,12 +111,8 @@ class Recorder:
             )
         for row in running:
             if row.pid != at_gate:
-                self._examine(row)
-
-    def _examine(self, row: Row) -> None:
-        """Probe what a process has mapped before it was watched."""
-        for library in self._libraries.examine_process(row.pid):
-            self._say_library(row.pid, row.start_ns, library)
+                for library in self._libraries.examine_process(row.pid):
+                    self._say_library(row.pid, row.start_ns, library)
 
     def run(self) -> bool:
         """Drain until told to finish. False where nobody listened any more."""
@@ -119,13 +120,14 @@ class Recorder:
         for ring in (self._lifecycle, self._payload):
             # Woken where a program forced it, not for as long as there is anything in the ring.
             poll.register(ring.fd, select.EPOLLIN | select.EPOLLET)
-        for end in (self._control, self._keeper):
-            poll.register(end.fileno(), select.EPOLLIN)
+        for fd in (self._control.fileno(), self._keeper.fileno(), self._examiner.fd):
+            poll.register(fd, select.EPOLLIN)
         self._keeper.setblocking(False)
         housekeeping_at = 0.0
         try:
             while not self._finishing:
                 ready = {fd for fd, _ in poll.poll(DRAIN_SECONDS)}
+                self._take_answers()
                 self._drain()
                 if self._keeper.fileno() in ready:
                     self._take_verdicts()
@@ -156,6 +158,7 @@ class Recorder:
     def close(self) -> None:
         """Take out all probes."""
         self._stop_holding()
+        self._examiner.close()
         # Whoever was about to be held when that was said is, until here.
         for name in ("enter_mmap", "process_exec"):
             link = self._kernel.links.pop(name, None)
@@ -183,7 +186,8 @@ class Recorder:
         records = [self._take_mappings(part) for part in self._read(until)]
         for row, met_ns in self._newcomers.take(self._kernel):
             self._own_records.append(process_record(row, met_ns - 1))  # before what it did
-            self._examine(row)
+            examine = partial(self._libraries.examine_process, row.pid)
+            self._examiner.put(Question(row.pid, row.start_ns, examine))
         self._queue([*records, *(memoryview(own) for own in self._own_records)], payload_until)
         self._own_records.clear()
 
@@ -199,7 +203,7 @@ class Recorder:
         return parts
 
     def _take_mappings(self, records: memoryview) -> memoryview:
-        """Answer what is meant for us, pass the rest on."""
+        """Look into what is meant for us, pass the rest on."""
         passed, at, mappings = [], 0, []
         while at < len(records):
             head = HEAD.packing.unpack_from(records, at)
@@ -216,25 +220,32 @@ class Recorder:
                 self._unnamed_cgroups.add(head[7])
         if not mappings:
             return records
-        self._answer_mappings(mappings)
+        self._ask_about_mappings(mappings)
         return memoryview(b"".join(passed))
 
-    def _answer_mappings(self, mappings: list[memoryview]) -> None:
-        waiting = set()
+    def _ask_about_mappings(self, mappings: list[memoryview]) -> None:
         for record in mappings:
             fields = dict(zip(_MAPPING.fields, _MAPPING.packing.unpack_from(record), strict=True))
             pid, is_held = fields["pid"], bool(fields["flags"] & lib.FLAG_HELD)
-            if is_held:
-                waiting.add(pid)
             key = fields["inode"], fields["device"], fields["ctime_ns"]
-            library = self._libraries.examine(pid, fields["fd"], key)
-            if library:
-                self._say_library(pid, fields["start_ns"], library, held=is_held)
-        for pid in waiting:
-            let_go(self._held, pid)
+            examine = partial(self._libraries.examine, pid, fields["fd"], key)
+            if is_held:
+                self._waiting[pid] += 1
+            self._examiner.put(Question(pid, fields["start_ns"], examine, is_held, not is_held))
 
-    def _say_library(self, pid: int, start_ns: int, library: Library, held: bool = True) -> None:
-        if not held and library.state == "attached":
+    def _take_answers(self) -> None:
+        """Say what was found, and let those go on who waited for it."""
+        for question in self._examiner.take():
+            for library in question.libraries:
+                self._say_library(question.pid, question.start_ns, library, late=question.late)
+            if question.held:
+                self._waiting[question.pid] -= 1
+                if not self._waiting[question.pid]:
+                    del self._waiting[question.pid]
+                    let_go(self._held, question.pid)
+
+    def _say_library(self, pid: int, start_ns: int, library: Library, late: bool = False) -> None:
+        if late and library.state == "attached":
             self._counters.add("mapping:not_held", 1)
         if self._verbose:
             print(library_line(library), file=sys.stderr, flush=True)
@@ -331,7 +342,9 @@ class Recorder:
         Held processes go first: when the keeper is through, the launcher, their guardian, ends.
         """
         self._stop_holding()
+        self._examiner.settle()
         self._drain()
+        self._take_answers()
         self._files_ending.put(_INDEX.pack(0), _INDEX.pack(1))
         # A pass may step over elements beside those that it deletes.
         for _ in range(LAST_PASSES):
