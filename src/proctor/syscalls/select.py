@@ -46,8 +46,7 @@ def select(expression: str, abis: Iterable[str] = ABIS) -> Selection:
     SelectionError: a name that no ABI has, an unknown class, a broken pattern.
     """
     known = tuple(abis)
-    text = PREFIX.sub("", expression.strip(), count=1).strip()
-    others = text.startswith("!")
+    text, others = _without_prefix(expression), is_negative(expression)
     wanted: dict[str, set[int]] = {abi: set() for abi in known}
     for item in text[1 if others else 0 :].split(","):
         for abi, numbers in selected_by(item.strip(), known).items():
@@ -55,6 +54,15 @@ def select(expression: str, abis: Iterable[str] = ABIS) -> Selection:
     if others:
         wanted = {abi: table_of(abi).by_number.keys() - wanted[abi] for abi in known}
     return {abi: frozenset(numbers) for abi, numbers in wanted.items()}
+
+
+def is_negative(expression: str) -> bool:
+    """Whether it means all others."""
+    return _without_prefix(expression).startswith("!")
+
+
+def _without_prefix(expression: str) -> str:
+    return PREFIX.sub("", expression.strip(), count=1).strip()
 
 
 def selected_by(item: str, abis: Sequence[str]) -> dict[str, set[int]]:
@@ -72,6 +80,11 @@ def selected_by(item: str, abis: Sequence[str]) -> dict[str, set[int]]:
 
 
 def matcher(name: str, may_be_unknown: bool, abis: Sequence[str]) -> Callable[[Syscall], bool]:
+    if name.startswith("!"):
+        raise SelectionError(
+            f"{name}: ! stands before all of it, once; "
+            f"give what is left out a -e of its own: `-e '{name}'`"
+        )
     if not name:
         raise SelectionError("-e: a name is missing; openat, %file, /^clock_, all or none, say")
     if name in ("all", "none"):

@@ -13,7 +13,7 @@ from proctor.kernel.trace_object import TraceOptions as KernelOptions
 from proctor.kernel.trace_object import own_tracepoints, rule
 from proctor.records.trace_layout import ABIS as ABI_NUMBERS
 from proctor.records.trace_layout import BLOCK_BYTES, RECORD
-from proctor.syscalls.select import select
+from proctor.syscalls.select import is_negative, select
 from proctor.syscalls.table import Syscall, table_of
 from proctor.tracing.options import (
     USAGE_STATUS,
@@ -89,17 +89,15 @@ def selected(
     abis: None for this machine's.
     """
     abis = abis or ABIS_OF_MACHINE[platform.machine()]
-    wanted = [each for each in expressions if not _is_negative(each)]
-    found = select(",".join(wanted) if wanted else "all", abis)
-    for each in expressions:
-        if _is_negative(each):
-            left = select(each, abis)
-            found = {abi: found[abi] & left[abi] for abi in abis}
-    return found
-
-
-def _is_negative(expression: str) -> bool:
-    return expression.strip().removeprefix("trace=").strip().startswith("!")
+    chosen = [(is_negative(each), select(each, abis)) for each in expressions]
+    wanted = [found for negative, found in chosen if not negative] or [select("all", abis)]
+    left = [found for negative, found in chosen if negative]
+    return {
+        abi: frozenset.union(*(each[abi] for each in wanted)).intersection(
+            *(each[abi] for each in left)
+        )
+        for abi in abis
+    }
 
 
 def names_of(chosen: dict[str, frozenset[int]]) -> list[str]:

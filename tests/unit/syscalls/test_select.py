@@ -57,6 +57,12 @@ def test_a_name_of_one_abi_only() -> None:
         select("mmap2", ("x86_64", "x32"))
 
 
+@pytest.mark.parametrize("expression", ["openat,!read", "openat, !%file", "!openat,!read"])
+def test_others_are_asked_for_at_the_beginning_alone(expression: str) -> None:
+    with pytest.raises(SelectionError, match=r"! stands before all of it, once; .* `-e '!"):
+        select(expression)
+
+
 @pytest.mark.parametrize(
     ("expression", "message"),
     [

@@ -23,6 +23,8 @@ def test_expressions_add_up_and_negative_ones_leave_out() -> None:
     without = selected(("openat,close", "!close"))
     assert without["x86_64"] == {257}
     assert 0 in selected(("!close",))["x86_64"]
+    assert selected(("trace=openat", "t=close")) == selected(("openat,close",))
+    assert selected(("openat,close", "t=!close")) == without
 
 
 @ON_X86
