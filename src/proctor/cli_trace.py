@@ -83,8 +83,7 @@ _FILTERS: Final = (
     "-S",
     "sort",
     type=click.Choice(_SORTS),
-    default="time",
-    help="-c: the column to sort by.",
+    help="-c: sort by it rather than by time.",
 )
 @click.option("--by", type=click.Choice(["process"]), help="-c, --hist: one a process.")
 @click.option("--errors", is_flag=True, help="-c: each error by its name.")
@@ -156,7 +155,7 @@ def _subcommand(ctx: click.Context, command: click.Command, words: list[str]) ->
 @PID
 @click.option("--format", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
 @click.option("-c", "--count", is_flag=True, help="A table of calls, errors and times instead.")
-@click.option("-S", "sort", type=click.Choice(_SORTS), default="time", help="-c: its order.")
+@click.option("-S", "sort", type=click.Choice(_SORTS), help="-c: sort by it rather than by time.")
 @click.option("--by", type=click.Choice(["process"]), help="-c: a table a process.")
 @click.option("--errors", is_flag=True, help="-c: each error by its name.")
 def trace_show(files: tuple[str, ...], **given: Any) -> int:

@@ -24,9 +24,10 @@ SORTS: Final[dict[str, Callable[[CallCount], Any]]] = {
 _UNITS: Final = ((1e3, "ns"), (1e6, "µs"), (1e9, "ms"), (float("inf"), "s"))
 
 
-def sorted_rows(rows: Iterable[CallCount], by: str, *, latencies: bool) -> list[CallCount]:
-    """By one of SORTS; `time` is `calls` where no times are kept, as in `strace -c`'s default."""
-    key = SORTS["calls" if by == "time" and not latencies else by]
+def sorted_rows(rows: Iterable[CallCount], by: str | None, *, latencies: bool) -> list[CallCount]:
+    """By one of SORTS; None: `time`. That is `calls` where no times are kept, as in `strace -c`'s
+    default."""
+    key = SORTS["calls" if by in (None, "time") and not latencies else by or "time"]
     return sorted(sorted(rows, key=SORTS["name"]), key=key)
 
 
@@ -44,7 +45,7 @@ def duration(time_ns: int | None) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
-def table(report: CountReport, *, sort: str = "time", errors: bool = False) -> str:
+def table(report: CountReport, *, sort: str | None = None, errors: bool = False) -> str:
     """The report as text: one table, or one a process, busiest first; lines end with LF.
 
     errors: each errno of a syscall on a line below it.
@@ -76,7 +77,7 @@ def _heading(process: Process | None) -> str:
     return f"\n{clean_line(process.comm)} [{process.pid}]"
 
 
-def _one_table(rows: list[CallCount], latencies: bool, sort: str, errors: bool) -> str:
+def _one_table(rows: list[CallCount], latencies: bool, sort: str | None, errors: bool) -> str:
     total_ns, calls = sum(row.total_ns or 0 for row in rows), sum(row.calls for row in rows)
     lines = [_header(latencies), _rule(latencies)]
     for row in sorted_rows(rows, sort, latencies=latencies):
@@ -138,12 +139,12 @@ def error_name(code: int) -> str:
     return str(names[int(places[code])]) if places[code] >= 0 else f"errno {code}"
 
 
-def as_json(report: CountReport, *, sort: str = "time") -> str:
+def as_json(report: CountReport, *, sort: str | None = None) -> str:
     """`as_object` on one line."""
     return json.dumps(as_object(report, sort=sort), ensure_ascii=False)
 
 
-def as_object(report: CountReport, *, sort: str = "time") -> dict[str, Any]:
+def as_object(report: CountReport, *, sort: str | None = None) -> dict[str, Any]:
     """Totals, and `syscalls` as `as_rows` has them."""
     return {
         "calls": report.calls,
@@ -155,7 +156,7 @@ def as_object(report: CountReport, *, sort: str = "time") -> dict[str, Any]:
     }
 
 
-def as_rows(report: CountReport, *, sort: str = "time") -> list[dict[str, Any]]:
+def as_rows(report: CountReport, *, sort: str | None = None) -> list[dict[str, Any]]:
     """A flat row a syscall, or a process and syscall; what is not known is absent."""
     rows = sorted_rows(report.rows, sort, latencies=report.latencies)
     return [
@@ -181,7 +182,7 @@ def _flat(row: CallCount) -> dict[str, Any]:
     }
 
 
-def write_parquet(report: CountReport, file: BinaryIO, *, sort: str = "time") -> None:
+def write_parquet(report: CountReport, file: BinaryIO, *, sort: str | None = None) -> None:
     """The rows of `as_rows`, absent values null, errnos as a map. OSError if not written."""
     import pyarrow
     import pyarrow.parquet

@@ -56,8 +56,8 @@ class TraceOptions:
     count: bool = False
     no_times: bool = False
     """Count calls and errors only."""
-    sort: str = "time"
-    """The column that a count is sorted by."""
+    sort: str | None = None
+    """The column that a count is sorted by; None: `time`."""
     by: str | None = None
     """`process`: a table a process."""
     errors: bool = False
@@ -199,7 +199,7 @@ def check_together(options: TraceOptions) -> None:
             options.by is not None and not aggregated,
             "--by: is of -c and --hist; give one of them, too",
         ),
-        (options.errors and not options.count, "--errors: is of -c; give it, too"),
+        *_of_a_count(options),
         (
             options.no_times and not options.count,
             "--no-times: is of -c; give it, too",
@@ -217,8 +217,13 @@ def check_together(options: TraceOptions) -> None:
             "--no-loss: nothing gets lost in a count; leave it out",
         ),
         (
-            options.folded and options.format not in (None, "text"),
-            f"--folded: is text, not {form}; leave --format out",
+            options.folded and form != "text",
+            f"--folded: is text, not {form}; leave --format out, or name another FILE",
+        ),
+        (
+            (aggregated or options.folded or form != "text")
+            and bool(options.clock or options.durations),
+            "-t, -r and -T: are of lines of text; leave them out",
         ),
         (
             form == "parquet" and not to_file,
@@ -249,6 +254,8 @@ def check_together(options: TraceOptions) -> None:
             "--cgroup and --container out, or trace these with a second `proctor trace`",
         ),
     )
+    if options.rotate is not None:
+        size_bytes("--rotate", options.rotate)
 
 
 def check_shown_together(options: TraceOptions) -> None:
@@ -256,7 +263,7 @@ def check_shown_together(options: TraceOptions) -> None:
     _refuse(
         *_of_both(options),
         (options.by is not None and not options.count, "--by: is of -c; give it, too"),
-        (options.errors and not options.count, "--errors: is of -c; give it, too"),
+        *_of_a_count(options),
     )
 
 
@@ -264,6 +271,15 @@ def _of_both(options: TraceOptions) -> tuple[_Refusal, ...]:
     return (
         (options.failures and options.successes, "-Z and -z: no call is both; give one"),
         ("" in options.paths, "-P: is empty; name a path"),
+        ("" in options.cgroups, "--cgroup: is empty; name a path"),
+        ("" in options.containers, "--container: is empty; give the container's id"),
+    )
+
+
+def _of_a_count(options: TraceOptions) -> tuple[_Refusal, ...]:
+    return (
+        (options.errors and not options.count, "--errors: is of -c; give it, too"),
+        (options.sort is not None and not options.count, "-S: is of -c; give it, too"),
     )
 
 

@@ -13,6 +13,7 @@ from proctor.errors import ProctorError
 from proctor.tracing.options import (
     ResultRange,
     TraceOptions,
+    check_shown_together,
     check_together,
     duration_ns,
     output_format,
@@ -110,6 +111,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"paths": ("",)}, "-P: is empty"),
     ({"by": "process"}, "--by: is of -c and --hist"),
     ({"errors": True}, "--errors: is of -c"),
+    ({"sort": "calls"}, "-S: is of -c"),
+    ({"sort": "calls", "histogram": "read"}, "-S: is of -c"),
+    ({"containers": ("",)}, "--container: is empty"),
+    ({"cgroups": ("/a", "")}, "--cgroup: is empty"),
+    ({"count": True, "durations": True}, "-t, -r and -T: are of lines"),
+    ({"output": "a.parquet", "clock": "time"}, "-t, -r and -T: are of lines"),
+    ({"folded": True, "durations": True}, "-t, -r and -T: are of lines"),
+    ({"output": "a.jsonl", "folded": True}, "--folded: is text, not jsonl"),
+    ({"output": "a.parquet", "rotate": "5x"}, "--rotate 5x: is no size"),
     ({"count": True, "histogram": "read"}, "-c and --hist"),
     ({"count": True, "stacks": True}, "-k and --folded"),
     ({"count": True, "format": "arrow", "output": "-"}, "--format arrow"),
@@ -139,3 +149,16 @@ def test_what_does_not_go_together_is_said(fields: dict[str, Any], message: str)
 def test_everything_else_goes_together() -> None:
     check_together(TraceOptions(command=("ls",), pids=(1,), output="a.parquet", rotate="1M"))
     check_together(TraceOptions(host=True, count=True, format="jsonl"))
+    check_together(TraceOptions(command=("ls",), folded=True, output="stacks"))
+    check_together(TraceOptions(command=("ls",), durations=True, clock="time", output="a.log"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"sort": "calls"}, "-S: is of -c"), ({"by": "process"}, "--by: is of -c")],
+)
+def test_what_does_not_go_together_when_shown(fields: dict[str, Any], message: str) -> None:
+    check_shown_together(TraceOptions(**fields, count=True))
+    with pytest.raises(ProctorError, match=message) as caught:
+        check_shown_together(TraceOptions(**fields))
+    assert caught.value.exit_status == 2
