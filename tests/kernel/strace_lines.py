@@ -21,6 +21,15 @@ DRAWN = (
 TIMED = re.compile(r"^(clock_gettime|gettimeofday|getrusage|getitimer|timerfd_gettime|time)\(")
 VARYING = re.compile(r"^(sysinfo|times|fstatfs|statfs|getrandom|getcpu|set_tid_address|brk)\(")
 NUMBER = re.compile(r"\b\d+\b|\\x[0-9a-f]{2}")
+# Where a number is a process or thread: any of these calls' numbers, and these fields of all. Any
+# other may have the same value, all the more where processes are few: a size, a count of bytes.
+OF_PROCESSES = re.compile(
+    r"^(v?fork|clone3?|getp?pid|gettid|getpgrp|[gs]etpgid|[gs]etsid|set_tid_address|wait4|waitid"
+    r"|t?g?kill|rt_t?g?sigqueueinfo|pidfd_open|ptrace|prlimit64|sched_[gs]et\w+|[gs]etpriority"
+    r"|ioprio_[gs]et|get_robust_list|process_\w+|kcmp|migrate_pages|move_pages|futex)\("
+)
+PROCESS = re.compile(r"(?:(?<=pid=)|(?<=tid=\[)|(?<=/proc/)|(?<= in pid )|(?<=OWN, ))\d+\b")
+BARE = re.compile(r"\b\d+\b")
 TIME = re.compile(r"(tv_[a-z]+=|= )\d+( \(\d.*\))?")
 
 
@@ -70,4 +79,10 @@ def normal(line: str, names: dict[str, str]) -> str:
         line = TIME.sub(r"\1N", line)
     for pattern, text in DRAWN:
         line = pattern.sub(text, line)
-    return re.sub(r"\b\d+\b", lambda found: names.get(found[0], found[0]), line)
+    return with_names(line, names)
+
+
+def with_names(line: str, names: dict[str, str]) -> str:
+    """The line with the names of processes in place of their numbers."""
+    numbers = BARE if OF_PROCESSES.match(line) else PROCESS
+    return numbers.sub(lambda found: names.get(found[0], found[0]), line)

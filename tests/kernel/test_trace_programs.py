@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.strace_lines import joined
+from tests.kernel.strace_lines import joined, with_names
 from tests.kernel.watching import TIMEOUT_S
 from tests.surroundings import need
 
@@ -145,7 +145,7 @@ def date_back(folder: Path, when_s: int) -> None:
 def normal(line: str, names: dict[str, str]) -> str:
     for pattern, text in SAME:
         line = pattern.sub(text, line)
-    return re.sub(r"\b\d+\b", lambda found: names.get(found[0], found[0]), line)
+    return with_names(line, names)
 
 
 def differences(once: list[str], again: list[str], ours: list[str], threaded: bool) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from proctor.syscalls.table import table_of
 from proctor.syscalls.text.formatter import Formatter
 from tests.kernel.recorded import GATE, record
-from tests.kernel.strace_lines import joined, normalised
+from tests.kernel.strace_lines import joined, normal, normalised
 from tests.kernel.watching import TIMEOUT_S
 
 PROGRAMS = Path(__file__).parents[1] / "clients" / "syscalls"
@@ -146,6 +146,24 @@ def difference(theirs: list[str], ours: list[str]) -> str:
     import difflib
 
     return "\n".join(difflib.unified_diff(theirs, ours, "strace", "ours", lineterm="", n=1))
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("wait4(361, NULL, 0, NULL) = 361", "wait4(P1, NULL, 0, NULL) = P1"),
+        (
+            "--- SIGCHLD {si_signo=SIGCHLD, si_pid=361} ---",
+            "--- SIGCHLD {si_signo=SIGCHLD, si_pid=P1} ---",
+        ),
+        ('openat(3, "/proc/361/stat", O_RDONLY) = 4', 'openat(3, "/proc/P1/stat", O_RDONLY) = 4'),
+        ("fstat(3, {st_mode=S_IFREG|0644, st_size=361, ...}) = 0", None),
+        ('read(3, ""..., 4096) = 361', None),
+    ],
+)
+def test_only_processes_get_their_names(line: str, named: str | None) -> None:
+    """Not what happens to be the same number, as in a machine whose processes are few."""
+    assert normal(line, {"361": "P1"}) == (named or line)
 
 
 def test_the_corpus_is_there() -> None:
