@@ -2,13 +2,16 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -91,59 +94,64 @@ static int killed_by_seccomp(void)
 	return 1;
 }
 
-static char flipping[64];
-static volatile unsigned flips;
+static char flipping[32] = "/nowhere/one";
 
-/* On two processors, where there are two: side by side, however busy they are. */
-static void run_on(int which)
+static void *flip(void *unused)
 {
-	cpu_set_t all, one;
-	int cpu = -1;
-
-	if (sched_getaffinity(0, sizeof(all), &all) || CPU_COUNT(&all) < 2)
-		return;
-	do
-		while (!CPU_ISSET(++cpu, &all))
-			;
-	while (which--);
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
-}
-
-static void *flip(void *files)
-{
-	run_on(1);
 	for (;;) {
-		memcpy(flipping, ((char **)files)[0], 32);
+		strcpy(flipping, "/nowhere/two");
 		__asm__ volatile("" ::: "memory");
-		memcpy(flipping, ((char **)files)[1], 32);
+		strcpy(flipping, "/nowhere/one");
 		__asm__ volatile("" ::: "memory");
-		flips++;
 	}
-	return NULL;
+	return unused;
 }
 
-/* Opens a path that another thread rewrites meanwhile. Both are to be as long, below 32. */
-static int opens_what_flips(char **files)
+/* Opens a path that another thread rewrites all the time. */
+static int opens_what_flips(int count)
 {
 	pthread_t thread;
 
-	strcpy(flipping, files[0]);
-	pthread_create(&thread, NULL, flip, files);
-	run_on(0);
-	for (int i = 0; i < 20000; i++) {
-		unsigned before = flips;
-
-		for (int spin = 0; flips == before && spin < 10000; spin++)
-			; /* until the other runs, but not for ever */
-
-		int fd = open(flipping, O_RDONLY);
-
-		if (fd >= 0)
-			close(fd);
-	}
+	pthread_create(&thread, NULL, flip, NULL);
+	while (count--)
+		open(flipping, O_RDONLY);
 	_exit(0);
+}
+
+static char passed[64];
+static int faults;
+
+/* Rewrites the path, then gives the faulting page. */
+static void *rewrite(void *path)
+{
+	static char page[4096];
+	struct uffdio_copy copy = {.src = (unsigned long)page, .len = sizeof(page)};
+	struct uffd_msg fault;
+
+	read(faults, &fault, sizeof(fault));
+	strcpy(passed, path);
+	copy.dst = fault.arg.pagefault.address & -sizeof(page);
+	ioctl(faults, UFFDIO_COPY, &copy);
+	return NULL;
+}
+
+/* Passes the first path and opens the second. At the call's entry the path can be read and the
+ * page of its options is not there; the kernel fetches that page before it reads the path. */
+static int opens_what_is_rewritten(char **paths)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register missing = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+	void *options = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_t thread;
+
+	faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+	missing.range.start = (unsigned long)options;
+	missing.range.len = 4096;
+	if (ioctl(faults, UFFDIO_API, &api) || ioctl(faults, UFFDIO_REGISTER, &missing))
+		return 3;
+	strcpy(passed, paths[0]);
+	pthread_create(&thread, NULL, rewrite, paths[1]);
+	return syscall(SYS_openat2, AT_FDCWD, passed, options, sizeof(struct open_how)) < 0;
 }
 
 static int flood(int count)
@@ -168,8 +176,10 @@ int main(int argc, char **argv)
 		return fork_storm(count);
 	if (!strcmp(what, "seccomp"))
 		return killed_by_seccomp();
-	if (!strcmp(what, "flip") && argc > 3)
-		return opens_what_flips(argv + 2);
+	if (!strcmp(what, "flip"))
+		return opens_what_flips(count);
+	if (!strcmp(what, "rewrite") && argc > 3)
+		return opens_what_is_rewritten(argv + 2);
 	if (!strcmp(what, "flood"))
 		return flood(count);
 	return 2;
