@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.kernel.terminal import Terminal
-from tests.kernel.trace_command import await_tracing
+from tests.kernel.trace_command import await_tracing, interrupt
 from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, children_of, environment
 
 ROW: Final = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)$", re.MULTILINE)
@@ -255,18 +255,20 @@ def test_a_count_of_what_lies_below_a_path(tmp_path: Path) -> None:
 
 def test_a_second_interrupt_ends_a_count_of_what_goes_on(tmp_path: Path) -> None:
     output = tmp_path / "count.jsonl"
-    deaf = "import signal, os\nsignal.signal(2, signal.SIG_IGN)\nprint('deaf', flush=True)\n"
+    deaf = "import signal, os\nsignal.signal(2, signal.SIG_IGN)\n"
+    # Sent by the kernel when the terminal's leader, here Proctor, has ended.
+    deaf += "signal.signal(1, signal.SIG_IGN)\nprint('deaf', flush=True)\n"
     deaf += "while True: os.getppid(); __import__('time').sleep(0.01)"
     command = [*PROCTOR, "trace", "-c", "-o", str(output), "--", sys.executable, "-c", deaf]
     with Terminal(command) as terminal:
         terminal.expect("deaf")
         (pid,) = children_of(terminal.process.pid)
-        terminal.type("\x03")
-        time.sleep(0.5)
+        interrupt(terminal)
+        time.sleep(0.5)  # an end would come at once
         assert terminal.process.poll() is None
         terminal.type("\x03")
         assert terminal.process.wait(TIMEOUT_S) == 130
-        os.kill(pid, 0)
+        assert "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
         os.kill(pid, signal.SIGKILL)
     assert by_syscall(json.loads(output.read_text()))["getppid"][0] > 1
 

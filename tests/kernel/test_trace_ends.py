@@ -18,6 +18,7 @@ from tests.kernel.terminal import Terminal
 from tests.kernel.trace_command import (
     NOBODY,
     Traced,
+    interrupt,
     run,
 )
 from tests.kernel.trace_command import (
@@ -37,13 +38,16 @@ def test_no_loss_reconciles_and_leaves_no_cgroup(tmp_path: Path, program: str) -
 
 HOLDING: Final = """
 import sys
+from proctor.launch.command import Launched
 from proctor.tracing import brake, session
 from proctor.tracing.options import TraceOptions
-brake.HOLD_ABOVE, brake.LET_GO_BELOW = -1.0, -2.0
+brake.HOLD_ABOVE, brake.LET_GO_BELOW, brake.GIVE_UP_SECONDS = -1.0, -2.0, 3600.0
+start = Launched.start
+Launched.start = lambda self: (start(self), print("started", flush=True))
 command = ("sh", "-c", f"echo ran > {sys.argv[1]}")
 session.trace(TraceOptions(command=command, no_loss=True, output=sys.argv[2]))
 """
-"""A brake that holds from the beginning on, and does not let go."""
+"""A brake that holds from the beginning on, and does not let go; it says when COMMAND may run."""
 
 
 @pytest.mark.parametrize("killed", ["tracer", "drainer", "both"])
@@ -54,12 +58,16 @@ def test_a_held_tree_runs_on_when_those_who_hold_it_are_killed(tmp_path: Path, k
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDING, str(ran), str(log)],
         env=environment(),
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
+    assert process.stdout
     try:
-        frozen = root / f"proctor-trace-{process.pid}/cgroup.freeze"
-        wait_until(lambda: frozen.exists() and frozen.read_text() == "1\n", "held", 20 * SLOW)
-        time.sleep(3 * SLOW)  # the gate is open; a COMMAND that was not started has to stay so
+        # Who is never started must not run, either: held before that is held for nothing.
+        assert process.stdout.readline() == "started\n"
+        events = root / f"proctor-trace-{process.pid}/cgroup.events"
+        wait_until(lambda: "frozen 1\n" in events.read_text(), "held", 20 * SLOW)
         drainer = children_of(process.pid)[-1]
         assert not ran.exists()
         for pid in {"tracer": [process.pid], "drainer": [drainer]}.get(
@@ -71,6 +79,7 @@ def test_a_held_tree_runs_on_when_those_who_hold_it_are_killed(tmp_path: Path, k
         if killed != "drainer":
             process.kill()
         process.wait(TIMEOUT_S)
+        process.stdout.close()
     run(tmp_path, "--no-loss", "--", "true")  # and the cgroup goes with the next
     assert not list(root.glob("**/proctor-trace-*"))
 
@@ -88,13 +97,13 @@ def test_interrupting_a_command_is_the_commands_own_business(tmp_path: Path) -> 
 
 def test_interrupting_twice_ends_at_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    deaf = "trap '' INT; echo on; while :; do sleep 1; done"
+    # To hang-up, too, which the kernel sends when the terminal's leader, here Proctor, has ended.
+    deaf = "trap '' INT HUP; echo on; while :; do sleep 1; done"
     with Terminal([*PROCTOR, "trace", "-o", str(log), "--", "sh", "-c", deaf]) as it:
         it.expect("on")
         child = children_of(it.process.pid)[0]
         try:
-            it.type("\x03")
-            time.sleep(0.5)
+            interrupt(it)
             it.type("\x03")
             assert it.wait() == 130
         finally:

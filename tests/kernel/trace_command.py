@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from proctor import schema
+from tests.kernel.terminal import Terminal
 from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, environment, wait_until
 
 SOURCE: Final = Path(__file__).with_name("traced.c")
@@ -99,6 +101,19 @@ def await_tracing(tracer: subprocess.Popen[Any]) -> None:
 
     wait_until(attached, "it traces", TIMEOUT_S)
     time.sleep(0.5 * SLOW)
+
+
+def interrupt(terminal: Terminal) -> None:
+    """Ctrl-C, until Proctor has taken the signal: another before that would be the same one."""
+    terminal.type("\x03")
+    terminal.expect("^C")  # echoed when the signal is sent
+    status = Path(f"/proc/{terminal.process.pid}/status")
+
+    def taken() -> bool:
+        pending = [line for line in status.read_text().splitlines() if "Pnd:" in line]
+        return not any(int(line.split()[1], 16) >> signal.SIGINT - 1 & 1 for line in pending)
+
+    wait_until(taken, "it takes the interrupt", TIMEOUT_S)
 
 
 @contextmanager
