@@ -13,3 +13,8 @@ class ProctorError(Exception):
     def __init__(self, message: str, *, exit_status: int = 1) -> None:
         super().__init__(message)
         self.exit_status = exit_status
+
+
+def cause_of(error: OSError) -> str:
+    """As the last but one part of such a text: `no space left on device`."""
+    return (error.strerror or str(error)).lower()

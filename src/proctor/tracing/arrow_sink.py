@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from proctor.errors import cause_of
 from proctor.tracing.columns import SCHEMA
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class ArrowSink:
             self._stream.close()
             self._file.close()
         except OSError as error:
-            self._problem = self._problem or f"{self._name}: {error.strerror}"
+            self._problem = self._problem or f"{self._name}: {cause_of(error)}"
         return self._problem
 
     def _write(self, batch: pa.RecordBatch, totals: bytes | None) -> None:
@@ -50,5 +51,5 @@ class ArrowSink:
         except BrokenPipeError:
             self.closed = True
         except OSError as error:
-            cause = (error.strerror or str(error)).lower()
+            cause = cause_of(error)
             self._problem = f"{self._name}: {cause}: what follows is not in it; free some space"

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of
 from proctor.kernel.process_table import cgroup_path, cgroup_root
 from proctor.records.trace_layout import BLOCK_BYTES, HEAD, TAIL
 from proctor.tracing.rings import RingFiles
@@ -127,7 +127,7 @@ class TreeCgroup:
         except OSError as error:
             with suppress(OSError):
                 self._path.rmdir()
-            cause = (error.strerror or str(error)).lower()
+            cause = cause_of(error)
             raise ProctorError(
                 f"--no-loss: {self._path}: {cause}; it holds COMMAND by the freezer of cgroup v2 "
                 "(kernel 5.2), which has to be writable here"
@@ -138,7 +138,7 @@ class TreeCgroup:
         try:
             (self._path / "cgroup.procs").write_text(str(pid))
         except OSError as error:
-            cause = (error.strerror or str(error)).lower()
+            cause = cause_of(error)
             raise ProctorError(f"--no-loss: {self._path}: process {pid}: {cause}") from None
 
     def close(self) -> None:

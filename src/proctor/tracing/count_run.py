@@ -13,13 +13,14 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of
 from proctor.kernel.call_counts import CallCounts
 from proctor.kernel.object import KernelError
 from proctor.kernel.trace_object import TraceObject
 from proctor.launch.command import AWAITED, FORWARDED, Launched, exit_status
 from proctor.tracing import count_view, histogram
 from proctor.tracing.count import CountSession
+from proctor.tracing.lines import name_of
 from proctor.tracing.options import TraceOptions, output_format
 from proctor.tracing.plan import Plan
 from proctor.tracing.scope import Targets, put_scope
@@ -155,9 +156,12 @@ class Counting:
                 self._write(file)
         except BrokenPipeError:  # the reader has seen enough
             return
-        except (OSError, KernelError) as error:
-            name = self._options.output or "standard error"
-            raise ProctorError(f"{name}: the count could not be written: {error}") from None
+        except OSError as error:
+            name = name_of(self._options.output)
+            cause = f"the count could not be written: {cause_of(error)}"
+            raise ProctorError(f"{name}: {cause}; name another place with -o") from None
+        except KernelError as error:
+            raise ProctorError(f"the count: cannot be read: {error}") from None
 
     def _write(self, file: BinaryIO) -> None:
         form, sort = output_format(self._options), self._options.sort

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Final
 from proctor.tracing.count import CallCount, CountReport, Process
 from proctor.tracing.syscall_names import errors as error_names
 from proctor.views.clean import clean_line
+from proctor.views.units import plural
 
 SORTS: Final[dict[str, Callable[[CallCount], Any]]] = {
     "time": lambda row: (-(row.total_ns or 0), -row.calls),
@@ -126,11 +127,12 @@ def _or_blank(count: int) -> str:
 def _remarks(report: CountReport) -> Iterator[str]:
     if report.unplaced_calls:
         yield (
-            f"{report.unplaced_calls:,} calls had no place of their own: the kernel's map was "
-            "full; they count under their syscall, without process, p50 and p99"
+            f"{plural(report.unplaced_calls, 'call')} had no place in the kernel's map, which was "
+            "full: counted by syscall alone, without process, p50 and p99"
         )
     if report.unnamed_errors:
-        yield f"{report.unnamed_errors:,} errors without their errno: the kernel's map was full"
+        errors = plural(report.unnamed_errors, "error")
+        yield f"{errors} without their errno: the kernel's map was full"
 
 
 def error_name(code: int) -> str:

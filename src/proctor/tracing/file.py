@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of
 from proctor.tracing.columns import ADDED_LATER, SCHEMA
 from proctor.tracing.parquet import FORMAT_VERSION, METADATA_KEY
 
@@ -107,7 +107,7 @@ def _check_ends(path: str) -> None:
             file.seek(max(size - len(_MAGIC), 0))
             end = file.read(len(_MAGIC))
     except OSError as error:
-        cause = (error.strerror or str(error)).lower()
+        cause = cause_of(error)
         raise ProctorError(f"{path}: cannot be read: {cause}") from error
     if begin != _MAGIC:
         raise ProctorError(f"{path}: is no Parquet file")

@@ -10,6 +10,7 @@ from proctor.tracing.count_view import duration
 from proctor.tracing.latency import powers_of_two
 from proctor.views.clean import clean_line
 from proctor.views.terminal import make_console
+from proctor.views.units import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +53,7 @@ def title(histogram: Histogram) -> str:
 def summary(histogram: Histogram) -> str:
     """`p50 852 ns  p90 ...  max 1.20 ms  12,345 calls, 0.012345 s`"""
     parts = [f"{name} {duration(histogram.quantile_ns(fraction))}" for name, fraction in _QUANTILES]
-    total = f"{histogram.calls:,} calls, {histogram.total_ns / 1e9:.6f} s"
+    total = f"{plural(histogram.calls, 'call')}, {histogram.total_ns / 1e9:.6f} s"
     return "  ".join([*parts, f"max {duration(histogram.max_ns)}", total])
 
 

@@ -13,7 +13,8 @@ import select
 import stat
 from collections.abc import Callable
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of
+from proctor.views.units import plural
 
 
 def open_output(name: str | None) -> int:
@@ -31,6 +32,11 @@ def open_output(name: str | None) -> int:
         raise _refusal(name, error) from None
 
 
+def name_of(output: str | None) -> str:
+    """As messages name what `open_output` opens."""
+    return {None: "standard error", "-": "standard output"}.get(output, output or "")
+
+
 def _inherited(fd: int, name: str) -> int:
     """The descriptor itself: to open it anew by name may not be allowed to the caller."""
     try:
@@ -40,7 +46,7 @@ def _inherited(fd: int, name: str) -> int:
 
 
 def _refusal(name: str, error: OSError) -> ProctorError:
-    cause = (error.strerror or str(error)).lower()
+    cause = cause_of(error)
     return ProctorError(f"{name}: {cause}; name another place with -o")
 
 
@@ -86,9 +92,10 @@ class LineWriter:
         """What was not written and why; None: nothing."""
         if self._error is None:
             return None
-        cause = (self._error.strerror or str(self._error)).lower()
-        count = f"{self.lost_lines:,} line{'' if self.lost_lines == 1 else 's'}"
-        return f"{self._name}: {count} not written: {cause}; free some space"
+        cause = cause_of(self._error)
+        return (
+            f"{self._name}: {plural(self.lost_lines, 'line')} not written: {cause}; free some space"
+        )
 
     @property
     def reason(self) -> str:

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from proctor.errors import cause_of
 from proctor.tracing.batch import Batch
 from proctor.tracing.options import size_bytes
 from proctor.tracing.parquet import ParquetOutput
@@ -59,7 +60,7 @@ class ParquetSink:
         return self._problem
 
     def _said(self, error: OSError) -> str:
-        cause = (error.strerror or str(error)).lower()
+        cause = cause_of(error)
         return f"{self._name}: cannot be read, its end could not be written: {cause}"
 
 

@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of
 from proctor.kernel.mapping_events import open_mapping_events
 from proctor.kernel.object import KernelError
 from proctor.kernel.requirements import check_requirements
@@ -35,7 +35,7 @@ from proctor.privilege import acting_as, caller_identity, identity_of, unprivile
 from proctor.records.trace_layout import COUNTS
 from proctor.tracing.answers import Answers, executable_maps
 from proctor.tracing.brake import TreeCgroup, let_go
-from proctor.tracing.lines import open_output
+from proctor.tracing.lines import name_of, open_output
 from proctor.tracing.options import TraceOptions, check_together, names_stacks
 from proctor.tracing.plan import Plan, counted, plan_of
 from proctor.tracing.rings import RingFiles
@@ -141,7 +141,7 @@ class Tracing:
             drainer_ended=drainer_ended,
             under_way=self._under_way,
             output=output,
-            output_name=_name_of(options.output),
+            output_name=name_of(options.output),
             options=options,
             everything=plan.everything,
             files=targets.open_files(),
@@ -192,7 +192,7 @@ class Tracing:
         try:
             return tuple(open_mapping_events())
         except OSError as error:
-            cause = (error.strerror or str(error)).lower()
+            cause = cause_of(error)
             print(
                 f"proctor: perf events: {cause}: functions are named only of processes that live "
                 "when their calls are written",
@@ -369,7 +369,3 @@ class Tracing:
         """Nothing of ours is left behind."""
         self._end_at_once()
         self._kernel.close()
-
-
-def _name_of(output: str | None) -> str:
-    return {None: "standard error", "-": "standard output"}.get(output, output or "")

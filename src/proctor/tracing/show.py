@@ -33,6 +33,7 @@ from proctor.tracing.selection import Selection
 from proctor.tracing.tally import COLUMNS, PROCESS_COLUMNS, Tally
 from proctor.tracing.text_sink import encoded, mismatch_line, tables
 from proctor.tracing.totals import CALL_KINDS, Totals
+from proctor.views.units import plural
 
 BROKEN_PIPE_STATUS: Final = 141
 """What a shell says of a program that SIGPIPE ended."""
@@ -144,7 +145,7 @@ class _TextLines:
     def last(self, totals: Totals, shown_calls: int | None) -> bytes:
         if shown_calls is None:
             return f"*** {totals.line()} ***\n".encode()
-        calls = f"{shown_calls:,} call{'' if shown_calls == 1 else 's'}"
+        calls = plural(shown_calls, "call")
         return f"*** {calls} shown; of the whole trace: {totals.line()} ***\n".encode()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from proctor.records.trace_layout import KINDS
 from proctor.tracing.batch import Batch
+from proctor.views.units import plural
 
 CALL_KINDS = frozenset(KINDS[name] for name in ("SYSCALL", "NO_RETURN", "JOINED", "IO_URING"))
 UNDER_WAY = KINDS["UNDER_WAY"]
@@ -81,9 +82,9 @@ class Totals:
 
     def line(self) -> str:
         """`1,024,125 calls, 3 other records, 0 lost; kernel counted 1,024,128`."""
-        parts = [_counted(self.calls, "call")]
+        parts = [plural(self.calls, "call")]
         if self.others:
-            parts.append(_counted(self.others, "other record"))
+            parts.append(plural(self.others, "other record"))
         if self.under_way:
             parts.append(f"{self.under_way:,} under way at the end")
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.lost.items()))
@@ -101,7 +102,3 @@ class Totals:
 _NOT_OF_RECORDS = frozenset(("arguments_full", "map_full"))
 """Records that came without their memory; threads that were not followed, whose calls nobody
 counted."""
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

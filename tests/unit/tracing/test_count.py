@@ -140,7 +140,7 @@ def test_calls_without_room_count_under_their_syscall_and_are_said() -> None:
     assert (openat.calls, openat.p50_ns) == (1, None)
     assert (report.unplaced_calls, report.unnamed_errors) == (11, 4)
     text = count_view.table(report)
-    assert "11 calls had no place of their own" in text
+    assert "11 calls had no place in the kernel's map" in text
     assert "4 errors without their errno" in text
     (unplaced, _, _) = sorted(
         session(maps, by_process=True).report().rows, key=lambda row: -row.calls

@@ -34,6 +34,7 @@ def test_rows_are_as_wide_as_the_console(width: int) -> None:
     assert max(map(len, lines)) == len(lines[1]) == width
     assert lines[-1].startswith("p50 ")
     assert lines[-1].endswith("max 300 ns  4 calls, 0.000001 s")
+    assert histogram.summary(histogram_of([100])).endswith("max 100 ns  1 call, 0.000000 s")
 
 
 def test_the_open_last_row_ends_with_the_longest_call() -> None:
