@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -54,6 +55,7 @@ from proctor.tracing.spool_file import open_spool
 INTERRUPTED_STATUS: Final = 130
 LOOK_SECONDS: Final = 0.25
 ASKED_SECONDS: Final = 0.005
+_DESCRIPTORS: Final = 256
 _REPORT_BYTES: Final = 1 << 20
 _TERMINAL: Final = frozenset((signal.SIGINT, signal.SIGQUIT))
 
@@ -82,6 +84,7 @@ def trace(options: TraceOptions) -> int:
                 tree = TreeCgroup()
                 stack.callback(tree.close)
                 tree.enter(launched.pid)
+        _have_descriptors()
         targets = Targets(
             launched.pid if launched else None, named.pids, named.cgroups, options.host
         )
@@ -96,6 +99,22 @@ def trace(options: TraceOptions) -> int:
             return tracing.wait_out()
         launched.start()
         return tracing.wait_for(launched)
+
+
+def _have_descriptors() -> None:
+    """Room for those of programs, maps, links and per-CPU events, where the shell allows fewer.
+    COMMAND, which is there already, has its own limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS + 2 * (os.cpu_count() or 1)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        except (ValueError, OSError):  # no CAP_SYS_RESOURCE
+            raise ProctorError(
+                f"open files: {soft} may be open at once, {wanted} are needed; "
+                f"raise the limit: ulimit -n {wanted}"
+            ) from None
 
 
 def _call_off(launched: Launched) -> None:
