@@ -3,6 +3,9 @@
 A write is seen at its entry, as an attempt. It may be taken in part or not at
 all and come again from there, so the states along the attempt are kept by
 their position in the stream, and the next call says where it begins.
+
+Of what is sent it is known where bodies end: the next request's first line begins there,
+in which a secret may stand, and no line's end need be before it. An answer's holds none.
 """
 
 from __future__ import annotations
@@ -10,29 +13,34 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proctor.intake.masking import BEGINNING, PLAIN, UNKNOWN, LineState, mask, mask_head
+from proctor.intake.masking import BEGINNING, NAME_BYTES, PLAIN, UNKNOWN, LineState, Mode, mask
+from proctor.intake.message_ends import HEAD, IN_LINE, Framing, read_head
 
 TLS_RECORD_BYTES: Final = 16384
 """A write that is taken in part is taken up to a multiple of this, the largest TLS record."""
 
-_STATES_MAX: Final = 4096
+_PLACES_MAX: Final = 4096
 _MESSAGE_HEAD: Final = re.compile(rb"[A-Z]{3,10} [/hH]|HTTP/1\.[01] [1-5]")
-# Where nothing is hidden, a call that may be the beginning of one is enough.
-_MAYBE_HEAD: Final = re.compile(rb"[A-Z]{3,10} [/hH]|HTTP/1\.[01] [1-5]|[A-Z]{1,10} ?\Z")
+_HEAD_BEGUN: Final = re.compile(rb"[A-Z]{1,10} ?\Z")
+_ENDLESS: Final = Framing(ends_at=1 << 66)
+_SHOWN: Final = frozenset((Mode.PLAIN, Mode.LINE_START))
+_Place = tuple[LineState, Framing]
 
 
 class DirectionMask:
     """Masks pieces of calls in their place. Bytes after a hole are masked up to the line's end."""
 
-    __slots__ = ("_call", "_plain", "_states", "_step_bytes")
+    __slots__ = ("_body_ends_at", "_call", "_head", "_in_line", "_places", "_plain", "_step_bytes")
 
     def __init__(self, *, sent: bool, from_beginning: bool) -> None:
         """`from_beginning`: position 0 is where the connection's plaintext begins."""
-        self._call: int | None = None
-        self._states: dict[int, LineState] = {0: BEGINNING} if from_beginning else {}
-        self._plain = range(0)
-        """Positions that lie in one line without a secret: a long body, mostly."""
         self._step_bytes = TLS_RECORD_BYTES if sent else 1 << 62
+        self._head, self._in_line = (HEAD, IN_LINE) if sent else (_ENDLESS, _ENDLESS)
+        self._body_ends_at = 0
+        self._call: int | None = None
+        self._places: dict[int, _Place] = {0: (BEGINNING, self._head)} if from_beginning else {}
+        self._plain: list[tuple[range, Framing]] = []
+        """Positions that lie in one line without a secret: a long body, mostly."""
 
     def mask_piece(
         self,
@@ -46,43 +54,64 @@ class DirectionMask:
     ) -> None:
         """`buffer[start:end]` is at `position` of the call that begins at `stream_bytes`."""
         at = stream_bytes + position
-        state = self._state_at(at) if call == self._call or position == 0 else UNKNOWN
+        known = call == self._call or position == 0
+        state, framing = self._place_at(at) if known else self._behind_hole(at)
         if call != self._call:
             self._call = call
-            self._states.clear()
-            self._plain = range(0)
-        if position == 0 and _begins_message(state, buffer, start, end):
-            state = BEGINNING
-        self._states[at] = state
-        if state is BEGINNING:
-            body = mask_head(buffer, start, end)
-            if start < body < start + TLS_RECORD_BYTES - position % TLS_RECORD_BYTES:
-                start, position, state = body, position + body - start, PLAIN
+            self._places.clear()
+            self._plain.clear()
+        if position == 0 and (state is PLAIN or state is BEGINNING or state is UNKNOWN):
+            # The line that the call before left is over: a body need not end with one, and
+            # one that the server refused does not come.
+            if _MESSAGE_HEAD.match(buffer, start, end):
+                state, framing = BEGINNING, self._head
+            elif state is PLAIN and _HEAD_BEGUN.match(buffer, start, end):
+                state = BEGINNING
+        self._mask(buffer, start, end, stream_bytes + position - start, position, (state, framing))
+
+    def _mask(
+        self, buffer: bytearray, start: int, end: int, first: int, position: int, place: _Place
+    ) -> None:
+        """The same of bytes whose place in the stream is `first` behind that in the buffer."""
+        state, framing = self._places[first + start] = place
+        call_start, step_bytes = start - position, self._step_bytes
         while start < end:
-            if state is PLAIN and buffer.find(b"\n", start, end) < 0:
-                self._pass_over(stream_bytes + position, end - start)
-                break
-            step = min(end - start, self._step_bytes - position % self._step_bytes)
-            state = mask(buffer, start, start + step, state)
-            start, position = start + step, position + step
-            self._states[stream_bytes + position] = state
-        while len(self._states) > _STATES_MAX:
-            del self._states[next(iter(self._states))]
+            if framing.ends_at == first + start:
+                state = BEGINNING if state.mode in _SHOWN else state
+                framing = self._head
+            if state is BEGINNING and buffer[start] not in NAME_BYTES:
+                state = PLAIN
+            stop = min(end, framing.ends_at - first) if framing.ends_at else end
+            if state is PLAIN and framing.is_settled and buffer.find(b"\n", start, stop) < 0:
+                self._pass_over(first + start, first + stop, framing)
+                start = stop
+                continue
+            stop = min(stop, start + step_bytes - (start - call_start) % step_bytes)
+            if not framing.ends_at:
+                stop, framing = read_head(buffer, start, stop, first + start, framing)
+            state = mask(buffer, start, stop, state)
+            start = stop
+            self._places[first + start] = state, framing
+        self._body_ends_at = framing.ends_at
+        while len(self._places) > _PLACES_MAX:
+            del self._places[next(iter(self._places))]
 
-    def _pass_over(self, at: int, size: int) -> None:
-        first = self._plain.start if self._plain.stop == at + 1 else at
-        self._plain = range(first, at + size + 1)
+    def _pass_over(self, at: int, until: int, framing: Framing) -> None:
+        plain = self._plain
+        if plain and plain[-1][0].stop == at + 1 and plain[-1][1] == framing:
+            at = plain.pop()[0].start
+        elif len(plain) == _PLACES_MAX:
+            del plain[0]
+        plain.append((range(at, until + 1), framing))
 
-    def _state_at(self, at: int) -> LineState:
-        return PLAIN if at in self._plain else self._states.get(at, UNKNOWN)
+    def _place_at(self, at: int) -> _Place:
+        if place := self._places.get(at):
+            return place
+        for passed, framing in self._plain:
+            if at in passed:
+                return PLAIN, framing
+        return self._behind_hole(at)
 
-
-def _begins_message(state: LineState, buffer: bytearray, start: int, end: int) -> bool:
-    """Whether the line that the call before left is over: a body need not end with one.
-
-    What begins within a call, behind a body without a line's end, is not seen: no client is known
-    to write so.
-    """
-    if state is PLAIN:
-        return _MAYBE_HEAD.match(buffer, start, end) is not None
-    return state is UNKNOWN and _MESSAGE_HEAD.match(buffer, start, end) is not None
+    def _behind_hole(self, at: int) -> _Place:
+        ends_at = self._body_ends_at
+        return UNKNOWN, Framing(ends_at=ends_at) if ends_at > at else self._in_line

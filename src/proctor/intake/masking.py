@@ -81,7 +81,7 @@ _URL_AFTER_COLON: Final = LineState(Mode.URL, b":")
 _STARS: Final = bytes(byte if byte in b" \t\r\n" else ord("*") for byte in range(256))
 _NAME_MAX_BYTES: Final = 128
 _NAME: Final = rb"[!#$%%&'*+\-.^_`|~0-9A-Za-z]{1,%d}+" % _NAME_MAX_BYTES
-_NAME_BYTES: Final = frozenset(byte for byte in range(256) if re.match(_NAME, bytes([byte])))
+NAME_BYTES: Final = frozenset(byte for byte in range(256) if re.match(_NAME, bytes([byte])))
 _METHOD: Final = re.compile(rb"[A-Z]{2,20}|patch")
 _LINE_HEAD: Final = re.compile(rb"(%s)([ \t]*+)([^\r\n]?)" % _NAME)
 # A line that _LINE_HEAD may say something of. The fields of server-sent events, the most
@@ -146,15 +146,6 @@ def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState
     return state
 
 
-def mask_head(buffer: bytearray, start: int, end: int) -> int:
-    """Masks a head of frequent lines that begins at `start`; where a plain line follows it.
-
-    `start` where there is none: what is masked by then is as `mask` would have it.
-    """
-    after = _whole_lines(buffer, start, end)
-    return after if after < end and buffer[after] not in _NAME_BYTES else start
-
-
 def _whole_lines(buffer: bytearray, start: int, end: int) -> int:
     """Masks the frequent lines of a head that are here whole; where the others begin."""
     while True:
@@ -189,7 +180,7 @@ _Step = Callable[[bytearray, int, int, LineState], tuple[int, LineState]]
 
 
 def _name(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
-    if not state.text and start < stop and buffer[start] not in _NAME_BYTES:
+    if not state.text and start < stop and buffer[start] not in NAME_BYTES:
         return start, PLAIN
     end = min(stop, start + 2 * _NAME_MAX_BYTES)
     text = state.text + buffer[start:end]

@@ -110,6 +110,72 @@ def test_a_long_body_of_one_line_is_left_as_it_is_wherever_it_is_taken_up_again(
     assert masked(direction, b"Cookie: a\nCookie: a", 2, len(data)) == b"Cookie: a\nCookie: *"
 
 
+BODIES = st.one_of(
+    st.sampled_from([b"", b'{"a":1}', b"a=b", b"POST", b"\n", b"a: b", b"\r\n\r\n", b"x" * 17_000]),
+    st.binary(max_size=20),
+)
+
+
+def request(body: bytes, name: str = "Content-Length") -> bytes:
+    head = b"POST /v1?key=s3cr3t HTTP/1.1\r\nX-Api-Key: s3cr3t\r\n"
+    return head + name.encode() + b": %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "content-length "])
+@pytest.mark.parametrize("body", [b'{"a":1}', b"a=b", b"abc", b"{}" * 20_000, b"a\nb: c", b""])
+def test_a_request_in_the_same_write_behind_a_body_without_a_line_s_end(
+    name: str, body: bytes
+) -> None:
+    stream = request(body, name) * 3
+    assert masked(sent(), stream, 1, 0) == stream.replace(b"s3cr3t", b"******")
+
+
+def test_where_a_body_ends_nothing_hidden_is_shown() -> None:
+    """The length is false: what follows is not the body's, and no request either."""
+    direction = sent()
+    head = b"PUT / HTTP/1.1\r\nContent-Length: 25\r\n\r\n"
+    masked(direction, head, 1, 0)
+    assert masked(direction, b"Cookie: abcdef\nCookie: abcdef", 2, len(head)) == (
+        b"Cookie: ******\nCookie: ******"
+    )
+
+
+def test_a_request_instead_of_the_body_that_was_announced() -> None:
+    direction = sent()
+    refused = b"POST / HTTP/1.1\r\nContent-Length: 60\r\nExpect: 100-continue\r\n\r\n"
+    masked(direction, refused, 1, 0)
+    stream = request(b"{}") * 2
+    assert masked(direction, stream, 2, len(refused)) == stream.replace(b"s3cr3t", b"******")
+
+
+def test_a_hole_in_a_body_leaves_known_where_it_ends() -> None:
+    direction = sent()
+    stream = request(b"x" * 200_000) + request(b"{}")
+    masked(direction, stream[:1000], 1, 0)
+    hidden = masked(direction, stream[2000:], 1, 0, 2000)
+    assert hidden.endswith(request(b"{}").replace(b"s3cr3t", b"******"))
+
+
+@given(st.lists(BODIES, min_size=1, max_size=4), st.data())
+def test_requests_one_behind_the_other_cut_anywhere(
+    bodies: list[bytes], data: st.DataObject
+) -> None:
+    stream = b"".join(map(request, bodies))
+    whole = masked(sent(), stream, 1, 0)
+    at, expected = 0, bytearray(stream)
+    for body in bodies:
+        head = len(request(body)) - len(body)
+        expected[at : at + head] = stream[at : at + head].replace(b"s3cr3t", b"******")
+        at += head + len(body)
+    assert whole == expected
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=6)))
+    in_pieces, first = sent(), 0
+    for cut in (*cuts, len(stream)):
+        piece = masked(in_pieces, stream[first:cut], 1, 0, first)
+        assert piece == whole[first:cut]
+        first = cut
+
+
 @given(st.lists(st.integers(1, 9), max_size=12), st.lists(st.booleans(), max_size=12))
 def test_retries_at_any_call_change_nothing(sizes: list[int], retried: list[bool]) -> None:
     stream = HEAD + b"secret\r\nCookie: a\r\n b\r\n\r\n" + HEAD + b"x\n"
