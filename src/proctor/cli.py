@@ -15,7 +15,7 @@ from proctor import __version__
 from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, with_options
 from proctor.cli_trace import trace
 from proctor.errors import ProctorError
-from proctor.options import EVENT_NAMES, RunOptions, WatchOptions
+from proctor.options import RECORDED_EVENTS, RunOptions, WatchOptions
 from proctor.views.clean import clean_line
 
 USAGE_STATUS: Final = 2
@@ -124,7 +124,7 @@ proctor.add_command(trace)
     "--type",
     "types",
     multiple=True,
-    type=click.Choice(EVENT_NAMES),
+    type=click.Choice(RECORDED_EVENTS),
     help="Only events of this type, each in full; may be given again.",
 )
 def show(recording: str | None, form: str, types: tuple[str, ...]) -> int:

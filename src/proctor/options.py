@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-EVENT_NAMES: Final = (
-    *("action", "call", "connection", "coverage", "dns", "lost"),
-    *("path_mismatch", "process", "signal", "summary", "syscall"),
+RECORDED_EVENTS: Final = (
+    *("action", "call", "connection", "coverage"),
+    *("dns", "process", "summary"),
 )
-"""Of `proctor.events`, whose import takes as long as all else that the command line needs."""
+"""Types of `proctor.events`, whose import takes as long as all else that the command line needs:
+those that a recording is read as. The others are of a trace of syscalls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
