@@ -31,7 +31,7 @@ from proctor.tracing.parts import (
 )
 from proctor.tracing.selection import Selection
 from proctor.tracing.tally import COLUMNS, PROCESS_COLUMNS, Tally
-from proctor.tracing.text_sink import encoded, mismatch_line, tables
+from proctor.tracing.text_sink import add_mismatches, encoded, tables
 from proctor.tracing.totals import CALL_KINDS, Totals
 from proctor.views.units import plural
 
@@ -132,15 +132,19 @@ class _TextLines:
         self._formatter = _formatter(facts)
 
     def of(self, part: Part) -> bytes:
-        batch, told = part.batch, part.told
-        if told is None:
-            lines = self._formatter.lines(batch)
-        else:
-            rows = zip(self._formatter.by_row(batch), [*told.tolist(), True], strict=True)
-            lines = [
-                line for of_row, asked in rows for line in of_row if asked or line.startswith(_LOSS)
+        if part.told is None and not part.mismatches:
+            return encoded(self._formatter.lines(part.batch))
+        rows = self._formatter.by_row(part.batch)
+        add_mismatches(rows, part.mismatches)
+        asked = [True] * len(rows) if part.told is None else [*part.told.tolist(), True]
+        return encoded(
+            [
+                line
+                for lines, wanted in zip(rows, asked, strict=True)
+                for line in lines
+                if wanted or line.startswith(_LOSS)
             ]
-        return encoded([*lines, *(mismatch_line(batch, found) for found in part.mismatches)])
+        )
 
     def last(self, totals: Totals, shown_calls: int | None) -> bytes:
         if shown_calls is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from proctor.records.trace_layout import ABIS
 from proctor.syscalls.descriptors import Descriptors
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from proctor.tracing.call_stacks import CallStacks
     from proctor.tracing.roles import FormatterTask
     from proctor.tracing.totals import Totals
+
+_MARK: Final = "***"
+"""Around lines that are of no record."""
 
 
 class TextSink:
@@ -42,31 +46,39 @@ class TextSink:
         return self._writer.written_bytes
 
     def feed(self, batch: Batch) -> None:
-        if self._stacks is None:
+        mismatches = [*self._opened.mismatches(batch)]
+        if self._stacks is None and not mismatches:
             self._write(self._formatter.lines(batch))
-        else:
-            *rows, last = self._formatter.by_row(batch)
-            for row, lines in enumerate(rows):
+            return
+        rows = self._formatter.by_row(batch)
+        if self._stacks is not None:
+            for row, lines in enumerate(rows[:-1]):
                 lines += stack_lines(self._stacks.of(batch, row))
-            self._write([line for lines in (*rows, last) for line in lines])
-        self._write([mismatch_line(batch, found) for found in self._opened.mismatches(batch)])
+        add_mismatches(rows, mismatches)
+        self._write([line for lines in rows for line in lines])
 
     def close(self, totals: Totals) -> str | None:
         totals.unwritten(self._writer.reason, self._unwritten)
         if self._says_totals:
-            self._write([f"*** {totals.line()} ***"])
+            self._write([f"{_MARK} {totals.line()} {_MARK}"])
         self._writer.close()
         return self._writer.problem
 
     def _write(self, lines: list[str]) -> None:
         if lost := self._writer.write(encoded(lines)):
-            self._unwritten += sum(not line.startswith((" ", "***")) for line in lines[-lost:])
+            self._unwritten += sum(not line.startswith((" ", _MARK)) for line in lines[-lost:])
 
 
-def mismatch_line(batch: Batch, found: Mismatch) -> str:
-    tid = batch.records["tid"][found.row]
-    passed, opened = (quote(os.fsencode(path)) for path in (found.passed, found.opened))
-    return f"*** {tid} {found.name}: passed {passed}, the kernel opened {opened} ***"
+def add_mismatches(rows: list[list[str]], mismatches: Iterable[Mismatch]) -> None:
+    """Each below its call and the stack, with the thread and the time that the call's line has.
+    rows: of `Formatter.by_row`."""
+    for found in mismatches:
+        call = next(line for line in reversed(rows[found.row]) if not line.startswith(" "))
+        head = call.partition(f"{found.name}(")[0]
+        passed, opened = (quote(os.fsencode(path)) for path in (found.passed, found.opened))
+        rows[found.row].append(
+            f"{_MARK} {head}{found.name}: passed {passed}, the kernel opened {opened} {_MARK}"
+        )
 
 
 def encoded(lines: list[str]) -> bytes:

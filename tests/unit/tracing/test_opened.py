@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import time
 from dataclasses import replace
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from proctor.records.trace_layout import ABIS
 from proctor.syscalls.table import table_of
-from proctor.syscalls.text.formatter import Formatter
+from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.tracing.arrow import ArrowMaker
 from proctor.tracing.event_maker import EventMaker
 from proctor.tracing.file import TraceFile
@@ -26,6 +27,7 @@ from proctor.tracing.from_arrow import mismatches_of
 from proctor.tracing.opened import Opened, certain_since_ns, followed
 from proctor.tracing.parquet import METADATA_KEY, ParquetOutput
 from proctor.tracing.parts import parts_of
+from proctor.tracing.text_sink import add_mismatches
 from tests.unit.tracing.stub_rings import chunks
 from tests.unit.tracing.test_selection import batch_of
 
@@ -116,6 +118,14 @@ def test_columns_and_lines_say_the_same(files: tuple[Path, Path], tmp_path: Path
     assert [found] == [*Opened({"x86_64": table_of("x86_64")}, ABIS).mismatches(batch)]
     assert found == (1, "openat", str(other), str(one))
     assert mismatches_of(rows, back, np.array([True, False, True, True])) == []
+    lines = Formatter({"x86_64": table_of("x86_64")}, Options(clock="epoch")).by_row(batch)
+    lines[1].append(" > /usr/bin/x(main+0x1) [0x1001]")
+    add_mismatches(lines, [found])
+    call, _, told = lines.pop(1)
+    head = call[: call.index("openat(")]
+    assert told == f'*** {head}openat: passed "{other}", the kernel opened "{one}" ***'
+    assert re.match(r"\d+ +\d{10}\.\d{6} $", head)
+    assert [len(each) for each in lines] == [1, 1, 1, 0]
     events = [*EventMaker(Formatter({}), {}).events(back, mismatches=[found])]
     assert [event.type for event in events] == [*["syscall"] * 2, "path_mismatch", *["syscall"] * 2]
 
