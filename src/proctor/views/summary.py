@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 from proctor.events import Json
@@ -27,7 +28,21 @@ _HOSTS_SHOWN: Final = 12
 _COVERAGE_SHOWN: Final = 12
 _FILES_SHOWN: Final = 4
 _RUNNING_SHOWN: Final = 8
-_NARROW: Final = 90
+_MODEL: Final = {
+    "Model": 0,
+    ">Calls": 0,
+    ">Tokens in": 0,
+    ">Cached": 60,
+    ">Out": 0,
+    ">First chunk": 90,
+    ">Call": 90,
+    ">Slowest": 90,
+}
+_HOST: Final = {"Host": 0, "Address": 90, ">Opened": 0, ">Sent": 0, ">Received": 0, "": 0}
+_FILE: Final = {">Count": 0, "Files": 0, "": 0}
+_REASON: Final = {">Count": 0, "Reason": 0, "": 0}
+_COVERAGE: Final = {"Process": 0, "Library": 60, "State": 0, ">Plaintext": 0, ">On sockets": 60}
+"""Columns, from which width of the terminal on they are there."""
 
 
 def print_summary(console: Console, digest: Digest, *, recording: str | None = None) -> None:
@@ -89,8 +104,9 @@ class _SummaryView:
         self._out(Rule(title, align="left", style="proctor.rule", characters=self._glyphs.rule))
         self._out("")
 
-    def _grid(self, *columns: str) -> Table:
-        """A borderless table. A column's name that starts with `>` is set right."""
+    def _grid(self, columns: dict[str, int], rows: list[tuple[RenderableType, ...]]) -> Table:
+        """A borderless table of the columns that there is room for. One whose name starts with `>`
+        is set right, and shown in full: half a number says nothing."""
         from rich.table import Table
 
         table = Table(
@@ -100,44 +116,36 @@ class _SummaryView:
             header_style="proctor.quiet",
             expand=False,
         )
-        for column in columns:
+        shown = [self._width >= least for least in columns.values()]
+        for column in compress(columns, shown):
             name = column.removeprefix(">")
             right = column != name
             table.add_column(
                 name,
                 justify="right" if right else "left",
-                no_wrap=True,
+                no_wrap=right,
                 overflow=self._glyphs.overflow,
-                ratio=None,
             )
+        for row in rows:
+            table.add_row(*compress(row, shown))
         return table
 
     def _models(self) -> list[RenderableType]:
         models = sorted(self._digest.models.items(), key=lambda item: -item[1].calls)
         if not models:
             return []
-        narrow = self._width < _NARROW
-        columns = [
-            "Model",
-            ">Calls",
-            ">Tokens in",
-            ">Cached",
-            ">Out",
-            ">First chunk",
-            ">Call",
-            ">Slowest",
+        shown = models[:_MODELS_SHOWN]
+        rows: list[tuple[RenderableType, ...]] = [
+            (self._model_name(*named), number(totals.calls), *_tokens(totals), *_timings(totals))
+            for named, totals in shown
         ]
-        table = self._grid(*(columns[:5] if narrow else columns))
-        notes: list[RenderableType] = []
-        for (provider, model), totals in models[:_MODELS_SHOWN]:
-            cells: list[RenderableType] = [
-                self._model_name(provider, model),
-                number(totals.calls),
-                *_tokens(totals),
-            ]
-            table.add_row(*cells, *([] if narrow else _timings(totals)))
-            notes += _model_notes(f"{clean_line(model)}: ", totals)
-        return [table, *notes, *self._more(len(models) - _MODELS_SHOWN, "model")]
+        notes = [
+            note
+            for (_, model), totals in shown
+            for note in _model_notes(f"{clean_line(model)}: ", totals)
+        ]
+        more = self._more(len(models) - _MODELS_SHOWN, "model")
+        return [self._grid(_MODEL, rows), *notes, *more]
 
     def _model_name(self, provider: str, model: str) -> Text:
         from rich.text import Text
@@ -152,23 +160,23 @@ class _SummaryView:
         hosts = sorted(self._digest.hosts.items(), key=lambda item: -_traffic(item[1]))
         if not hosts:
             return []
-        wide = self._width >= _NARROW
-        columns = ["Host", *(["Address"] if wide else []), ">Opened", ">Sent", ">Received", ""]
-        table = self._grid(*columns)
+        rows: list[tuple[RenderableType, ...]] = []
         for name, host in hosts[:_HOSTS_SHOWN]:
             addresses = ", ".join(host.addresses[:1])
             if len(host.addresses) > 1:
                 addresses += f" {self._glyphs.more}"
-            table.add_row(
-                shorten(clean_line(name), max(self._width // 3, 16), self._glyphs.more),
-                *([_styled(clean_line(addresses), "proctor.quiet")] if wide else []),
-                number(host.connections),
-                size(host.bytes_sent),
-                size(host.bytes_received),
-                _styled(self._errors(host), "proctor.warn"),
+            rows.append(
+                (
+                    shorten(clean_line(name), max(self._width // 3, 16), self._glyphs.more),
+                    _styled(clean_line(addresses), "proctor.quiet"),
+                    number(host.connections),
+                    size(host.bytes_sent),
+                    size(host.bytes_received),
+                    _styled(self._errors(host), "proctor.warn"),
+                )
             )
         more = len(hosts) - _HOSTS_SHOWN + self._digest.hosts_left_out
-        return [table, *self._more(more, "host")]
+        return [self._grid(_HOST, rows), *self._more(more, "host")]
 
     def _files(self) -> list[RenderableType]:
         """What was done to how many, with the first of them."""
@@ -176,17 +184,17 @@ class _SummaryView:
         words = [word for word in (*dict.fromkeys(DONE.values()), REFUSED) if files.count(word)]
         if not words:
             return []
-        table = self._grid(">Count", "Files", "")
-        # Rich would take the room for a long path from all columns alike.
-        taken = len("Count") + max(map(len, ("Files", *words))) + 2 * len(table.columns) + 2
+        rows: list[tuple[RenderableType, ...]] = []
+        # Rich would wrap a long path.
+        taken = len("Count") + max(map(len, ("Files", *words))) + 2 * len(_FILE) + 2
         for word in words:
             named = list(files.paths.get(word, ()))[:_FILES_SHOWN]
             more = files.count(word) - len(named)
             text = ", ".join(map(clean_line, named)) + (f" {self._glyphs.more}" if more else "")
             style = "proctor.warn" if word == REFUSED else ""
             shown = shorten(text, self._width - taken, self._glyphs.more)
-            table.add_row(number(files.count(word)), _styled(word, style), shown)
-        return [table]
+            rows.append((number(files.count(word)), _styled(word, style), shown))
+        return [self._grid(_FILE, rows)]
 
     def _errors(self, host: Host) -> str:
         times = self._glyphs.times
@@ -197,39 +205,41 @@ class _SummaryView:
 
     def _coverage(self) -> list[RenderableType]:
         """Processes with the same words are one row."""
-        rows: dict[_Words, tuple[int, int | None, int | None]] = {}
+        states: dict[_Words, tuple[int, int | None, int | None]] = {}
         for each in self._digest.coverage.values():
             comm = each.process.comm if each.process else "this host"
             library = (each.library or "").rsplit("/", 1)[-1] if each.process else "-"
             key = (comm or "?", library, each.state, each.reason or "", each.advice or "")
-            known = rows.get(key, (0, None, None))
-            rows[key] = (
+            known = states.get(key, (0, None, None))
+            states[key] = (
                 known[0] + 1,
                 sum_known(known[1], each.plaintext_bytes),
                 sum_known(known[2], each.socket_bytes),
             )
-        if not rows:
+        if not states:
             return []
-        table = self._grid("Process", "Library", "State", ">Plaintext", ">On sockets")
-        shown = sorted(rows.items(), key=lambda row: (_is_fine(row[0]), -row[1][0]))
+        rows: list[tuple[RenderableType, ...]] = []
+        shown = sorted(states.items(), key=lambda row: (_is_fine(row[0]), -row[1][0]))
         notes: list[RenderableType] = []
         for words, sums in shown[:_COVERAGE_SHOWN]:
             comm, library, state, reason, advice = words
             times = f" {self._glyphs.times}{sums[0]}" if sums[0] > 1 else ""
             style = "proctor.good" if _is_fine(words) else "proctor.warn"
-            table.add_row(
-                clean_line(comm) + times,
-                clean_line(library) or "not known",
-                _styled(clean_line(state), style),
-                size(sums[1]),
-                size(sums[2]),
+            rows.append(
+                (
+                    clean_line(comm) + times,
+                    clean_line(library) or "not known",
+                    _styled(clean_line(state), style),
+                    size(sums[1]),
+                    size(sums[2]),
+                )
             )
             why = [REASONS.get(reason, reason), advice]
             if any(why):
                 text = f"{comm}: " + "; ".join(filter(None, why))
                 notes.append(_styled(clean_line(text), "proctor.warn"))
-        more = len(rows) - _COVERAGE_SHOWN + self._digest.coverage_left_out
-        return [table, *notes, *self._more(more, "row")]
+        more = len(states) - _COVERAGE_SHOWN + self._digest.coverage_left_out
+        return [self._grid(_COVERAGE, rows), *notes, *self._more(more, "row")]
 
     def _still_running(self) -> list[RenderableType]:
         running = self._digest.summary.still_running if self._digest.summary else []
@@ -241,13 +251,11 @@ class _SummaryView:
             return [_styled("not known: the recording has no end mark", "proctor.warn")]
         if not self._digest.lost:
             return [_styled(f"{self._glyphs.good} nothing", "proctor.good")]
-        table = self._grid(">Count", "Reason", "")
-        table.columns[2].no_wrap = False
-        for reason, count in self._digest.lost.most_common():
-            table.add_row(
-                number(count), _styled(clean_line(reason), "proctor.bad"), REASONS.get(reason, "")
-            )
-        return [table]
+        rows: list[tuple[RenderableType, ...]] = [
+            (number(count), _styled(clean_line(reason), "proctor.bad"), REASONS.get(reason, ""))
+            for reason, count in self._digest.lost.most_common()
+        ]
+        return [self._grid(_REASON, rows)]
 
     def _where(self) -> None:
         import shlex

@@ -103,7 +103,18 @@ def test_a_run_without_its_end_is_not_said_to_have_lost_nothing(good_events: lis
     assert "not known" in text
 
 
-@pytest.mark.parametrize("width", [60, 61, 79, 80, 89, 90, 120, 200])
+@pytest.mark.parametrize("width", [40, 60, 90])
+def test_no_number_is_cut(width: int, good_events: list[Event], bad_events: list[Event]) -> None:
+    numbers = re.compile(r"(?<=  )-?\d[\d,.]*(?: [kMG]?B| ms| s)?(?=  |$)", re.MULTILINE)
+    for events in (good_events, bad_events):
+        whole = set(numbers.findall(summary(events, 200)))
+        shown = numbers.findall(summary(events, width))
+        assert len(shown) > 3
+        assert set(shown) <= whole
+        assert not re.search(r"  \S*\d\S*…(?:  |$)", summary(events, width), re.MULTILINE)
+
+
+@pytest.mark.parametrize("width", [40, 60, 61, 79, 80, 89, 90, 120, 200])
 def test_no_line_is_wider_than_the_terminal(
     width: int, good_events: list[Event], bad_events: list[Event]
 ) -> None:
