@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from proctor import __version__
-from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, with_options
+from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, Whole, with_options
 from proctor.cli_trace import trace
 from proctor.errors import ProctorError
 from proctor.options import RECORDED_EVENTS, RunOptions, WatchOptions
@@ -135,7 +135,7 @@ def show(recording: str | None, form: str, types: tuple[str, ...]) -> int:
 
 
 @proctor.command(short_help="Say what is seen on this host, what is not, and why.")
-@click.option("-p", "--pid", metavar="PID", type=click.IntRange(min=1), help="Only this process.")
+@click.option("-p", "--pid", metavar="PID", type=Whole(min=1), help="Only this process.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def doctor(pid: int | None, as_json: bool) -> int:
     """Say what this kernel offers and, per process, what is seen, what is not, and why."""

@@ -21,6 +21,12 @@ def with_options(*given: Callable[[_Function], _Function]) -> Callable[[_Functio
     return decorate
 
 
+class Whole(click.IntRange):
+    """What is none is no "integer range", as click would say."""
+
+    name = "whole number"
+
+
 VERBOSE: Final = click.option(
     "-v",
     "--verbose",
@@ -36,7 +42,7 @@ PID: Final = click.option(
     "pids",
     metavar="PID",
     multiple=True,
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="A process.",
 )
 TARGETS: Final = (

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from proctor.cli_options import AS_ROOT, PID, TARGETS, VERBOSE, with_options
+from proctor.cli_options import AS_ROOT, PID, TARGETS, VERBOSE, Whole, with_options
 
 
 class _TraceGroup(click.Group):
@@ -46,7 +46,7 @@ _FILTERS: Final = (
         "-P", "--path", "paths", metavar="PATH", multiple=True, help="It and all below it."
     ),
     click.option(
-        "--fd", "fds", metavar="N", multiple=True, type=click.IntRange(min=0), help="A descriptor."
+        "--fd", "fds", metavar="N", multiple=True, type=Whole(min=0), help="A descriptor."
     ),
     click.option("--min-duration", metavar="TIME", help="Only calls that took that long: 10ms."),
     click.option(
@@ -70,7 +70,7 @@ _FILTERS: Final = (
     "-s",
     "--string-bytes",
     metavar="BYTES",
-    type=click.IntRange(0, 4096),
+    type=Whole(0, 4096),
     default=32,
     show_default=True,
     help="How much of data and texts is kept.",

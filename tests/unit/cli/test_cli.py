@@ -111,6 +111,7 @@ def test_doctor_hands_over_its_options(handed_over: list[Any]) -> None:
         (["watch", "--for", "nan"], "invalid value for '--for'"),
         (["watch", "--for", "-1"], "invalid value for '--for'"),
         (["show", "--type", "nonsense"], "invalid value for '--type'"),
+        (["trace", "-p", "me"], "invalid value for '-p' / '--pid': 'me' is not a valid whole"),
         (["show", "--format", "xml"], "invalid value for '--format'"),
     ],
 )
