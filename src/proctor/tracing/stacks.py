@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -106,9 +107,11 @@ class Stacks:
         space = self.mappings.space(pid, entered_ns)
         if top:
             user = unwound(user, StackTop(top), lambda address: self._rules(pid, space, address))
+        # Nothing is called from address 0: where frame pointers lead there, they lead astray.
+        user = tuple(takewhile(bool, user))
         return (
             *(self._kernel_frame(address, caller=bool(at)) for at, address in enumerate(kernel)),
-            *self._user(pid, space, tuple(user)),
+            *self._user(pid, space, user),
         )
 
     def _rules(self, pid: int, space: AddressSpace, address: int) -> Rules | None:

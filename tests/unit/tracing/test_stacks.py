@@ -98,6 +98,13 @@ def test_a_gone_process_has_addresses_only() -> None:
     assert not told
 
 
+def test_a_stack_ends_before_address_0() -> None:
+    stacks = Stacks(Mappings(lambda _: None))
+    assert [frame.address for frame in stacks.frames(1, (0x1000, 0x2000, 0, 0x3000))] == [
+        *(0x1000, 0x2000)
+    ]
+
+
 def test_code_made_at_run_time() -> None:
     stacks = Stacks(
         Mappings(lambda _: "1000-2000 r-xp 00000000 00:00 0 \n"),
