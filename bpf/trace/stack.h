@@ -37,25 +37,43 @@ static __always_inline void append_top(struct sink *sink) {}
 #else
 #define TOP_BYTES 1024
 
+#define THREAD_BYTES 16384 /* of kernel stack, but for kernels with KASAN */
+#define USER_CS 0x33
+#define USER_DS 0x2b
+
 struct stack_top { u64 sp, bp; u8 bytes[]; };
+
+/* The program's, which lie where the kernel's stack begins. False where they do not. */
+static __always_inline bool user_registers(struct stack_top *top)
+{
+	struct pt_regs *regs;
+	u64 stack;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+		top->sp = regs->sp;
+		top->bp = regs->bp;
+		return true;
+	}
+	stack = (u64)BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), stack);
+	regs = (struct pt_regs *)(stack + THREAD_BYTES - bpf_core_type_size(struct pt_regs));
+	top->sp = BPF_CORE_READ(regs, sp);
+	top->bp = BPF_CORE_READ(regs, bp);
+	return BPF_CORE_READ(regs, cs) == USER_CS && BPF_CORE_READ(regs, ss) == USER_DS;
+}
 
 static __always_inline void append_top(struct sink *sink)
 {
 	u64 sp, bytes = TOP_BYTES;
 	struct stack_top *top;
-	struct pt_regs *regs;
-	u8 *room;
+	u8 *room = chunk_room(sink);
 
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return;
-	room = chunk_room(sink);
 	if (!room)
 		return;
-	regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	top = (struct stack_top *)(room + sizeof(struct trace_chunk));
-	sp = regs->sp;
-	top->sp = sp;
-	top->bp = regs->bp;
+	if (!user_registers(top))
+		return;
+	sp = top->sp;
 	if (bpf_probe_read_user(top->bytes, TOP_BYTES, (void *)sp)) {
 		bytes = -sp & 4095; /* the stack may end with its page */
 		CLAMP(bytes, TOP_BYTES);

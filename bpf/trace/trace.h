@@ -94,7 +94,7 @@ enum chunk_kind {
 	CHUNK_USER_STACK = 6,    /* u64[] addresses */
 	CHUNK_KERNEL_STACK = 7,
 	CHUNK_CONTAINER = 8,     /* u32: a length or count that a pointer argument held (socklen_t) */
-	CHUNK_STACK_TOP = 9,     /* u64 sp, u64 bp, then memory from sp on: x86-64, Linux 5.15 */
+	CHUNK_STACK_TOP = 9,     /* u64 sp, u64 bp, then memory from sp on: x86-64 */
 };
 
 enum chunk_flag {

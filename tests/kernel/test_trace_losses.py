@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from proctor.kernel.trace_object import kernel_version, rule
+from proctor.kernel.trace_object import rule
 from proctor.records._layout import lib
 from tests.kernel.tracing import (
     EXECVE,
@@ -51,8 +51,7 @@ def test_full_ring_counts_what_it_lost(program: str) -> None:
 
 def test_full_memory_ring_leaves_the_record(program: str) -> None:
     options = replace(SMALL, memory_blocks=1, text_bytes=32, user_stacks=True, kernel_stacks=True)
-    # A kibibyte each; before 5.15 there is no stack's top, and so many had room under 5.10.
-    calls, capacity = (12000, 1 << 14) if kernel_version() >= (5, 15) else (40000, 1 << 16)
+    calls, capacity = 12000, 1 << 14  # with a kibibyte of stack each
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cpus)})  # the program, too: two rings might have room for all
     try:
