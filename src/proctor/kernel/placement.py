@@ -14,7 +14,9 @@ a return probe, the return address on top of the stack.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
+
+from proctor.kernel.instructions import Instruction, decode
 
 SEARCH_BYTES: Final = 96
 _ARGUMENTS: Final = ("rdi", "rsi", "rdx", "rcx")
@@ -45,47 +47,39 @@ def passing_callee(code: bytes, machine: str) -> int | None:
     As an offset from this function's entry; None where it does anything else first.
     """
     for instruction in _instructions(code, machine):
-        if instruction.bytes[0] == 0xE8:
-            return int(instruction.operands[0].imm)
-        if _ends_line(instruction) or _writes(instruction, _ARGUMENT_PARTS | {"r8", "r8d"}):
+        callee = _called(instruction)
+        if callee is not None:
+            return callee
+        if instruction.leaves() or _writes(instruction, _ARGUMENT_PARTS | {"r8", "r8d"}):
             return None
     return None
 
 
 def is_emulated_start(code: bytes, machine: str) -> bool:
     """Whether a probe on the function's very entry is cheap."""
-    return any(_is_emulated(each) for each in _instructions(code[:16], machine) if not each.address)
+    return any(_is_emulated(each) for each in _instructions(code[:16], machine) if not each.at)
 
 
 def calls(code: bytes, machine: str, target: int) -> bool:
     """Whether the code holds a direct call of that offset from its beginning."""
-    return any(
-        instruction.bytes[0] == 0xE8 and int(instruction.operands[0].imm) == target
-        for instruction in _instructions(code, machine)
-    )
+    return any(_called(instruction) == target for instruction in _instructions(code, machine))
 
 
 def _first_emulated(code: bytes, machine: str, kept: frozenset[str]) -> int:
     for instruction in _instructions(code[:SEARCH_BYTES], machine):
         if _is_emulated(instruction):
-            return int(instruction.address)
-        if _ends_line(instruction) or _writes(instruction, kept):
+            return instruction.at
+        if instruction.leaves() or _writes(instruction, kept):
             return 0
     return 0
 
 
-def _instructions(code: bytes, machine: str) -> Iterator[Any]:
-    if machine != "x86_64":
-        return
-    from capstone import CS_ARCH_X86, CS_MODE_64, Cs
-
-    decoder = Cs(CS_ARCH_X86, CS_MODE_64)
-    decoder.detail = True
-    yield from decoder.disasm(code, 0)
+def _instructions(code: bytes, machine: str) -> Iterator[Instruction]:
+    return decode(code) if machine == "x86_64" else iter(())
 
 
-def _is_emulated(instruction: Any) -> bool:
-    first, second = (*instruction.bytes[:2], 0)[:2]
+def _is_emulated(instruction: Instruction) -> bool:
+    first, second = (*instruction.code[:2], 0)[:2]
     return (
         first in (0x90, 0xE8, 0xE9, 0xEB)
         or 0x50 <= first <= 0x57
@@ -95,13 +89,13 @@ def _is_emulated(instruction: Any) -> bool:
     )
 
 
-def _ends_line(instruction: Any) -> bool:
-    from capstone import CS_GRP_CALL, CS_GRP_JUMP, CS_GRP_RET
+def _called(instruction: Instruction) -> int | None:
+    """Where a direct call goes, from the first byte of the code; None for all others."""
+    if instruction.code[0] != 0xE8:
+        return None
+    return instruction.end + int.from_bytes(instruction.code[1:5], "little", signed=True)
 
-    return any(instruction.group(kind) for kind in (CS_GRP_JUMP, CS_GRP_CALL, CS_GRP_RET))
 
-
-def _writes(instruction: Any, names: frozenset[str] | set[str]) -> bool:
+def _writes(instruction: Instruction, names: frozenset[str]) -> bool:
     """Also through a part of the register: `mov edx, ...`, `movslq %edx,%rdx`."""
-    _, written = instruction.regs_access()
-    return any(instruction.reg_name(register) in names for register in written)
+    return not names.isdisjoint(instruction.written())
