@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from json.encoder import encode_basestring as _quoted
 from typing import Final
 
@@ -59,12 +60,20 @@ class CallLines:
         self._processes = Known[tuple[int, int]](self._process_text)
         self._errors = Known[int](error_name)
 
-    def lines(self, batch: Batch) -> list[Line]:
-        """In the order in which the calls ended, holes at their place."""
+    def lines(
+        self,
+        batch: Batch,
+        told: NDArray[np.bool_] | None = None,
+        mismatches: Iterable[Mismatch] | None = None,
+    ) -> list[Line]:
+        """In the order in which the calls ended, holes at their place. As of `EventMaker`."""
         columns = self._formatter.columns(batch)
         rows = _Rows(batch, columns.told)
-        calls = self._calls(columns, rows)
-        mismatches = {each.row: each for each in self._opened.mismatches(batch)}
+        asked = [True] * len(batch) if told is None else told.tolist()
+        calls = self._calls(columns, rows, asked)
+        if mismatches is None:
+            mismatches = self._opened.mismatches(batch)
+        mismatch_of = {each.row: each for each in mismatches}
         gaps: dict[int, list[Gap]] = {}
         for gap in batch.gaps:
             gaps.setdefault(gap.before, []).append(gap)
@@ -72,26 +81,32 @@ class CallLines:
         for row, call in enumerate(calls):
             if row in gaps:
                 found += _lost(gaps[row], rows.ends_ns[row])
+            if not asked[row]:
+                continue
             if call:
                 found.append(("syscall", call))
             else:
                 found += self._other(batch, rows, row)
-            if row in mismatches:
-                found.append(self._mismatch(batch, rows, mismatches[row]))
+            if row in mismatch_of:
+                found.append(self._mismatch(batch, rows, mismatch_of[row]))
         last_ns = rows.ends_ns[-1] if calls else batch.wall_offset_ns
         return found + _lost(gaps.get(len(batch), []), last_ns)
 
-    def _calls(self, found: Columns, rows: _Rows) -> list[bytes]:
-        """Of each record its line, empty where it is no call."""
-        calls = [b""] * len(found.told)
+    def _calls(self, found: Columns, rows: _Rows, asked: list[bool]) -> list[bytes]:
+        """Of each record its line, empty where it is no call, or not asked for."""
+        calls = [b""] * len(asked)
         for column in found.columns:
             head = rows.head(column.rows[0], column.name)
             for row, words, result in zip(
                 column.rows, column.arguments, column.results, strict=True
             ):
+                if not asked[row]:
+                    continue
                 shown = _quoted(words).replace(SEPARATOR, '","') if column.has_arguments else ""
                 calls[row] = self._line(rows, row, f"{head}{shown}]", result)
         for row, (name, arguments, result) in found.alone.items():
+            if not asked[row]:
+                continue
             shown = ",".join(map(_quoted, arguments))
             calls[row] = self._line(rows, row, f"{rows.head(row, name)}{shown}]", result)
         return calls

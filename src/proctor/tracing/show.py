@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
@@ -17,8 +18,8 @@ from proctor.sinks.json_lines import encode_line
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.tracing import count_view
 from proctor.tracing.count import CountReport
-from proctor.tracing.event_maker import EventMaker
 from proctor.tracing.file_set import TraceSet
+from proctor.tracing.json_calls import CallLines
 from proctor.tracing.lines import LineWriter
 from proctor.tracing.options import DEFAULT_STRING_BYTES, TraceOptions, check_shown_together
 from proctor.tracing.parts import (
@@ -156,17 +157,15 @@ class _TextLines:
 class _EventLines:
     def __init__(self, facts: dict[str, Any]) -> None:
         said = facts.get("boot_to_wall_ns")
-        self._maker = EventMaker(
+        self._calls = CallLines(
             _formatter(facts), {}, boot_to_wall_ns=said if isinstance(said, int) else None
         )
-        self._counts: dict[str, int] = {}
+        self._counts = Counter[str]()
 
     def of(self, part: Part) -> bytes:
-        lines = []
-        for event in self._maker.events(part.batch, part.told, part.mismatches):
-            self._counts[event.type] = self._counts.get(event.type, 0) + 1
-            lines.append(encode_line(event))
-        return b"".join(lines)
+        lines = self._calls.lines(part.batch, part.told, part.mismatches)
+        self._counts.update(word for word, _ in lines)
+        return b"".join([text for _, text in lines])
 
     def last(self, totals: Totals, shown_calls: int | None) -> bytes:
         return encode_line(

@@ -18,6 +18,7 @@ from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.tracing.batch import Batch
 from proctor.tracing.event_maker import EventMaker
 from proctor.tracing.json_calls import CallLines
+from proctor.tracing.opened import Mismatch
 from tests.unit.syscalls.text.calls import Made, chunk
 from tests.unit.syscalls.text.calls import batch as made_batch
 
@@ -73,6 +74,21 @@ calls = st.builds(
     duration_ns=st.integers(0, 1 << 40),
     flags=st.integers(0, 3),
 )
+
+
+@given(st.lists(st.tuples(calls, st.booleans()), max_size=12))
+def test_those_that_are_asked_for(some: list[tuple[Made, bool]]) -> None:
+    """The others teach what descriptors are; what a file says of paths is not looked up again."""
+    batch, told = (
+        batch_of(*(made for made, _ in some)),
+        np.array([asked for _, asked in some], bool),
+    )
+    mismatches = [Mismatch(row, "openat", "/a", "/b") for row in np.flatnonzero(told)[:2].tolist()]
+    maker = EventMaker(Formatter(TABLES, Options()), TABLES, boot_to_wall_ns=7)
+    lines = CallLines(Formatter(TABLES, Options()), TABLES, boot_to_wall_ns=7)
+    events = maker.events(batch, told, mismatches)
+    wanted = [(event.type, encode_line(event)) for event in events]
+    assert lines.lines(batch, told, mismatches) == wanted
 
 
 @given(st.lists(st.tuples(calls, st.sampled_from((1, 9))), max_size=8), st.booleans())
