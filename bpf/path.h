@@ -142,48 +142,38 @@ static __always_inline long append_short(u8 *place, struct path_walk *walk)
 	return length + 1;
 }
 
+enum component { COMPONENT_APPENDED, COMPONENT_NONE_LEFT, COMPONENT_CUT };
+
 /*
- * Appends the components, leaf first, each ended by NUL, to memory that is used so far. One begins
- * at `last_start` at the latest: `memory` must have NAME_BYTES after that. False: it is cut.
+ * Goes a step up and appends a component, ended by NUL, to memory that is used so far. It begins
+ * at `last_start` at the latest: `memory` must have NAME_BYTES after that.
  *
  * `used` lives in a map and not in a register: the verifier would follow every way through the
  * loop that gives it another range.
  */
-static __always_inline bool append_walk(u8 *memory, volatile u32 *used, u32 last_start,
-					struct path_walk *walk)
+static __always_inline enum component append_component(u8 *memory, volatile u32 *used,
+						       u32 last_start, struct path_walk *walk)
 {
-	for (u32 i = 0; i < PATH_COMPONENTS; i++) {
-		enum path_step step = step_up(walk);
-		u64 at = *used;
-		long read;
+	enum path_step step = step_up(walk);
+	u64 at = *used;
+	long read;
 
-		if (step == STEP_ROOT)
-			return true;
-		if (step == STEP_MOUNT)
-			continue;
-		/* 5.10 forgets what a comparison of 32 bits says, and clang would make it one. */
-		barrier_var(at);
-		if (at > last_start)
-			return false;
-		if (walk->short_length)
-			read = append_short(memory + at, walk);
-		else
-			read = bpf_probe_read_kernel_str(memory + at, NAME_BYTES,
-							walk->left.links.d_name);
-		if (read < 0)
-			return false;
-		*used = at + read;
-	}
-	return false;
-}
-
-static __always_inline bool append_components(u8 *memory, volatile u32 *used, u32 last_start,
-					      struct path *path)
-{
-	struct path_walk walk = {};
-
-	begin_walk(&walk, path);
-	return append_walk(memory, used, last_start, &walk);
+	if (step == STEP_ROOT)
+		return COMPONENT_NONE_LEFT;
+	if (step == STEP_MOUNT)
+		return COMPONENT_APPENDED; /* it has no name */
+	/* 5.10 forgets what a comparison of 32 bits says, and clang would make it one. */
+	barrier_var(at);
+	if (at > last_start)
+		return COMPONENT_CUT;
+	if (walk->short_length)
+		read = append_short(memory + at, walk);
+	else
+		read = bpf_probe_read_kernel_str(memory + at, NAME_BYTES, walk->left.links.d_name);
+	if (read < 0)
+		return COMPONENT_CUT;
+	*used = at + read;
+	return COMPONENT_APPENDED;
 }
 
 #endif

@@ -11,6 +11,7 @@ struct exec_scratch {
 	struct exec_record record;
 	char text[PATHS_ROOM + ARGV_MAX_BYTES];
 	u32 used; /* of text */
+	struct path_walk walk;
 };
 
 /* Tracepoint programs run without preemption and exec does not nest: one scratch a CPU is safe. */
@@ -60,13 +61,33 @@ static __always_inline void file_identity(struct file *file, struct file_key *ke
 	key->ctime_ns = inode_ctime_ns(inode);
 }
 
-/* Appends a path to the scratch's text: see append_components. Returns the bytes appended. */
-static __always_inline u16 append_path(struct exec_scratch *scratch, struct path *path, u32 last_start)
+/* Verified once and not for each component; with numbers only, as 5.10 has it. */
+__noinline int append_exec_component(u32 paths_before)
+{
+	struct exec_scratch *scratch;
+	u32 zero = 0;
+
+	scratch = bpf_map_lookup_elem(&exec_scratch, &zero);
+	if (!scratch)
+		return COMPONENT_CUT;
+	if (paths_before)
+		return append_component((u8 *)scratch->text, &scratch->used, 2 * PATH_MAX_BYTES,
+					&scratch->walk);
+	return append_component((u8 *)scratch->text, &scratch->used, PATH_MAX_BYTES, &scratch->walk);
+}
+
+/* Appends a path to the scratch's text, the first or the second. Returns the bytes appended. */
+static __always_inline u16 append_path(struct exec_scratch *scratch, struct path *path,
+				       u32 paths_before)
 {
 	volatile u32 *used = &scratch->used;
+	int component = COMPONENT_APPENDED;
 	u32 before = *used;
 
-	if (append_components((u8 *)scratch->text, used, last_start, path))
+	begin_walk(&scratch->walk, path);
+	for (u32 i = 0; i < PATH_COMPONENTS && component == COMPONENT_APPENDED; i++)
+		component = append_exec_component(paths_before);
+	if (component == COMPONENT_NONE_LEFT)
 		return *used - before;
 	scratch->record.head.flags |= FLAG_TRUNCATED;
 	/* Without its last NUL a path is one cut short: see path_text in records/decode.py. */
@@ -157,8 +178,8 @@ static __always_inline void emit_exec(struct task_struct *task, struct process *
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
 
 	scratch->used = 0;
-	record->exe_bytes = append_path(scratch, &file->f_path, PATH_MAX_BYTES);
-	record->cwd_bytes = append_path(scratch, &BPF_CORE_READ(task, fs)->pwd, 2 * PATH_MAX_BYTES);
+	record->exe_bytes = append_path(scratch, &file->f_path, 0);
+	record->cwd_bytes = append_path(scratch, &BPF_CORE_READ(task, fs)->pwd, 1);
 	record->argv_bytes = append_argv(scratch, task);
 	size = sizeof(*record) + *(volatile u32 *)&scratch->used;
 	CLAMP(size, sizeof(*record) + sizeof(scratch->text));

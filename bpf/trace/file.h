@@ -74,6 +74,19 @@ static __always_inline void describe_inode(struct trace_file *file, struct inode
 	file->mode = BPF_CORE_READ(inode, i_mode);
 }
 
+/* Whether the whole path found room. In one piece: a call for each component costs the program time. */
+static __always_inline bool append_walk(struct sink *sink, struct path_walk *walk)
+{
+	for (u32 i = 0; i < PATH_COMPONENTS; i++) {
+		enum component component =
+			append_component(sink->memory, sink->used, sink->last_start, walk);
+
+		if (component != COMPONENT_APPENDED)
+			return component == COMPONENT_NONE_LEFT;
+	}
+	return false;
+}
+
 /* A KERNEL_FILE chunk. place: its arg, and its part times 256. */
 static __always_inline void append_file(struct sink *sink, struct path *path, u32 place)
 {
@@ -92,7 +105,7 @@ static __always_inline void append_file(struct sink *sink, struct path *path, u3
 	describe_inode(described, BPF_CORE_READ(leaf, d_inode));
 	*sink->used = before + sizeof(struct trace_chunk) + sizeof(*described);
 
-	if (append_walk(sink->memory, sink->used, sink->last_start, &walk))
+	if (append_walk(sink, &walk))
 		flags = 0;
 	else if (*sink->used > sink->last_start)
 		*sink->cut = 1;
