@@ -13,7 +13,8 @@ from proctor.errors import ProctorError
 from proctor.events import Event, Summary
 
 if TYPE_CHECKING:
-    from proctor.records.recording import RecordingHeader, RecordingReader
+    from proctor.records.reading import RecordingReader
+    from proctor.records.recording import RecordingHeader
 
 _LOOK_SECONDS: Final = 0.05
 """How often a growing recording is looked at."""
@@ -199,7 +200,8 @@ class LiveSession:
 
     def _growing_reader(self) -> RecordingReader:
         """The recording as soon as its header is there."""
-        from proctor.records.recording import RecordingError, open_recording
+        from proctor.records.reading import open_recording
+        from proctor.records.recording import RecordingError
 
         wait = self._child_waiter()
         while True:
@@ -215,7 +217,8 @@ class LiveSession:
 
 
 def _reader(path: Path) -> RecordingReader:
-    from proctor.records.recording import RecordingError, open_recording
+    from proctor.records.reading import open_recording
+    from proctor.records.recording import RecordingError
 
     try:
         return open_recording(path)

@@ -6,7 +6,8 @@ import os
 
 from proctor.intake.judgement import Judgement, judge
 from proctor.intake.keeper import Keeper
-from proctor.records.recording import Damage, RecordingHeader, RecordingReader, RecordingWriter
+from proctor.records.reading import Damage, RecordingReader
+from proctor.records.recording import RecordingHeader, RecordingWriter
 from proctor.testing import record
 from tests.fuzz.driver import fuzz
 

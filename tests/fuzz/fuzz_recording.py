@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 
-from proctor.records.recording import (
-    RecordingError,
-    RecordingHeader,
-    RecordingReader,
-    RecordingWriter,
-)
+from proctor.records.reading import RecordingReader
+from proctor.records.recording import RecordingError, RecordingHeader, RecordingWriter
 from proctor.testing import record
 from tests.fuzz.driver import fuzz
 

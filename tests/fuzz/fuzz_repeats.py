@@ -13,7 +13,7 @@ from proctor.intake.admission import piece_at
 from proctor.intake.repeats import Repeats
 from proctor.records.decode import decode
 from proctor.records.layout import LAYOUTS, RECORD_TYPES
-from proctor.records.repeats import Restorer
+from proctor.records.restoring import Restorer
 from proctor.records.types import DamagedRecord, Record
 from proctor.testing import record
 from tests.fuzz.driver import fuzz

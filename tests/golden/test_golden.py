@@ -13,7 +13,7 @@ import proctor
 from proctor.errors import ProctorError
 from proctor.records.decode import decode
 from proctor.records.layout import FLAG_UNREADABLE
-from proctor.records.recording import Damage, open_recording
+from proctor.records.reading import Damage, open_recording
 from proctor.records.types import TlsDataRecord
 from proctor.show import show
 from tests.golden.record import RUNS

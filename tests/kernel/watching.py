@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from proctor.demo.serving import Serving
 from proctor.records.decode import decode
-from proctor.records.recording import Damage, open_recording
+from proctor.records.reading import Damage, open_recording
 from proctor.records.types import Record, TlsDataRecord
 from tests.clients import run as clients
 

@@ -24,7 +24,7 @@ from proctor.messages.choose import Messages
 from proctor.messages.types import Message, Unsupported
 from proctor.records.decode import Bytes, decode
 from proctor.records.layout import RECORD_TYPES
-from proctor.records.recording import Damage
+from proctor.records.reading import Damage
 from proctor.records.types import (
     DamagedRecord,
     JsonRecord,

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
+from enum import Enum, auto
 from operator import itemgetter
 from sys import byteorder
 from typing import Final, NamedTuple
 
 from proctor.intake.direction_mask import DirectionMask
+from proctor.intake.exchange import Verdict, VerdictKind
 from proctor.intake.judgement import EVIDENCE_MAX_BYTES, Judgement, judge
 from proctor.records.layout import (
     DIRECTION_SENT,
@@ -46,24 +47,6 @@ _TLS_DATA: Final = RECORD_TYPES["RECORD_TLS_DATA"]
 _FLAGS_AT: Final = _DATA.offsets["flags"]
 _JUDGE_ALWAYS_BYTES: Final = 16 * 1024
 _REMIND_BYTES: Final = 1 << 20
-
-
-class VerdictKind(IntEnum):
-    """What the recorder is to do with a handle."""
-
-    SKIP = 1
-    """Stop copying, unless a write that begins with `POST ` came after call `call`."""
-    KEEP = 2
-    """Copy (again): a POST came before the kernel knew of the SKIP."""
-
-
-class Verdict(NamedTuple):
-    """A message back to the recorder."""
-
-    kind: VerdictKind
-    tls: int
-    call: int
-    """The last call of the handle that was seen when the verdict fell."""
 
 
 class Piece(NamedTuple):

@@ -20,23 +20,13 @@ from operator import itemgetter
 from sys import byteorder
 from typing import Final, Protocol
 
-from proctor.intake.admission import Admission, Admitted, Piece, Verdict, piece_at, set_flags
+from proctor.intake.admission import Admission, Admitted, Piece, piece_at, set_flags
 from proctor.intake.arguments import mask_arguments
+from proctor.intake.exchange import BATCH_HEAD, BATCH_MAX_BYTES, VERDICT, Verdict
 from proctor.intake.repeats import Part, Repeats
 from proctor.records.layout import FLAG_SKIPPED, HEAD, LAYOUTS, RECORD_TYPES
-from proctor.records.recording import (
-    FRAME_BYTES,
-    FRAME_MAX_BYTES,
-    FRAME_MAX_PARTS,
-    RecordingWriter,
-)
+from proctor.records.recording import FRAME_BYTES, FRAME_MAX_BYTES, FRAME_MAX_PARTS, RecordingWriter
 
-VERDICT: Final = struct.Struct("<BQI")
-"""kind, tls, call: see Verdict."""
-BATCH_MAX_BYTES: Final = 64 << 20
-
-BATCH_HEAD: Final = struct.Struct("=IQ")
-"""Bytes of records that follow, and how far to read the payload ring."""
 PAYLOAD_BYTES: Final = 512 << 10
 """Of the payload ring at a time: little enough to stay in a core's cache until it is written."""
 

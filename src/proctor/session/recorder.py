@@ -18,8 +18,7 @@ from collections import Counter, deque
 from functools import partial
 from typing import Any, Final
 
-from proctor.intake.admission import VerdictKind
-from proctor.intake.keeper import BATCH_HEAD, VERDICT
+from proctor.intake.exchange import BATCH_HEAD, VERDICT, VerdictKind
 from proctor.kernel.counters import Counters
 from proctor.kernel.holding import let_all_go, let_go
 from proctor.kernel.libraries import Libraries, Library

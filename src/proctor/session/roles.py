@@ -24,7 +24,8 @@ from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
 
 if TYPE_CHECKING:
     from proctor.kernel.scope import Scope
-    from proctor.records.recording import Damage, RecordingReader, RecordingWriter
+    from proctor.records.reading import Damage, RecordingReader
+    from proctor.records.recording import RecordingWriter
 
 OURS: Final = struct.Struct("=III")
 """What the launcher tells the recorder first: the pids of launcher, keeper and analyser."""
@@ -147,7 +148,7 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     with importing():
         from proctor import views
         from proctor.analysis.pipeline import Analysis
-        from proctor.records.recording import RecordingReader
+        from proctor.records.reading import RecordingReader
         from proctor.sinks.json_lines import JsonLines
         from proctor.views.report import Report
 

@@ -14,7 +14,7 @@ from proctor.analysis.pipeline import Analysis
 from proctor.events import Call, ConnectionEvent, Coverage, Event, ProcessEvent, Summary
 from proctor.reasons import REASONS
 from proctor.records.layout import FLAG_SKIPPED, HEAD
-from proctor.records.recording import Damage
+from proctor.records.reading import Damage
 from proctor.testing import Clock, Program, TlsHandle, client_hello
 
 OFFSET_NS = 1_700_000_000_000_000_000

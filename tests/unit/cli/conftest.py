@@ -12,11 +12,7 @@ from typing import Any
 import pytest
 
 from proctor.events import Json
-from proctor.records.recording import (
-    RecordingWriter,
-    create_recording,
-    header_of_this_host,
-)
+from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
 from proctor.testing import TlsHandle, record
 
 Proctor = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -156,10 +156,10 @@ INTERRUPTED = """
 import sys
 from proctor import cli, show
 from proctor.analysis import pipeline
-import proctor.records.recording as recording
+import proctor.records.reading as reading
 def waits(path):
     print("ready", flush=True)
     open(path).read()
-recording.open_recording = waits
+reading.open_recording = waits
 cli.main()
 """

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proctor.intake import admission as rules
-from proctor.intake.admission import Admission, Admitted, Piece, Verdict, VerdictKind
+from proctor.intake.admission import Admission, Admitted, Piece
 from proctor.intake.admission import piece_at as piece_in
+from proctor.intake.exchange import Verdict, VerdictKind
 from proctor.intake.judgement import Judgement, judge
 from proctor.records.layout import (
     DIRECTION_RECEIVED,

@@ -15,23 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.intake.admission import Verdict, VerdictKind
+from proctor.intake.exchange import BATCH_HEAD, VERDICT, Verdict, VerdictKind
 from proctor.intake.keeper import (
-    BATCH_HEAD,
     PAYLOAD_BYTES,
-    VERDICT,
     Keeper,
     KeeperSummary,
     Loss,
     run_keeper,
 )
 from proctor.records.layout import FLAG_RECONSIDER, FLAG_SKIPPED, LAYOUTS, RECORD_TYPES
-from proctor.records.recording import (
-    Damage,
-    RecordingReader,
-    RecordingWriter,
-    header_of_this_host,
-)
+from proctor.records.reading import Damage, RecordingReader
+from proctor.records.recording import RecordingWriter, header_of_this_host
 from proctor.testing import record
 from tests.fuzz import fuzz_keeper
 

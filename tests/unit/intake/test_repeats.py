@@ -16,12 +16,8 @@ from proctor.intake.repeats import Repeats
 from proctor.records import repeats as rules
 from proctor.records.decode import decode
 from proctor.records.layout import FLAG_UNREADABLE, LAYOUTS, RECORD_TYPES
-from proctor.records.recording import (
-    Damage,
-    RecordingReader,
-    RecordingWriter,
-    header_of_this_host,
-)
+from proctor.records.reading import Damage, RecordingReader
+from proctor.records.recording import RecordingWriter, header_of_this_host
 from proctor.records.types import TlsDataRecord
 from proctor.testing import Clock, TlsHandle, record
 from tests.fuzz import fuzz_repeats

@@ -14,16 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from proctor.records import recording
+from proctor.records import reading, recording
+from proctor.records.reading import Damage, RecordingReader, open_recording
 from proctor.records.recording import (
-    Damage,
     RecordingError,
     RecordingHeader,
-    RecordingReader,
     RecordingWriter,
     create_recording,
     header_of_this_host,
-    open_recording,
 )
 from proctor.testing import record
 from tests.fuzz import fuzz_recording
@@ -216,7 +214,7 @@ def test_a_frame_completed_while_it_is_looked_at_is_no_damage(
 def test_a_marker_over_the_edge_of_a_search_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     start = FRAMES[1][0]
     for window in range(8, 40):
-        monkeypatch.setattr(recording, "_SEARCH_BYTES", window)
+        monkeypatch.setattr(reading, "_SEARCH_BYTES", window)
         items = read(WHOLE[:start] + bytes(50) + WHOLE[start:])
         assert items == [ONE, TWO, Damage(start, 50, "recording_damaged"), THREE, END]
 
