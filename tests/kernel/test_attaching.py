@@ -7,11 +7,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
 
 from proctor.demo.serving import Serving
+from proctor.kernel import loading
+from proctor.kernel.libbpf import lib
+from proctor.kernel.object import KernelError
+from proctor.kernel.scope import Scope
+from proctor.kernel.tls_probes import attach_sites, sites_of
 from tests.clients import run as clients
 from tests.kernel.comparing import Truth, compare
 from tests.kernel.watching import (
@@ -26,7 +32,7 @@ from tests.kernel.watching import (
 
 TIMES: Final = 20
 TIMES_NEW: Final = 5
-"""Each with a file of its own, whose probes take the kernel most of a second to take out."""
+"""Each with a file of its own, whose probes a kernel before 6.6 takes out in most of a second."""
 DETACH_ALL_S: Final = 60.0 * SLOW
 
 
@@ -57,8 +63,31 @@ def check_all(session: Watched, truth: Truth, server: Serving, count: int = TIME
 
 
 def await_detached() -> None:
-    """The kernel takes probes out one after the other, each at some 60 ms: a file has twelve."""
+    """Before 6.6 the kernel takes probes out one after the other, each at some 60 ms: a file has
+    twelve."""
     wait_until(lambda: not ours_alive(), "all probes out", DETACH_ALL_S)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_probes_go_in_by(several: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One link for all places of a program where the kernel has such, else one for each."""
+    if several and not lib.proctor_has_uprobe_multi():
+        pytest.skip("kernel: no links for several uprobes (6.6)")
+    if not several:
+        monkeypatch.setattr(loading, "lib", SimpleNamespace(proctor_has_uprobe_multi=lambda: False))
+    path = libraries_of(shutil.which("curl") or "")["libssl.so.3"]
+    with path.open("rb") as file:
+        sites = sites_of(file.fileno())
+    configuration = Scope(pids=(0x7FFFFFFF,)).configuration(hold=False)
+    with loading.load_programs(configuration) as kernel:
+        links = attach_sites(kernel, str(path), sites, 1)
+        with pytest.raises(KernelError, match=re.escape(f"{path}/none+")):
+            attach_sites(kernel, f"{path}/none", sites, 1)
+        for link in links:
+            link.close()
+    programs = {site.probe.program for site in sites}
+    assert len(programs) < len(sites)
+    assert len(links) == (len(programs) if several else len(sites))
 
 
 @pytest.mark.parametrize("static", [False, True])

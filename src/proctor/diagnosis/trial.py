@@ -79,7 +79,9 @@ def _probe_ourselves(kernel: KernelObject) -> str | None:
         elf.close()
         for name in ("ssl_free_enter", "ssl_return"):
             at_return = kernel.section(name) == "uretprobe"
-            kernel.attach_uprobe(name, path, symbol.offset, at_return=at_return, cookie=1).close()
+            places = [symbol.offset]
+            for link in kernel.attach_uprobes(name, path, places, at_return=at_return, cookie=1):
+                link.close()
     except KernelError as error:
         return f"not attached: {error}"
     except (ElfError, KeyError):

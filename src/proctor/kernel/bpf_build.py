@@ -55,6 +55,11 @@ void proctor_log_start(void);
 const char *proctor_log_text(void);
 bpf_link *proctor_attach_uprobe(const bpf_program *program, const char *path, size_t offset,
                                 bool at_return, uint64_t cookie);
+int proctor_attach_uprobe_multi(const bpf_program *program, const char *path,
+                                const uint64_t *offsets, uint32_t count, bool at_return,
+                                uint64_t cookie);
+bool proctor_has_uprobe_multi(void);
+int proctor_set_uprobe_multi(bpf_program *program);
 bpf_link *proctor_attach_map_iterator(const bpf_program *program, int map_fd);
 
 typedef struct proctor_ring proctor_ring;

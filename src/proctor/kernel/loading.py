@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Final
 
+from proctor.kernel.libbpf import lib
 from proctor.kernel.object import OBJECT, KernelError, KernelObject
 
 
@@ -152,6 +153,8 @@ def load_programs(configuration: bytes, path: str = OBJECT) -> KernelObject:
         kernel.refused.update(refused)
         try:
             kernel.configure(configuration)
+            if lib.proctor_has_uprobe_multi():
+                kernel.use_uprobe_multi(_TLS_PROGRAMS.intersection(kernel.programs))
             for name in refused:
                 kernel.skip(name)
             kernel.load()

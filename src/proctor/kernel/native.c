@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Verifier logs of several programs: what is longer loses its beginning, the end says why. */
@@ -54,6 +55,88 @@ bpf_link *proctor_attach_uprobe(const bpf_program *program, const char *path, si
 	LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = at_return, .bpf_cookie = cookie);
 
 	return bpf_program__attach_uprobe_opts(program, -1, path, offset, &options);
+}
+
+/* linux/bpf.h since 6.6: headers and libbpf of older distributions have none of it. */
+#define TRACE_UPROBE_MULTI 48
+#define UPROBE_MULTI_RETURN 1
+#define UPROBE_MULTI_MAX 16
+
+struct uprobe_multi_link {
+	uint32_t program_fd;
+	uint32_t target_fd;
+	uint32_t attach_type;
+	uint32_t flags;
+	uint64_t path;
+	uint64_t offsets;
+	uint64_t reference_counters;
+	uint64_t cookies;
+	uint32_t count;
+	uint32_t multi_flags;
+	uint32_t pid;
+	uint32_t unused;
+};
+
+static int link_uprobes(struct uprobe_multi_link *link)
+{
+	int fd = syscall(SYS_bpf, BPF_LINK_CREATE, link, sizeof(*link));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Tried on a folder, which cannot be probed: a kernel that gets as far as that says so. */
+bool proctor_has_uprobe_multi(void)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = TRACE_UPROBE_MULTI);
+	struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	uint64_t offset = 0;
+	struct uprobe_multi_link link = {
+		.attach_type = TRACE_UPROBE_MULTI,
+		.path = (uintptr_t)"/",
+		.offsets = (uintptr_t)&offset,
+		.count = 1,
+	};
+	int program, fd;
+
+	program = bpf_prog_load(BPF_PROG_TYPE_KPROBE, NULL, "Dual BSD/GPL", nothing, 2, &options);
+	if (program < 0)
+		return false;
+	link.program_fd = program;
+	fd = link_uprobes(&link);
+	if (fd >= 0)
+		close(fd);
+	close(program);
+	return fd == -EBADF;
+}
+
+int proctor_set_uprobe_multi(bpf_program *program)
+{
+	return bpf_program__set_expected_attach_type(program, TRACE_UPROBE_MULTI);
+}
+
+int proctor_attach_uprobe_multi(const bpf_program *program, const char *path,
+				const uint64_t *offsets, uint32_t count, bool at_return,
+				uint64_t cookie)
+{
+	uint64_t cookies[UPROBE_MULTI_MAX];
+	struct uprobe_multi_link link = {
+		.program_fd = bpf_program__fd(program),
+		.attach_type = TRACE_UPROBE_MULTI,
+		.path = (uintptr_t)path,
+		.offsets = (uintptr_t)offsets,
+		.cookies = (uintptr_t)cookies,
+		.count = count,
+		.multi_flags = at_return ? UPROBE_MULTI_RETURN : 0,
+	};
+
+	if (count > UPROBE_MULTI_MAX)
+		return -E2BIG;
+	for (uint32_t i = 0; i < count; i++)
+		cookies[i] = cookie;
+	return link_uprobes(&link);
 }
 
 bpf_link *proctor_attach_map_iterator(const bpf_program *program, int map_fd)

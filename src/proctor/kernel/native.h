@@ -21,6 +21,15 @@ const char *proctor_log_text(void);
 
 bpf_link *proctor_attach_uprobe(const bpf_program *program, const char *path, size_t offset,
 				bool at_return, uint64_t cookie);
+/*
+ * All of these places of a file through one link, whose descriptor is returned; errno, negative,
+ * where that fails. For programs set to it before they were loaded. Since 6.6.
+ */
+int proctor_attach_uprobe_multi(const bpf_program *program, const char *path,
+				const uint64_t *offsets, uint32_t count, bool at_return,
+				uint64_t cookie);
+bool proctor_has_uprobe_multi(void);
+int proctor_set_uprobe_multi(bpf_program *program);
 bpf_link *proctor_attach_map_iterator(const bpf_program *program, int map_fd);
 
 /* A BPF ring buffer, read by one reader. size_bytes: the map's max_entries. NULL sets errno. */

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -78,6 +78,18 @@ class Map:
         return list(self)
 
 
+class UprobeLink:
+    """Probes of one program on one file, gone when closed, or when the process dies."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
 class Link:
     """An attachment: gone when closed, or when the process dies."""
 
@@ -107,6 +119,7 @@ class KernelObject:
         self.links: dict[str, Link] = {}
         self.refused: dict[str, str] = {}
         """Programs that could not be loaded or attached, with the reason."""
+        self._uprobe_multi: set[str] = set()
         self._programs = {_text(lib.bpf_program__name(p)): p for p in self._walk("program")}
         self._maps = {_text(lib.bpf_map__name(m)): m for m in self._walk("map")}
 
@@ -214,10 +227,40 @@ class KernelObject:
         self.links[link or name] = Link(pointer)
         return True
 
-    def attach_uprobe(
-        self, name: str, path: str, offset: int, *, at_return: bool, cookie: int
+    def use_uprobe_multi(self, names: Iterable[str]) -> None:
+        """Attach these programs by one link for all places of a file (before `load`).
+
+        Since 6.6. A probe of its own takes the kernel 100 ms to take out, and a lock that keeps
+        everybody's probes from going in: perf_uprobe_destroy holds event_mutex.
+        """
+        for name in names:
+            lib.proctor_set_uprobe_multi(self._programs[name])
+            self._uprobe_multi.add(name)
+
+    def attach_uprobes(
+        self, name: str, path: str, offsets: Sequence[int], *, at_return: bool, cookie: int
+    ) -> list[Link | UprobeLink]:
+        """Probe a file at file offsets, in every process: all or none. Raises KernelError."""
+        if name in self._uprobe_multi:
+            fd = lib.proctor_attach_uprobe_multi(
+                self._programs[name], os.fsencode(path), offsets, len(offsets), at_return, cookie
+            )
+            if fd < 0:
+                raise KernelError(f"{path}+{offsets[0]:#x}: {os.strerror(-fd).lower()}")
+            return [UprobeLink(fd)]
+        links: list[Link | UprobeLink] = []
+        try:
+            for offset in offsets:
+                links.append(self._attach_uprobe(name, path, offset, at_return, cookie))
+        except KernelError:
+            for link in links:
+                link.close()
+            raise
+        return links
+
+    def _attach_uprobe(
+        self, name: str, path: str, offset: int, at_return: bool, cookie: int
     ) -> Link:
-        """Probe a file at a file offset, in every process. Raises KernelError."""
         program, place = self._programs[name], os.fsencode(path)
         pointer = lib.proctor_attach_uprobe(program, place, offset, at_return, cookie)
         if pointer == ffi.NULL and ffi.errno == errno.EOPNOTSUPP and cookie:  # before 5.15

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proctor.kernel.elf import Elf, ElfError, Symbol
-from proctor.kernel.object import KernelError, KernelObject, Link
+from proctor.kernel.object import KernelError, KernelObject, Link, UprobeLink
 from proctor.kernel.placement import (
     SEARCH_BYTES,
     calls,
@@ -121,19 +121,18 @@ def sites_of(fd: int) -> list[Site]:
         elf.close()
 
 
-def attach_sites(kernel: KernelObject, path: str, sites: list[Site], cookie: int) -> list[Link]:
+def attach_sites(
+    kernel: KernelObject, path: str, sites: list[Site], cookie: int
+) -> list[Link | UprobeLink]:
     """Put all probes in, or none: raises KernelError after taking out what was in."""
-    links: list[Link] = []
+    offsets: dict[tuple[str, bool], list[int]] = {}
+    for site in sites:
+        offsets.setdefault((site.probe.program, site.probe.at_return), []).append(site.offset)
+    links: list[Link | UprobeLink] = []
     try:
-        for site in sites:
-            links.append(
-                kernel.attach_uprobe(
-                    site.probe.program,
-                    path,
-                    site.offset,
-                    at_return=site.probe.at_return,
-                    cookie=cookie,
-                )
+        for (program, at_return), places in offsets.items():
+            links += kernel.attach_uprobes(
+                program, path, places, at_return=at_return, cookie=cookie
             )
     except KernelError:
         for link in links:

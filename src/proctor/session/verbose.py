@@ -31,5 +31,5 @@ def library_line(library: Library) -> str:
     path = clean_line(library.path)
     if library.state != "attached":
         return f"proctor: {path}: {library.state}: {clean_line(library.reason or 'unknown')}"
-    probes = f"{len(library.links)} probes"
+    probes = f"{library.probes} probes"
     return f"proctor: {path}: attached: {probes} on {', '.join(library.functions)}"
