@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from proctor.errors import ProctorError
+from proctor.errors import CAUSE_FD, ProctorError
 from proctor.events import Event, Summary
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 0.05
 """How often a growing recording is looked at."""
+_CAUSE_MAX_BYTES: Final = 64 << 10
 
 
 def open(path: str | os.PathLike[str]) -> Recording:  # noqa: A001 - as tarfile.open is called
@@ -140,7 +141,14 @@ class LiveSession:
             arguments += ["--", *command]
         import subprocess  # here and below: `import proctor` is part of every start
 
-        self._child = subprocess.Popen([sys.executable, "-m", "proctor", *arguments])
+        self._cause, told = os.pipe()
+        os.set_blocking(self._cause, False)
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "proctor", *arguments],
+            env=os.environ | {CAUSE_FD: str(told)},
+            pass_fds=[told],
+        )
+        os.close(told)
 
     def __enter__(self) -> Self:
         return self
@@ -178,6 +186,9 @@ class LiveSession:
         if self._verb == "watch":
             self.stop()
         self._child.wait()
+        if self._cause >= 0:
+            os.close(self._cause)
+            self._cause = -1
         if self._folder is not None:
             import shutil
 
@@ -209,11 +220,19 @@ class LiveSession:
                 return open_recording(self.path)
             except RecordingError as error:
                 if not wait():
-                    status = self._child.returncode
                     raise ProctorError(
-                        f"proctor {self._verb}: ended with status {status} before its recording"
-                        f" began ({error}); standard error says why"
+                        self._told_cause()
+                        or f"proctor {self._verb}: {error}: ended with status"
+                        f" {self._child.returncode} before its recording began",
+                        exit_status=self._child.returncode,
                     ) from None
+
+    def _told_cause(self) -> str:
+        """Why the child could not begin, in the words of its standard error; empty if not told."""
+        try:
+            return os.read(self._cause, _CAUSE_MAX_BYTES).decode(errors="replace")
+        except OSError:
+            return ""
 
 
 def _reader(path: Path) -> RecordingReader:

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
@@ -14,13 +15,16 @@ import click
 from proctor import __version__
 from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, Whole, with_options
 from proctor.cli_trace import trace
-from proctor.errors import ProctorError
+from proctor.errors import CAUSE_FD, ProctorError
 from proctor.options import RECORDED_EVENTS, RunOptions, WatchOptions
 from proctor.views.clean import clean_line
 
 USAGE_STATUS: Final = 2
 INTERRUPTED_STATUS: Final = 130
 DEBUG_VARIABLE: Final = "PROCTOR_DEBUG"
+
+_told_causes: dict[int, int] = {}
+"""By pid, for what is forked from us has other descriptors of that number: CAUSE_FD's value."""
 
 
 class _Seconds(click.ParamType[float]):
@@ -151,6 +155,7 @@ def main() -> NoReturn:
         threading.excepthook = lambda thrown: _say_fault(
             thrown.exc_type, thrown.exc_value, thrown.exc_traceback
         )
+    _take_cause_fd()
     status = status_of(sys.argv[1:])
     from proctor.launch.role import leave
 
@@ -178,6 +183,16 @@ def status_of(arguments: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _take_cause_fd() -> None:
+    """It is ours alone: COMMAND inherits neither the variable nor the descriptor."""
+    number = os.environ.pop(CAUSE_FD, "")
+    try:
+        os.set_inheritable(int(number), False)
+    except (ValueError, OSError, OverflowError):
+        return
+    _told_causes[os.getpid()] = int(number)
+
+
 def _usage_text(error: click.UsageError) -> str:
     message = error.format_message().rstrip(".")
     path = error.ctx.command_path if error.ctx is not None else "proctor"
@@ -190,6 +205,9 @@ def _say(text: str) -> None:
         print(f"proctor: {clean_line(text)}", file=sys.stderr, flush=True)
     except OSError:
         pass
+    if (pipe := _told_causes.get(os.getpid())) is not None:
+        with suppress(OSError):
+            os.write(pipe, clean_line(text).encode(errors="replace"))
 
 
 def _say_fault(

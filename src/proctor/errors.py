@@ -6,6 +6,12 @@ cause last, then what to do.
 
 from __future__ import annotations
 
+from typing import Final
+
+CAUSE_FD: Final = "PROCTOR_CAUSE_FD"
+"""The variable in which the Python API names a pipe: why a session could not begin is told there,
+for COMMAND shares standard error."""
+
 
 class ProctorError(Exception):
     """Something is wrong that is no fault in Proctor."""

@@ -93,6 +93,23 @@ def test_same_circumstances(tmp_path: Path) -> None:
     assert json.loads(session.stdout) == json.loads(bare.stdout)
 
 
+def test_same_circumstances_from_python() -> None:
+    """Neither the variable nor the pipe by which the API learns why a session cannot begin."""
+    source = "import proctor, sys\nwith proctor.run(sys.argv[1:]) as session: session.wait()"
+    commands = python(CIRCUMSTANCES), [*python(source), *python(CIRCUMSTANCES)]
+    bare, ran = (
+        subprocess.run(
+            command,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+        )
+        for command in commands
+    )
+    assert json.loads(ran.stdout) == json.loads(bare.stdout), ran.stderr
+
+
 def test_bytes_pass_untouched(tmp_path: Path) -> None:
     """Through all three streams; nothing of ours is in between."""
     given = random.Random(7).randbytes(2_000_000)

@@ -32,6 +32,14 @@ def test_a_recording_can_be_read_again_and_summed_up_first(recording: Path) -> N
         assert len(list(opened)) == len(list(opened)) == 3
 
 
+def test_no_descriptor_of_a_session_stays_open() -> None:
+    before = open_descriptors()
+    with package.run(["/no/such-command"]) as session, pytest.raises(package.ProctorError):
+        list(session)
+    session.close()
+    assert open_descriptors() == before
+
+
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -123,6 +131,21 @@ def test_a_session_that_cannot_begin_is_a_proctor_error(monkeypatch: pytest.Monk
         package.watch(pid=1) as session,
         pytest.raises(package.ProctorError, match="ended with status 1 before its recording began"),
     ):
+        list(session)
+
+
+def test_a_session_that_cannot_begin_says_why_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    with (
+        package.run(["/no/such-command"]) as session,
+        pytest.raises(package.ProctorError) as raised,
+    ):
+        list(session)
+    assert str(raised.value) == "/no/such-command: no such file"
+    assert raised.value.exit_status == session.returncode == 127
+    assert capfd.readouterr().err == "proctor: /no/such-command: no such file\n"
+    with package.run(["/no/such-command"]) as session:
+        session.wait()
+    with pytest.raises(package.ProctorError, match="before its recording began"):
         list(session)
 
 
