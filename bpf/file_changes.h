@@ -56,10 +56,28 @@ static __always_inline void append_name(struct file_scratch *scratch, struct pt_
 	*base_bytes = append_place(base);
 }
 
-static __always_inline void emit_change(struct process *process, struct file_rule *rule,
-					struct pt_regs *regs, u32 operation, u32 flags, long result)
+static __always_inline u64 flags_in(struct file_rule *rule, struct pt_regs *regs)
+{
+	u64 flags, given = rule->flags == FILE_NO_ARGUMENT ? 0 : argument_in(regs, rule->flags);
+
+	if (rule->options & FILE_RULE_FLAGS_IN_MEMORY) {
+		if (bpf_probe_read_user(&flags, sizeof(flags), (void *)given)) {
+			lose(LOSS_FILE, LOSS_UNREADABLE);
+			return 0;
+		}
+		given = flags;
+	}
+	if (rule->options & FILE_RULE_TRUNCATES)
+		given |= O_CREAT | O_TRUNC;
+	return given;
+}
+
+/* Static functions are checked at each call, but laid out once. */
+static __noinline void emit_change(struct process *process, struct file_rule *rule,
+				   struct pt_regs *regs, long result)
 {
 	struct file_scratch *scratch = current_scratch();
+	u32 flags = flags_in(rule, regs), operation = rule->operation;
 	struct file_change_record *record;
 	u64 size;
 
@@ -67,6 +85,8 @@ static __always_inline void emit_change(struct process *process, struct file_rul
 		return;
 	record = &scratch->change;
 	fill_head(&record->head, RECORD_FILE_CHANGE, sizeof(*record), process->start_ns);
+	if (operation == FILE_DELETE && flags & AT_REMOVEDIR)
+		operation = FILE_DELETE_DIRECTORY;
 	record->operation = operation;
 	record->flags_given = flags;
 	record->error = result < 0 ? -result : 0;

@@ -116,8 +116,8 @@ static __always_inline void read_name(struct use_name *name, struct file *file)
 }
 
 /* Tells the path and makes the entry; NULL, and a loss counted, where either has no room. */
-static __always_inline struct file_use *begin_use(struct process *process, struct file *file,
-						  struct use_key *key, struct use_name *name)
+static __noinline struct file_use *begin_use(struct process *process, struct file *file,
+					      struct use_key *key, struct use_name *name)
 {
 	struct file_scratch *scratch = current_scratch();
 	struct file_record *record;

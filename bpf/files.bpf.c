@@ -112,22 +112,6 @@ static __always_inline void opened(struct process *process, struct file *file, b
 		__sync_fetch_and_add(&use->counts.resizes, 1);
 }
 
-static __always_inline u64 flags_in(struct file_rule *rule, struct pt_regs *regs)
-{
-	u64 flags, given = rule->flags == FILE_NO_ARGUMENT ? 0 : argument_in(regs, rule->flags);
-
-	if (rule->options & FILE_RULE_FLAGS_IN_MEMORY) {
-		if (bpf_probe_read_user(&flags, sizeof(flags), (void *)given)) {
-			lose(LOSS_FILE, LOSS_UNREADABLE);
-			return 0;
-		}
-		given = flags;
-	}
-	if (rule->options & FILE_RULE_TRUNCATES)
-		given |= O_CREAT | O_TRUNC;
-	return given;
-}
-
 static __always_inline void open_left(struct process *process, struct file_rule *rule,
 				      struct pt_regs *regs, long result)
 {
@@ -136,7 +120,7 @@ static __always_inline void open_left(struct process *process, struct file_rule 
 
 	if (result < 0) {
 		if (writes || rule->options & FILE_RULE_READS)
-			emit_change(process, rule, regs, FILE_OPEN, flags, result);
+			emit_change(process, rule, regs, result);
 	} else if (writes) {
 		opened(process, file_of(current_task(), result), flags & O_TRUNC);
 	}
@@ -210,7 +194,6 @@ int BPF_PROG(file_call, struct pt_regs *regs, long result)
 	u32 number = number_in(regs), operation;
 	struct file_rule *rule = bpf_map_lookup_elem(&file_rules, &number);
 	struct process *process;
-	u64 flags;
 
 	if (!rule || !rule->operation)
 		return 0;
@@ -224,10 +207,7 @@ int BPF_PROG(file_call, struct pt_regs *regs, long result)
 		open_left(process, rule, regs, result);
 	} else if (operation >= FILE_PATH_ATTRIBUTES ||
 		   (result < 0 && operation == FILE_ATTRIBUTES)) {
-		flags = flags_in(rule, regs);
-		if (operation == FILE_DELETE && flags & AT_REMOVEDIR)
-			operation = FILE_DELETE_DIRECTORY;
-		emit_change(process, rule, regs, operation, flags, result);
+		emit_change(process, rule, regs, result);
 	} else if (result >= 0) {
 		used(process, rule, regs, result);
 	}

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * TCP connections of processes in scope: opened, accepted, closed, with byte counts; and the first
- * bytes written, for a ClientHello names the server.
+ * bytes written, for a ClientHello names the server, and what is written after it tells by its form
+ * which version the two agreed on: so no read need be looked at.
  */
 #include "common.h"
 #include <bpf/bpf_endian.h>
 
 #define TLS_HANDSHAKE 0x16
+#define TLS_FIRST_TYPE 0x14 /* change cipher spec */
+#define TLS_LAST_TYPE 0x17  /* application data */
+#define HELLO_SECOND_BYTES 32
 
 enum tcp_state { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 
@@ -15,6 +19,7 @@ enum connection_flag {
 	CONNECTION_WRITTEN = 2, /* the first bytes were looked at */
 	CONNECTION_TIED = 4,
 	CONNECTION_LATE = 8,
+	CONNECTION_HELLO = 16, /* what was written was one; what follows tells the version */
 };
 
 struct connection {
@@ -221,31 +226,37 @@ int exit_accept4(struct trace_event_raw_sys_exit *ctx)
 	return accepted(ctx);
 }
 
-static __always_inline void emit_hello(struct process *process, u64 connection, u64 buffer, u64 size)
+/* Whether these bytes begin TLS; what can be is sent up. */
+static __always_inline bool emit_hello(struct process *process, u64 connection, u64 buffer,
+				       u64 size, bool is_first)
 {
 	struct hello_record *record;
 	u8 first[2] = {};
 
 	if (size < 16)
-		return;
+		return false;
 	if (bpf_probe_read_user(first, sizeof(first), (void *)buffer)) {
 		lose(LOSS_HELLO, LOSS_UNREADABLE);
-		return;
+		return false;
 	}
-	if (first[0] != TLS_HANDSHAKE || first[1] != 3)
-		return;
+	if (first[1] != 3 || (is_first ? first[0] != TLS_HANDSHAKE
+				       : first[0] < TLS_FIRST_TYPE || first[0] > TLS_LAST_TYPE))
+		return false;
 	record = reserve(&lifecycle, sizeof(*record) + HELLO_MAX_BYTES, LOSS_HELLO);
 	if (!record)
-		return;
+		return true;
+	if (!is_first && size > HELLO_SECOND_BYTES)
+		size = HELLO_SECOND_BYTES;
 	CLAMP(size, HELLO_MAX_BYTES);
 	fill_head(&record->head, RECORD_CLIENT_HELLO, sizeof(*record) + size, process->start_ns);
 	record->connection = connection;
 	if (bpf_probe_read_user(record + 1, size, (void *)buffer)) {
 		lose(LOSS_HELLO, LOSS_UNREADABLE);
 		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-		return;
+		return true;
 	}
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return true;
 }
 
 /* tie.bpf.c: is this buffer the beginning of a TLS record that a handle of ours just made? */
@@ -276,7 +287,11 @@ static __always_inline void socket_write(struct process *process, s32 fd, u64 bu
 	}
 	if (!(connection->flags & CONNECTION_WRITTEN)) {
 		connection->flags |= CONNECTION_WRITTEN;
-		emit_hello(process, connection->id, buffer, size);
+		if (emit_hello(process, connection->id, buffer, size, true))
+			connection->flags |= CONNECTION_HELLO;
+	} else if (connection->flags & CONNECTION_HELLO) {
+		connection->flags &= ~CONNECTION_HELLO;
+		emit_hello(process, connection->id, buffer, size, false);
 	}
 	if (!(connection->flags & CONNECTION_TIED) && process->untied &&
 	    tie(process, connection->id, buffer, size))

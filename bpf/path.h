@@ -38,7 +38,7 @@ static __always_inline u64 short_name_offset(void)
 {
 	if (bpf_core_field_exists(struct dentry, d_shortname))
 		return bpf_core_field_offset(struct dentry, d_shortname);
-	return bpf_core_field_offset(struct dentry___6_13, d_iname);
+	return bpf_core_field_offset(struct dentry, d_iname);
 }
 
 /* Kernels built with CONFIG_RANDSTRUCT have other neighbours. Known when the program is loaded. */

@@ -39,17 +39,11 @@ static __always_inline u64 inode_ctime_ns(struct inode *inode)
 	if (bpf_core_field_exists(inode->i_ctime_sec))
 		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ULL +
 		       (BPF_CORE_READ(inode, i_ctime_nsec) & CTIME_NSEC_MASK);
-
-	struct inode___6_6 *newer = (void *)inode;
-
-	if (bpf_core_field_exists(newer->__i_ctime))
-		return BPF_CORE_READ(newer, __i_ctime.tv_sec) * 1000000000ULL +
-		       BPF_CORE_READ(newer, __i_ctime.tv_nsec);
-
-	struct inode___5_10 *older = (void *)inode;
-
-	return BPF_CORE_READ(older, i_ctime.tv_sec) * 1000000000ULL +
-	       BPF_CORE_READ(older, i_ctime.tv_nsec);
+	if (bpf_core_field_exists(inode->__i_ctime))
+		return BPF_CORE_READ(inode, __i_ctime.tv_sec) * 1000000000ULL +
+		       BPF_CORE_READ(inode, __i_ctime.tv_nsec);
+	return BPF_CORE_READ(inode, i_ctime.tv_sec) * 1000000000ULL +
+	       BPF_CORE_READ(inode, i_ctime.tv_nsec);
 }
 
 static __always_inline void file_identity(struct file *file, struct file_key *key)

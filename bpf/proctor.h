@@ -153,7 +153,7 @@ struct connection_record {   /* CONNECT, ACCEPT, CLOSE, COUNTERS */
 	__u32 reserved;
 };
 
-struct hello_record {        /* data: the first TLS record(s) as written */
+struct hello_record {        /* data: the first TLS record(s) as written; again: of the next write */
 	struct record_head head;
 	__u64 connection;
 };

@@ -147,11 +147,9 @@ static __always_inline u64 current_cgroup(void)
 
 static __always_inline struct kernfs_node *above(struct kernfs_node *node)
 {
-	struct kernfs_node___6_14 *older = (void *)node;
-
 	if (bpf_core_field_exists(node->__parent))
 		return BPF_CORE_READ(node, __parent);
-	return BPF_CORE_READ(older, parent);
+	return BPF_CORE_READ(node, parent);
 }
 
 /* Not by the helper for ancestors, which tracing programs have from 5.14 on. */
