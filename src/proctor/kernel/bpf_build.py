@@ -31,6 +31,8 @@ const char *bpf_map__name(const bpf_map *map);
 int bpf_map__fd(const bpf_map *map);
 unsigned int bpf_map__max_entries(const bpf_map *map);
 int bpf_map__set_max_entries(bpf_map *map, unsigned int max_entries);
+uint32_t bpf_map__map_flags(const bpf_map *map);
+int bpf_map__set_map_flags(bpf_map *map, uint32_t flags);
 int bpf_map__set_autocreate(bpf_map *map, bool autocreate);
 int bpf_map__set_initial_value(bpf_map *map, const void *data, size_t size);
 

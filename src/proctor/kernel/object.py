@@ -20,6 +20,7 @@ from proctor.records._layout import ffi as layout_ffi
 
 OBJECT: Final = "proctor.bpf.o"
 VERIFIER_TAIL_LINES: Final = 3
+_NO_PREALLOC: Final = 1  # BPF_F_NO_PREALLOC, linux/bpf.h
 _PREFIX: Final = re.compile(r"^libbpf: (prog '\w+': )?")
 _BESIDE: Final = re.compile(
     r"\s*$|;|processed \d|verification time|stack depth|max_states|\d+: |-- END"
@@ -158,6 +159,10 @@ class KernelObject:
     def programs(self) -> list[str]:
         return list(self._programs)
 
+    @property
+    def maps(self) -> list[str]:
+        return list(self._maps)
+
     def section(self, name: str) -> str:
         """The section a program stands in: `tp_btf/sched_process_exec`."""
         return _text(lib.bpf_program__section_name(self._programs[name]))
@@ -175,6 +180,11 @@ class KernelObject:
     def resize(self, name: str, max_entries: int) -> None:
         """Set a map's size (before `load`). A ring's is its bytes, a power of two."""
         lib.bpf_map__set_max_entries(self._maps[name], max_entries)
+
+    def allocate_as_used(self, name: str) -> None:
+        """Memory for a hash's entries as they come, not for all of them (before `load`)."""
+        pointer = self._maps[name]
+        lib.bpf_map__set_map_flags(pointer, lib.bpf_map__map_flags(pointer) | _NO_PREALLOC)
 
     def leave_out(self, name: str) -> None:
         """Do not create this map (before `load`): no program that loads may reach its use."""

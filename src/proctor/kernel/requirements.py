@@ -39,12 +39,16 @@ def kernel_problem() -> str | None:
     return age_problem() or btf_problem()
 
 
+def kernel_version() -> tuple[int, int]:
+    """Major and minor; (0, 0) where the kernel calls itself something else."""
+    match = re.match(r"(\d+)\.(\d+)", platform.release())
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
 def age_problem() -> str | None:
-    release = platform.release()
-    match = re.match(r"(\d+)\.(\d+)", release)
-    if match and (int(match[1]), int(match[2])) < FLOOR:
+    if (0, 0) < kernel_version() < FLOOR:
         return (
-            f"kernel {release}: too old: ring buffers and sleepable loops need 5.10 "
+            f"kernel {platform.release()}: too old: ring buffers and sleepable loops need 5.10 "
             "(December 2020); use a newer kernel"
         )
     return None
