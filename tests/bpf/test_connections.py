@@ -203,6 +203,29 @@ def test_what_is_no_hello(machine: Machine, world: World, agent: Task, data: byt
     assert not hellos(machine.records())
 
 
+@pytest.mark.parametrize("kind", [0x14, 0x16, 0x17])
+def test_behind_a_hello_the_beginning_of_one_more_write(
+    machine: Machine, world: World, agent: Task, kind: int
+) -> None:
+    world.connected(agent, 3)
+    second = bytes([kind, 3, 3, 0, 99]) + bytes(range(99))
+    for data in (HANDSHAKE, second, second):
+        write(machine, agent, data)
+    first, told = hellos(machine.records())
+    assert (first.data, told.data) == (HANDSHAKE, second[:32])
+    assert first.connection == told.connection
+
+
+@pytest.mark.parametrize("second", [b"\x18\x03\x03" + bytes(30), bytes(30), b"\x17\x03\x03"])
+def test_behind_a_hello_something_else(
+    machine: Machine, world: World, agent: Task, second: bytes
+) -> None:
+    world.connected(agent, 3)
+    for data in (HANDSHAKE, second, HANDSHAKE):
+        write(machine, agent, data)
+    assert len(hellos(machine.records())) == 1
+
+
 def test_only_the_first_write_is_looked_at(machine: Machine, world: World, agent: Task) -> None:
     world.connected(agent, 3)
     write(machine, agent, b"PROXY TCP4".ljust(30))

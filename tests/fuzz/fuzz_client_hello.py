@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proctor.actions.client_hello import parse_client_hello
+from proctor.actions.client_hello import VERSIONS, agreed_version, parse_client_hello
 from proctor.testing import client_hello
 from tests.fuzz.driver import fuzz
 
@@ -12,6 +12,10 @@ def run(data: bytes) -> None:
     if hello is not None:
         assert hello.versions is not None
         assert len(hello.server_name or "") + sum(map(len, hello.protocols)) <= len(data)
+    for offered in ([], ["1.2"], ["1.3", "1.2"]):
+        version = agreed_version(data, offered)
+        assert version is None or version in VERSIONS.values()
+        assert version != "1.3" or version in offered
 
 
 if __name__ == "__main__":

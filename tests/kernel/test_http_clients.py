@@ -101,6 +101,7 @@ def test_tls_version(version: str, server_of: ServerOf, tmp_path: Path) -> None:
     session = watched_several(commands, serving, tmp_path, "httpx")
     for ran in session.ran():
         check(session, ran, truth, serving, 1)
+    assert [call["connection"]["tls"] for call in session.of("call")] == [version] * len(commands)
     assert {line["tls"] for line in truth.connections(session).values()} == {f"TLSv{version}"}
     session.check_untroubled()
 

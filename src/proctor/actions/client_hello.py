@@ -1,4 +1,5 @@
-"""What a TLS ClientHello says of the connection: server name, protocols, versions.
+"""What a TLS ClientHello says of the connection: server name, protocols, versions; and which of
+these were agreed on.
 
 It lies before us as it was written: one or more TLS records, possibly cut. All that
 stands before the cut is read. Of RFC 8446 (4.1.2) and RFC 6066 (3).
@@ -9,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+RECORD_CHANGE_CIPHER_SPEC: Final = 20
 RECORD_HANDSHAKE: Final = 22
+RECORD_APPLICATION_DATA: Final = 23
 HANDSHAKE_CLIENT_HELLO: Final = 1
 EXTENSION_SERVER_NAME: Final = 0
 EXTENSION_ALPN: Final = 16
@@ -79,6 +82,34 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
     except _Cut:
         pass
     return hello
+
+
+def agreed_version(flight: bytes, offered: list[str]) -> str | None:
+    """The version that a client goes on with, by what it writes after its ClientHello.
+
+    flight: the beginning of that; None where it does not tell. offered: by the ClientHello.
+
+    Before 1.3 it sends handshake records, in the clear or, behind a change of keys, not, all of
+    the version agreed on. In 1.3 these look like data, behind a change that means nothing
+    (RFC 8446, D.4); a server that wants another key share gets a second ClientHello there.
+    """
+    reader = _Reader(flight)
+    try:
+        kind, version = reader.number(1), reader.number(2)
+        changed = kind == RECORD_CHANGE_CIPHER_SPEC
+        if changed:
+            reader.vector(2)
+            kind, version = reader.number(1), reader.number(2)
+        length, message, size = reader.number(2), reader.number(1), reader.number(3)
+    except _Cut:
+        return None
+    told = None
+    if kind == RECORD_APPLICATION_DATA:
+        told = VERSIONS[0x0304]
+    elif kind == RECORD_HANDSHAKE:
+        again = message == HANDSHAKE_CLIENT_HELLO and size + 4 == length
+        told = VERSIONS.get(version) if not again else VERSIONS[0x0304] if changed else None
+    return told if told in offered or told != VERSIONS[0x0304] else None
 
 
 def _handshake_bytes(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proctor.actions.addresses import endpoint_text
-from proctor.actions.client_hello import ClientHello, parse_client_hello
+from proctor.actions.client_hello import ClientHello, agreed_version, parse_client_hello
 from proctor.actions.names import Names
 from proctor.actions.processes import Processes, ProcessKey
 from proctor.events import CallConnection, ConnectionEvent, Process
@@ -43,6 +43,8 @@ class Connection:
     late: bool = False
     """Older than the watch: how it began was not seen."""
     hello: ClientHello | None = None
+    tls: str | None = None
+    """The version that was agreed on."""
     bytes_sent: int = 0
     bytes_received: int = 0
     counters: ConnectionRecord | None = None
@@ -84,6 +86,8 @@ class Connections:
             connection = self.get(record.connection)
             if connection is not None and connection.hello is None:
                 connection.hello = parse_client_hello(record.data)
+            elif connection is not None and connection.hello and connection.tls is None:
+                connection.tls = agreed_version(record.data, connection.hello.versions)
         elif isinstance(record, TlsTieRecord):
             self._of_tls[record.tls] = self._found(record, record.connection)
         return []
@@ -195,7 +199,7 @@ def error_name(number: int) -> str:
 
 
 def call_connection(connection: Connection | None) -> CallConnection:
-    """What a call says of its connection. The version is said only where no other was offered."""
+    """What a call says of its connection."""
     if connection is None:
         return CallConnection()
     versions = connection.hello.versions if connection.hello else []
@@ -203,5 +207,5 @@ def call_connection(connection: Connection | None) -> CallConnection:
         id=connection.id,
         remote=connection.remote,
         server_name=connection.server_name,
-        tls=versions[0] if len(versions) == 1 else None,
+        tls=connection.tls or (versions[0] if len(versions) == 1 else None),
     )

@@ -84,7 +84,8 @@ class ConnectionRecord(Record):
 class HelloRecord(Record):
     connection: int
     data: bytes
-    """The first TLS records of the connection, as written."""
+    """The first TLS records of the connection, as written; in its next record of this type, the
+    beginning of what was written after them."""
 
 
 @dataclass(slots=True)

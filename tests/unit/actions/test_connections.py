@@ -54,6 +54,16 @@ def test_a_life() -> None:
     assert connections.hosts() == ["b.example"]
 
 
+def test_the_version_is_that_of_the_client_s_second_write() -> None:
+    connections, _, program = make()
+    feed(connections.feed, program.connection("RECORD_CONNECT"))
+    feed(connections.feed, program.hello(client_hello("b.example")))
+    assert call_connection(connections.get(1)).tls is None, "it offered two"
+    feed(connections.feed, program.hello(b"\x17\x03\x03\x00\x20" + bytes(32)))
+    feed(connections.feed, program.hello(b"\x16\x03\x03\x00\x20" + bytes(32)))
+    assert call_connection(connections.get(1)).tls == "1.3"
+
+
 def test_a_connection_that_outlives_its_process_is_closed_by_its_end() -> None:
     processes = Processes(7)
     names = Names(7, processes)
