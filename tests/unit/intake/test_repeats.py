@@ -174,6 +174,47 @@ def test_after_so_many_repeats_a_request_is_whole(
     assert whole(kept.content()) == kept.given
 
 
+def test_who_was_not_heard_of_for_longest_is_forgotten(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "MEMORY_MAX_BYTES", 150_000)
+    clock = Clock()
+    first, second, third = (TlsHandle(tls, pid=tls, clock=clock) for tls in (1, 2, 3))
+    bodies = {id(first): TEXT[:60_000], id(second): TEXT[70_000:130_000], id(third): TEXT[-60_000:]}
+
+    def sends(handle: TlsHandle) -> int:
+        return kept.feed(*handle.write(request(bodies[id(handle)])))
+
+    for handle in (first, second):
+        kept.feed(*handle.open())
+        sends(handle)
+    assert sends(first) < 1500
+    kept.feed(*third.open())
+    sends(third)
+    assert sends(third) < 1500  # by now there was too much
+    assert sends(first) < 1500
+    assert sends(second) > 60_000
+    assert whole(kept.content()) == kept.given
+
+
+def test_a_reader_forgets_what_a_whole_request_replaces(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would remember more than the writer did, and forget others for that."""
+    monkeypatch.setattr(rules, "MEMORY_MAX_BYTES", 150_000)
+    monkeypatch.setattr(rules, "REPEATED_MAX_BYTES", 150_000)
+    clock = Clock()
+    first, second = (TlsHandle(tls, pid=tls, clock=clock) for tls in (1, 2))
+    kept.feed(*first.open(), *second.open())
+    for _ in range(3):
+        kept.feed(*first.write(request(TEXT[:100_000])))
+    assert kept.feed(*first.write(request(TEXT[:6000]))) > 6000
+    for _ in range(2):
+        kept.feed(*second.write(request(TEXT[200_000:260_000])))
+    assert kept.feed(*first.write(request(TEXT[:6000]))) < 1500
+    assert whole(kept.content()) == kept.given
+
+
 def test_what_did_not_reach_the_file_is_not_repeated(
     kept: Kept, handle: TlsHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
