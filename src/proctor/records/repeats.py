@@ -13,7 +13,8 @@ runs of bytes that were remembered at the same place of the body.
   connect anew after a pause, some for each request.
 - Pieces of less than PIECE_MIN_BYTES are passed over, and what lies behind BODY_MAX_BYTES
   of a body. Beyond MEMORY_MAX_BYTES in all, the handle not heard of for longest is forgotten.
-- After REPEATED_MAX_BYTES of repeats, the handle's next request is written whole.
+- After REPEATED_MAX_BYTES of repeats, the next request is written whole: the handle's own, or
+  the first of one that would have met its body.
 
 These numbers belong to the format: with others, a reader would remember other bytes.
 Where it does, because the recording is damaged, the checksum tells: what is not known
@@ -131,6 +132,8 @@ class Memory:
         body.is_new = False
         for other in reversed(self._bodies.values()):
             if other.process == body.process and other.data:
+                if other.repeated_bytes >= REPEATED_MAX_BYTES:
+                    return  # this is the next request
                 body.data = other.data.copy()
                 body.repeated_bytes = other.repeated_bytes
                 self._size_bytes += len(body.data)

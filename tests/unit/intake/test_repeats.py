@@ -174,6 +174,36 @@ def test_after_so_many_repeats_a_request_is_whole(
     assert whole(kept.content()) == kept.given
 
 
+def test_and_then_repeats_begin_anew_also_where_each_connects_anew(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "REPEATED_MAX_BYTES", 250_000)
+    clock, sizes = Clock(), []
+    for tls in range(1, 10):
+        handle = TlsHandle(tls, clock=clock)
+        told = [*handle.open(), *handle.write(request(TEXT[:100_000])), *handle.free()]
+        sizes.append(kept.feed(*told))
+    assert [size > 100_000 for size in sizes] == [True, *[False] * 3, True, *[False] * 3, True]
+    assert whole(kept.content()) == kept.given
+
+
+def test_what_is_remembered_of_another_connection_counts(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three times the same body is remembered: too much with a stranger's."""
+    monkeypatch.setattr(rules, "MEMORY_MAX_BYTES", 210_000)
+    clock = Clock()
+    stranger = TlsHandle(9, pid=9, clock=clock)
+    kept.feed(*stranger.open(), *stranger.write(request(TEXT[-60_000:])))
+    for tls in range(1, 4):
+        handle = TlsHandle(tls, clock=clock)
+        assert kept.feed(*handle.open(), *handle.write(request(TEXT[:60_000]))) < (
+            62_000 if tls == 1 else 1500
+        )
+    assert kept.feed(*stranger.write(request(TEXT[-60_000:]))) > 60_000
+    assert whole(kept.content()) == kept.given
+
+
 def test_who_was_not_heard_of_for_longest_is_forgotten(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
