@@ -42,8 +42,7 @@ class Files:
 
     def path(self, number: int) -> str:
         """Of a descriptor that has one; else empty."""
-        text = self.names.get(number, "").partition("<")[2]
-        return text[:-1] if text.startswith("/") and text.endswith(">") else ""
+        return path_in(self.names.get(number, ""))
 
     def copy_of(self, source: int, number: int, closing: bool = False) -> None:
         """After dup: what is not known of the source is not known of the copy."""
@@ -144,6 +143,10 @@ class Descriptors:
                 process.start_ns = start_ns
         return process
 
+    def processes(self) -> Iterable[tuple[int, Process]]:
+        """All that are known, by pid."""
+        return self._processes.items()
+
     def fork(
         self, parent: Process, pid: int, start_ns: int, shares_files: bool, shares_place: bool
     ) -> None:
@@ -166,6 +169,12 @@ class Descriptors:
             if process is not None:
                 process.files.forget()
                 process.place.path = ""
+
+
+def path_in(name: str) -> str:
+    """Of what `named` makes; empty where that has none."""
+    text = name.partition("<")[2]
+    return text[:-1] if text.startswith("/") and text.endswith(">") else ""
 
 
 def named(number: int, text: str) -> str:
