@@ -19,6 +19,7 @@ from proctor.kernel.object import KernelError
 from proctor.kernel.scope import Scope
 from proctor.kernel.tls_probes import attach_sites, sites_of
 from tests.clients import run as clients
+from tests.kernel import watching
 from tests.kernel.comparing import Truth, compare
 from tests.kernel.watching import (
     SLOW,
@@ -34,6 +35,39 @@ TIMES: Final = 20
 TIMES_NEW: Final = 5
 """Each with a file of its own, whose probes a kernel before 6.6 takes out in most of a second."""
 DETACH_ALL_S: Final = 60.0 * SLOW
+
+
+SLOW_TO_ATTACH: Final = """
+import os, sys, time
+from pathlib import Path
+from proctor.kernel import libraries
+
+sites_of = libraries.sites_of
+library, over = sys.argv.pop(1), Path(sys.argv.pop(1))
+
+def slowly(fd):
+    while os.readlink(f"/proc/self/fd/{fd}") == library and not over.exists():
+        time.sleep(0.01)
+    return sites_of(fd)
+
+libraries.sites_of = slowly
+from proctor.cli import main; main()
+"""
+"""Arguments: the library, and the file that comes when it may be looked into."""
+FLOOD_REQUESTS: Final = 24
+FLOOD_BYTES: Final = 4_000_000
+FLOOD_BESIDE: Final = f"""
+import pathlib, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+import raw_tls
+other = subprocess.Popen(sys.argv[3:])
+connection, body = raw_tls.connect(), raw_tls.body_of("x" * {FLOOD_BYTES})
+for _ in range({FLOOD_REQUESTS}):
+    assert raw_tls.ask(connection, body)["status"] == 200
+pathlib.Path(sys.argv[2]).touch()
+sys.exit(other.wait())
+"""
+"""Arguments: where raw_tls.py is, the file that tells the flood's end, the other program."""
 
 
 def libraries_of(program: str) -> dict[str, Path]:
@@ -140,6 +174,25 @@ def test_programs_never_seen_before(server: Serving, tmp_path: Path) -> None:
         commands.append([str(copy), *arguments])
     check_all(watched_several(commands, server, tmp_path), truth, server, TIMES_NEW)
     await_detached()
+
+
+def test_while_a_library_takes_long_to_attach_to_the_rings_are_drained(
+    server: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process maps it, and another sends more than the ring holds."""
+    library = shutil.copy(libraries_of(clients.short_lived(server)[0])["libssl.so.3"], tmp_path)
+    over = str(tmp_path / "over")
+    monkeypatch.setattr(
+        watching, "PROCTOR", [sys.executable, "-c", SLOW_TO_ATTACH, str(library), over]
+    )
+    flood = [sys.executable, "-c", FLOOD_BESIDE, str(Path(clients.__file__).parent), over]
+    session = watched([*flood, "env", f"LD_PRELOAD={library}", "true"], server, tmp_path)
+    assert session.status == 0, session.stderr
+    calls = session.of("call")
+    assert len(calls) == FLOOD_REQUESTS
+    assert all(call["complete"] for call in calls)
+    assert session.of("coverage", library=str(library), state="attached")
+    session.check_untroubled()
 
 
 def test_another_mount_namespace(server: Serving, tmp_path: Path) -> None:
