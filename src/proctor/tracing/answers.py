@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import signal
 import socket
+import struct
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +17,9 @@ from proctor.privilege import acting_as, caller_identity
 from proctor.tracing.lines import open_output
 from proctor.tracing.scope import Targets
 
+ASKED: Final = signal.SIGIO
+"""Sent to the thread that made `Answers`, which blocks it, whenever something may be asked."""
+_F_SETOWN_EX, _F_OWNER_TID = 15, 0  # asm-generic/fcntl.h
 _REQUEST_BYTES: Final = 1 << 16
 
 
@@ -24,6 +31,10 @@ class Answers:
         self._output = output
         self._targets = targets
         self._caller = caller_identity(os.environ)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {ASKED})
+        owner = struct.pack("=ii", _F_OWNER_TID, threading.get_native_id())
+        fcntl.fcntl(asked, _F_SETOWN_EX, owner)
+        fcntl.fcntl(asked, fcntl.F_SETFL, fcntl.fcntl(asked, fcntl.F_GETFL) | os.O_ASYNC)
 
     def give(self) -> None:
         """To all that is asked now."""

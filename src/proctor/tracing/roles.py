@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proctor.tracing.spool import Spool
 
 LOOK_SECONDS: Final = 0.03
+IDLE_SECONDS: Final = 0.2
 _MESSAGE_BYTES: Final = 1 << 20
 READY: Final = b"ready"
 FINISH: Final = b"finish"
@@ -194,17 +195,22 @@ class Orders:
         self._task = task
         self._drainer_gone = False
         self._tracer_gone = False
+        self._pause = LOOK_SECONDS
         self.shortened = False
         self.ending: Ending | None = None
 
     def wait(self) -> bool:
-        """Wait a little; False when the drainer had ended before the last look."""
+        """Wait a little, longer while nothing comes; False when the drainer had ended before the
+        last look."""
         if self._drainer_gone or self.shortened:
             return False
-        self._look(LOOK_SECONDS)
+        self._look(self._pause)
+        self._pause = min(2 * self._pause, IDLE_SECONDS)
         return True
 
     def poll(self) -> None:
+        """Something came."""
+        self._pause = LOOK_SECONDS
         self._look(0)
 
     def await_ending(self) -> Ending | None:

@@ -34,7 +34,7 @@ from proctor.launch.role import fork_role, run_as_others
 from proctor.launch.targets import scope_of
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records.trace_layout import COUNTS
-from proctor.tracing.answers import Answers, executable_maps
+from proctor.tracing.answers import ASKED, Answers, executable_maps
 from proctor.tracing.brake import TreeCgroup, let_go
 from proctor.tracing.lines import name_of, open_output
 from proctor.tracing.options import TraceOptions, check_together, names_stacks
@@ -54,7 +54,6 @@ from proctor.tracing.spool_file import open_spool
 
 INTERRUPTED_STATUS: Final = 130
 LOOK_SECONDS: Final = 0.25
-ASKED_SECONDS: Final = 0.005
 _DESCRIPTORS: Final = 256
 _REPORT_BYTES: Final = 1 << 20
 _TERMINAL: Final = frozenset((signal.SIGINT, signal.SIGQUIT))
@@ -301,15 +300,12 @@ class Tracing:
         return 1 if self._broken else 0
 
     def _next_signal(self, seconds: float) -> signal.struct_siginfo | None:
-        info = signal.sigtimedwait(AWAITED, self._patience(seconds))
+        """None where the formatter asked for something, too."""
+        info = signal.sigtimedwait({*AWAITED, ASKED}, seconds)
         if info is not None and info.si_signo in _TERMINAL:
             self._interrupts += 1
         self._answers.give()
-        return info
-
-    def _patience(self, seconds: float) -> float:
-        """The formatter waits for its answers: with stacks it asks often."""
-        return min(seconds, ASKED_SECONDS) if self._options.stacks else seconds
+        return None if info is not None and info.si_signo == ASKED else info
 
     def _reap(self, command: int | None) -> None:
         while True:
