@@ -247,6 +247,10 @@ class KernelObject:
             lib.proctor_set_uprobe_multi(self._programs[name])
             self._uprobe_multi.add(name)
 
+    @property
+    def uses_uprobe_multi(self) -> bool:
+        return bool(self._uprobe_multi)
+
     def attach_uprobes(
         self, name: str, path: str, offsets: Sequence[int], *, at_return: bool, cookie: int
     ) -> list[Link | UprobeLink]:

@@ -2,8 +2,9 @@
 
 It still attaches to libraries, reads what processes have mapped, and lets them go. Tried on
 6.18 by taking each away: without DAC_READ_SEARCH or SYS_PTRACE another user's private library
-is not seen; without SYS_ADMIN no uprobe goes in there. PERFMON, BPF and CHECKPOINT_RESTORE are
-parts of SYS_ADMIN, and count where the kernel does without that.
+is not seen; without SYS_ADMIN no uprobe goes in there through perf, but by links for several
+(6.6). PERFMON, BPF and CHECKPOINT_RESTORE are parts of SYS_ADMIN, and count where the kernel does
+without that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ DAC_READ_SEARCH: Final = 2
 SYS_PTRACE: Final = 19
 """/proc/PID/{maps,exe,fd,cwd} of other users' processes."""
 SYS_ADMIN: Final = 21
-"""uprobes, where the kernel's perf asks for it in spite of CAP_PERFMON."""
+"""uprobes through perf, where that asks for it in spite of CAP_PERFMON."""
 PERFMON: Final = 38
 """uprobes."""
 BPF: Final = 39
@@ -40,12 +41,15 @@ _EVENT: Final = struct.Struct("=II48xQQ")
 """perf_event_attr up to config2: type, size; config1 is the path's address, config2 the offset."""
 
 
-def keep_recorder_rights() -> None:
-    """Give up for good what the recorder needs no more. For a process of one thread."""
+def keep_recorder_rights(*, by_perf: bool) -> None:
+    """Give up for good what the recorder needs no more. For a process of one thread.
+
+    by_perf: probes go in through perf events, not by links of their own.
+    """
     had = held_capabilities()
     kept = NEEDED & had
     hold_only(kept, permitted=(kept | {SYS_ADMIN}) & had)
-    if kept != NEEDED or not _may_probe():
+    if kept != NEEDED or (by_perf and not _may_probe()):
         kept = (kept | {SYS_ADMIN}) & had
     hold_only(kept)
     forbid_new_rights()

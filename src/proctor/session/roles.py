@@ -73,7 +73,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
         put_file_rules(kernel, rules)
         attach_programs(kernel)
         rows = enter_scope(kernel, task.scope, ours)
-        keep_recorder_rights()
+        keep_recorder_rights(by_perf=not kernel.uses_uprobe_multi)
         recorder = Recorder(
             kernel, keeper, control, until_gone=task.until_gone, verbose=task.verbose > 0
         )
