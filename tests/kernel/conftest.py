@@ -11,8 +11,8 @@ import pytest
 from tests.kernel import programs, watching
 
 DETACH_S = 20.0 * watching.SLOW
-"""The kernel takes probes out one after the other, some 60 ms each, and more under load; a
-session with Node, curl and Python has forty."""
+"""Before 6.6 the kernel takes probes out one after the other, some 60 ms each, and more under load;
+a session with Node, curl and Python has forty."""
 KERNEL_TESTS = Path(__file__).parent
 
 
