@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.trace_command import (
-    INTERRUPTED,
     VALIDATOR,
+    Traced,
+    await_tracing,
     run,
     running,
 )
@@ -146,8 +147,14 @@ def test_parquet_files_are_rotated_and_shown_again(tmp_path: Path, program: str)
 
 
 def test_stacks_name_functions_of_a_process_that_lives(tmp_path: Path) -> None:
+    log = tmp_path / "log"
     with running("sh", "-c", "while :; do sleep 0.2; done") as process:
-        traced = run(tmp_path, "-k", "-e", "wait4", "-p", str(process.pid), wrapper=INTERRUPTED)
+        options = ["-k", "-e", "wait4", "-o", str(log), "-p", str(process.pid)]
+        with running(*PROCTOR, "trace", *options) as tracer:
+            await_tracing(tracer)  # and a moment, in which it calls
+            tracer.send_signal(signal.SIGINT)
+            assert tracer.wait(TIMEOUT_S) == 0
+    traced = Traced(0, "", "", log.read_text())
     assert traced.calls("wait4")
     assert re.search(r"^ > \[kernel\]\(\w+\+0x", traced.text, re.MULTILINE)
     assert re.search(r"^ > \S*libc\S*\(\w+\+0x", traced.text, re.MULTILINE)

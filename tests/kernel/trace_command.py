@@ -25,8 +25,6 @@ TOTALS: Final = re.compile(
     r", ([\d,]+) lost(?: \(.*?\))?; kernel counted ([\d,]+) \*\*\*\n"
 )
 NOBODY: Final = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-INTERRUPTED: Final = ("timeout", "-s", "INT", f"{5 * SLOW}")
-"""Wrapped round a trace: ends it with Ctrl-C's signal."""
 VALIDATOR: Final = Draft202012Validator(schema.load())
 
 
