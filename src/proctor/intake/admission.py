@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum, auto
-from operator import itemgetter
 from sys import byteorder
 from typing import Final, NamedTuple
 
@@ -42,7 +41,9 @@ HANDLES_MAX: Final = 16384
 
 _DATA: Final = LAYOUTS["tls_data_record"]
 _DATA_BYTES: Final = _DATA.size_bytes
-_unpack_data: Final = _DATA.packing.unpack_from
+_unpack_piece: Final = _DATA.packing_of(
+    "type", "flags", "tls", "stream_bytes", "position", "call", "direction"
+).unpack_from
 _TLS_DATA: Final = RECORD_TYPES["RECORD_TLS_DATA"]
 _FLAGS_AT: Final = _DATA.offsets["flags"]
 _JUDGE_ALWAYS_BYTES: Final = 16 * 1024
@@ -67,18 +68,11 @@ class Piece(NamedTuple):
         return self.start + _DATA_BYTES
 
 
-_take = itemgetter(
-    *map(_DATA.fields.index, ("type", "flags", "tls", "stream_bytes", "position", "call")),
-    _DATA.fields.index("direction"),
-)
-
-
 def piece_at(buffer: bytearray, start: int, end: int) -> Piece | None:
     """The TLS_DATA record in `buffer[start:end]`; None where it cannot be one."""
     if end - start < _DATA_BYTES:
         return None
-    values = _take(_unpack_data(buffer, start))
-    kind, flags, tls, stream_bytes, position, call, direction = values
+    kind, flags, tls, stream_bytes, position, call, direction = _unpack_piece(buffer, start)
     if kind != _TLS_DATA:
         return None
     sent = direction == DIRECTION_SENT
@@ -123,14 +117,15 @@ class Handle:
         self.received = DirectionMask(sent=False, from_beginning=not late)
 
     def mask(self, piece: Piece) -> None:
-        direction = self.sent if piece.sent else self.received
+        buffer, start, end, _, _, stream_bytes, position, call, sent = piece
+        direction = self.sent if sent else self.received
         direction.mask_piece(
-            piece.buffer,
-            piece.data_start,
-            piece.end,
-            call=piece.call,
-            stream_bytes=piece.stream_bytes,
-            position=piece.position,
+            buffer,
+            start + _DATA_BYTES,
+            end,
+            call=call,
+            stream_bytes=stream_bytes,
+            position=position,
         )
 
 
@@ -147,7 +142,8 @@ class Admitted:
 
 
 _DROP: Final = Admitted()
-_WRITE: Final = Admitted(write=True)
+WRITE: Final = Admitted(write=True)
+"""Of nearly all records of a flood: nothing is released before it."""
 
 
 class Admission:
@@ -164,15 +160,15 @@ class Admission:
         """A TLS_OPEN record."""
         self._handle(tls, late=bool(flags & FLAG_LATE))
 
-    def returned(self, tls: int, record: bytearray | memoryview) -> Admitted:
-        """A TLS_RETURN record: it goes the way of the writes before it."""
+    def returned(self, tls: int, batch: bytearray, start: int, end: int) -> Admitted:
+        """A TLS_RETURN record, `batch[start:end]`: it goes the way of the writes before it."""
         handle = self._handles.get(tls)
         if handle is None or handle.state is _SKIPPED:
             return _DROP
         if handle.state is _MODEL:
-            return _WRITE
+            return WRITE
         if handle.evidence_start is not None:
-            self._hold(handle, bytearray(record))
+            self._hold(handle, batch[start:end])
         return _DROP
 
     def settled(self, tls: int) -> Admitted:
@@ -201,14 +197,15 @@ class Admission:
             )
         elif len(self._handles) > HANDLES_MAX // 2:
             self._handles.move_to_end(piece.tls)
-        handle.call = max(handle.call, piece.call)
+        if piece.call > handle.call:
+            handle.call = piece.call
         if handle.state is _SKIPPED:
             if not _begins_post(piece):
                 return self._drop(handle, piece)
             self._reconsider(handle, marked=bool(piece.flags & FLAG_RECONSIDER))
         if handle.state is _MODEL:
             handle.mask(piece)
-            return _WRITE
+            return WRITE
         return self._undecided(handle, piece)
 
     def _undecided(self, handle: Handle, piece: Piece) -> Admitted:

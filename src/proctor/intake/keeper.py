@@ -20,7 +20,7 @@ from operator import itemgetter
 from sys import byteorder
 from typing import Final, Protocol
 
-from proctor.intake.admission import Admission, Admitted, Piece, piece_at, set_flags
+from proctor.intake.admission import WRITE, Admission, Admitted, Piece, piece_at, set_flags
 from proctor.intake.arguments import mask_arguments
 from proctor.intake.exchange import BATCH_HEAD, BATCH_MAX_BYTES, VERDICT, Verdict
 from proctor.intake.repeats import Part, Repeats
@@ -40,7 +40,7 @@ _TLS_DATA: Final = RECORD_TYPES["RECORD_TLS_DATA"]
 _TLS_RETURN: Final = RECORD_TYPES["RECORD_TLS_RETURN"]
 _TLS_FREE: Final = RECORD_TYPES["RECORD_TLS_FREE"]
 _TLS_COUNTERS: Final = RECORD_TYPES["RECORD_TLS_COUNTERS"]
-_OF_TLS: Final = frozenset((_TLS_OPEN, _TLS_DATA, _TLS_RETURN, _TLS_FREE, _TLS_COUNTERS))
+_OF_TLS: Final = frozenset((_TLS_OPEN, _TLS_RETURN, _TLS_FREE, _TLS_COUNTERS))
 _PROGRAMS: Final = frozenset((RECORD_TYPES["RECORD_EXEC"], RECORD_TYPES["RECORD_PROCESS"]))
 _END: Final = RECORD_TYPES["RECORD_END"]
 Place = tuple[int, int, int, int]
@@ -95,7 +95,10 @@ class Keeper:
         """The same for records of `batch` at these places, in this order."""
         for time_ns, start, stop, kind in places:
             self._time_ns = time_ns
-            self._record(batch, start, stop, kind)
+            if kind == _TLS_DATA:
+                self._data(batch, start, stop)
+            else:
+                self._record(batch, start, stop, kind)
         self._flush()
         verdicts, self._admission.verdicts = self._admission.verdicts, []
         return verdicts
@@ -141,16 +144,17 @@ class Keeper:
             self._settle()
         self._write(batch, start, end)
 
+    def _data(self, batch: bytearray, start: int, end: int) -> None:
+        piece = piece_at(batch, start, end)
+        if piece is None:
+            self._lose("malformed", 1, end - start)
+            return
+        admitted = self._admission.data(piece)
+        if admitted is WRITE or self._release(admitted, piece):
+            self._write_piece(piece)
+
     def _of_tls(self, batch: bytearray, start: int, end: int, kind: int) -> bool:
         """Whether the record is still to be written."""
-        if kind == _TLS_DATA:
-            piece = piece_at(batch, start, end)
-            if piece is None:
-                self._lose("malformed", 1, end - start)
-                return False
-            if self._release(self._admission.data(piece), piece):
-                self._write_piece(piece)
-            return False
         if end - start < _TLS_AT + 8:
             self._lose("malformed", 1, end - start)
             return False
@@ -158,7 +162,8 @@ class Keeper:
         if kind == _TLS_OPEN:
             self._admission.opened(tls, HEAD.packing.unpack_from(batch, start)[2])
         elif kind == _TLS_RETURN:
-            return self._release(self._admission.returned(tls, batch[start:end]))
+            admitted = self._admission.returned(tls, batch, start, end)
+            return admitted is WRITE or self._release(admitted)
         else:
             if kind == _TLS_FREE:
                 self._release(self._admission.settled(tls))

@@ -6,6 +6,7 @@ record under their own names. Fields called `reserved` are skipped.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,6 +50,16 @@ class Layout:
     @property
     def size_bytes(self) -> int:
         return self.packing.size
+
+    def packing_of(self, *fields: str) -> struct.Struct:
+        """Some of the fields alone, named in their order, for who reads millions of records."""
+        found = re.findall(r"[0-9]*[^0-9x=]", self.packing.format)
+        codes = dict(zip(self.fields, found, strict=True))
+        form, offset = "=", 0
+        for field in fields:
+            form += f"{self.offsets[field] - offset}x{codes[field]}"
+            offset = self.offsets[field] + struct.calcsize("=" + codes[field])
+        return struct.Struct(form)
 
 
 def layout_of(name: str) -> Layout:
