@@ -28,6 +28,8 @@ _MAPS_LINE: Final = re.compile(
     re.MULTILINE,
 )
 
+CLOSED_AT_ONCE: Final = 32
+
 FileKey = tuple[int, int, int]
 """Inode, the kernel's device number, change time in ns: `struct file_key`."""
 
@@ -80,6 +82,11 @@ def _kernel_device(major: int, minor: int) -> int:
 def file_key(fd: int, process: str = "/proc/self") -> FileKey:
     info = os.fstat(fd)
     return info.st_ino, mounted_device(fd, process), info.st_ctime_ns
+
+
+def _close_all(links: list[Link | UprobeLink]) -> None:
+    for link in links:
+        link.close()
 
 
 class Libraries:
@@ -176,9 +183,12 @@ class Libraries:
                 yield f"/proc/{pid}/map_files/{match['range']}"
 
     def close(self) -> None:
-        """Take all probes out: all at once, for the kernel waits 60 to 100 ms for each link."""
+        """Take all probes out, many at a time, for the kernel waits 60 to 100 ms for each link."""
         links = [link for library in self.found.values() for link in library.links]
-        threads = [Thread(target=link.close) for link in links]
+        threads = [
+            Thread(target=_close_all, args=[links[first::CLOSED_AT_ONCE]])
+            for first in range(min(len(links), CLOSED_AT_ONCE))
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
