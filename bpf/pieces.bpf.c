@@ -91,6 +91,9 @@ __noinline int copy_piece(u64 thread)
 	if (rest >= 196608) {
 		emit_piece(call, rest > 262144 ? 262144 : rest, 262144);
 		call->position += 262144;
+	} else if (rest > 98304) {
+		emit_piece(call, rest > 131072 ? 131072 : rest, 131072);
+		call->position += 131072;
 	} else if (rest > 16384) {
 		emit_piece(call, rest > 65536 ? 65536 : rest, 65536);
 		call->position += 65536;

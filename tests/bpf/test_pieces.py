@@ -8,7 +8,7 @@ from proctor.records.layout import FLAG_TRUNCATED, FLAG_UNREADABLE, LAYOUTS
 from tests.bpf.machine import Machine, Task
 from tests.bpf.tls import Handle, commits, joined, pieces
 
-CLASSES = (512, 4096, 16384, 65536, 262144)
+CLASSES = (512, 4096, 16384, 65536, 131072, 262144)
 RUN_PIECES = 64
 RUNS = 33  # by as many tail calls
 LONGEST_BYTES = RUN_PIECES * RUNS * CLASSES[-1]
@@ -20,7 +20,7 @@ NOWAKE, FORCE = 1, 2  # BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP
 BORDERS = sorted(
     {
         border + around
-        for border in (*CLASSES, 2 * 65536, 3 * 65536, 2 * 262144, 262144 + 65536, 262144 + 196608)
+        for border in (*CLASSES, 98304, 3 * 65536, 2 * 262144, 262144 + 65536, 262144 + 196608)
         for around in (-1, 0, 1)
     }
 )
@@ -50,7 +50,9 @@ def test_every_length_around_a_border(
     assert machine.lost() == {}
 
 
-@pytest.mark.parametrize("size", [1, 512, 513, 4097, 16385, 65537, 196607, 196608, 262145])
+@pytest.mark.parametrize(
+    "size", [1, 512, 513, 4097, 16385, 65537, 98305, 131073, 196607, 196608, 262145]
+)
 def test_a_piece_reserves_little_more_than_it_needs(
     machine: Machine, handle: Handle, size: int
 ) -> None:

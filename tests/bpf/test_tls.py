@@ -138,7 +138,7 @@ def test_memory_that_cannot_be_read_is_said(machine: Machine, handle: Handle) ->
 
 
 def test_one_piece_of_many_that_cannot_be_read(machine: Machine, handle: Handle) -> None:
-    data = bytes(range(256)) * 600
+    data = bytes(range(256)) * 2500
     with machine.failing("read_user", 3):  # the first looks for POST
         handle.write(data)
     parts = pieces(machine.records())
