@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -160,7 +161,9 @@ def _memory_columns(batch: Batch) -> dict[str, pa.Array]:
     in_message = role == syscall_names.MESSAGE
     address = plain & readable & (role == syscall_names.ADDRESS)
     address |= plain & readable & in_message & (chunks.part == 0)
-    data = readable & (plain | string) & (role == syscall_names.BUFFER)
+    chunks = _as_filled(batch, chunks, role == syscall_names.FILLED)
+    buffers = (syscall_names.BUFFER, syscall_names.FILLED)
+    data = readable & (plain | string) & np.isin(role, buffers)
     data |= readable & plain & in_message & (chunks.part >= _MESSAGE_DATA_PART)
     return {
         "path": as_text(_first(batch, chunks, path)),
@@ -171,6 +174,15 @@ def _memory_columns(batch: Batch) -> dict[str, pa.Array]:
         "data": _first(batch, chunks, data),
         "memory": _whole_memory(batch),
     }
+
+
+def _as_filled(batch: Batch, chunks: ChunkTable, filled: NDArray[np.bool_]) -> ChunkTable:
+    """Without what was read because the result counts more than there was room for (MSG_TRUNC)."""
+    where = np.flatnonzero(filled)
+    size = chunks.size.copy()
+    room = batch.records["args"][chunks.record[where], chunks.arg[where] + 1]
+    size[where] = np.minimum(size[where].astype(np.uint64), room).astype(np.int64)
+    return replace(chunks, size=size)
 
 
 def _first(batch: Batch, chunks: ChunkTable, which: NDArray[np.bool_]) -> pa.Array:

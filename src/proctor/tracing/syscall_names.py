@@ -11,9 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from proctor.records.trace_layout import ABIS, SYSCALLS
+from proctor.syscalls.fetches import RESULT
 from proctor.syscalls.table import errno_name, table_of
 
-PATH, SECOND_PATH, ADDRESS, BUFFER, MESSAGE = range(1, 6)
+PATH, SECOND_PATH, ADDRESS, BUFFER, FILLED, MESSAGE = range(1, 7)
+"""FILLED: a buffer that the call filled, as far as the argument behind it and the result say."""
 _ROLES: Final = {
     "path": PATH,
     "sockaddr": ADDRESS,
@@ -50,6 +52,9 @@ def roles() -> NDArray[np.uint8]:
             words = [argument.format for argument in syscall.arguments]
             for place, word in enumerate(words):
                 found[row, number, place] = _ROLES.get(word, 0)
+            for fetch in syscall.fetches:
+                if fetch.count_from == RESULT and words[fetch.arg] == "buffer":
+                    found[row, number, fetch.arg] = FILLED
             paths = np.flatnonzero(found[row, number] == PATH)
             found[row, number, paths[1:]] = SECOND_PATH
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ from proctor.tracing.rings import Rings
 from proctor.tracing.spool import Spool, SpoolReader, SpoolWriter
 from tests.unit.tracing.stub_rings import StubRings, chunks
 
-Call = tuple[dict[str, int], bytes]
+Call = tuple[dict[str, Any], bytes]
 
 
 def kernel_file(path: str, mode: int = 0o100644) -> bytes:
@@ -60,8 +61,8 @@ def batch_of_calls(calls: list[Call]) -> Batch:
         drainer = Drainer(rings, SpoolWriter(Spool(spool)))
         for place, (fields, memory) in enumerate(calls):
             common = {"pid": 7, "tid": 7, "process_start_ns": 5, "duration_ns": 10}
-            args = [7, 0, 0, 0, 0, 0]
-            assert kernel.write(0, memory, start_ns=1000 + place, args=args, **common | fields)
+            said = {**common, "args": [7, 0, 0, 0, 0, 0], **fields}
+            assert kernel.write(0, memory, start_ns=1000 + place, **said)
         drainer.finish()
     (batch,) = read_batches(SpoolReader(Spool(spool)))
     os.close(spool)
@@ -93,6 +94,19 @@ def test_columns_say_what_the_chunks_say() -> None:
     assert (second["path"], second["path2"], second["error"]) == ("/a", "/b", "ENOENT")
     assert third["address"] == "192.0.2.1:443"
     assert third["memory"] == chunks((1, 0, 0, 0, inet))
+
+
+def test_data_is_what_there_was_room_for() -> None:
+    """Of recvfrom with MSG_TRUNC the result is more; behind it lies what was there before."""
+    received = {"number": 45, "result": 9, "args": [4, 99, 5, 0x20, 0, 0]}
+    written = {"number": 1, "result": 3, "args": [4, 99, 3, 0, 0, 0]}
+    calls = [
+        (received, chunks((1, 0, 1, 0, b"01234old!"))),
+        (received | {"result": 2}, chunks((1, 0, 1, 0, b"01"))),
+        (written, chunks((1, 0, 0, 0, b"abc"))),
+    ]
+    rows = ArrowMaker().record_batch(batch_of_calls(calls))
+    assert rows.column("data").to_pylist() == [b"01234", b"01", b"abc"]
 
 
 def test_bytes_that_are_no_text_stay_whole_in_memory() -> None:

@@ -44,6 +44,12 @@ class Pieces(NamedTuple):
     plain: NDArray[np.bool_]
     """Quotes around the text are all that it takes."""
 
+    def up_to(self, most_bytes: NDArray[np.uint64]) -> Pieces:
+        """Of each no more than that."""
+        whole = most_bytes > (self.end - self.start).astype(np.uint64)
+        end = np.where(whole, self.end, self.start + most_bytes.astype(np.int64))
+        return self._replace(end=end, more=self.more & whole)
+
 
 class Memory:
     """Of each argument of all calls of a batch the memory that `Call` finds for a single one."""

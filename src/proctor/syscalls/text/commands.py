@@ -75,6 +75,8 @@ def ioctl(call: Call, texts: Texts) -> Texts:
         return [*begin, f"[{int.from_bytes(data[:4], 'little', signed=True)}]"]
     if name in _TERMIOS and len(data) >= 17:
         return [*begin, _termios(*struct.unpack_from("=4I", data))]
+    if name.endswith("FICLONE"):
+        return [*begin, str(call.signed(2))]  # a descriptor
     return [*begin, pointer(call.unsigned_long(2)) if call.args[2] else "0"]
 
 

@@ -224,7 +224,11 @@ def printer_of(
 
 
 class Buffer(Word):
-    """Data of which none was moved is empty, not an address."""
+    """Data of which none was moved is empty, not an address.
+
+    A result that counts what there is may be more than was asked for (MSG_TRUNC, the size of an
+    attribute): the argument behind the buffer says how much could be moved.
+    """
 
     def __init__(self, fetch: Fetch) -> None:
         self._count_from = fetch.count_from
@@ -232,7 +236,10 @@ class Buffer(Word):
     def __call__(self, call: Call, n: int) -> str:
         chunk = call.memory(n)
         if chunk is not None:
-            return quote_cut(chunk.data, call.text_bytes, chunk.more)
+            data, more = chunk.data, chunk.more
+            if self._count_from == COUNT_OF_RESULT and call.args[n + 1] <= len(data):
+                data, more = data[: call.args[n + 1]], False
+            return quote_cut(data, call.text_bytes, more)
         count = call.args[self._count_from] if self._count_from < COUNT_OF_RESULT else 1
         if self._count_from == COUNT_OF_RESULT:
             count = call.result
@@ -240,6 +247,8 @@ class Buffer(Word):
 
     def column(self, calls: Calls, n: int) -> list[str]:
         pieces = calls.pieces(n)
+        if self._count_from == COUNT_OF_RESULT:
+            pieces = pieces.up_to(calls.values(n + 1))
         shown = quoted(calls.memory, pieces, calls.text_bytes)
         counts: Sequence[int] = calls.results
         if self._count_from < COUNT_OF_RESULT:

@@ -42,6 +42,19 @@ CASES = {
         "read", (0, 99, 1), 1, chunk(1, b"\0", flags=AT_EXIT)
     ),
     'read(0</dev/null>, "", 8)               = 0': Made("read", (0, 99, 8), 0),
+    'recvfrom(4<socket:[9]>, "ab", 2, MSG_TRUNC, NULL, NULL) = 5': Made(
+        "recvfrom", (4, 99, 2, 0x20, 0, 0), 5, chunk(1, b"ab\0\0\0", flags=AT_EXIT)
+    ),
+    'recvfrom(4<socket:[9]>, "abcd", 4, MSG_TRUNC, NULL, NULL) = 99': Made(
+        "recvfrom", (4, 99, 4, 0x20, 0, 0), 99, chunk(1, b"abcd", flags=AT_EXIT | MORE)
+    ),
+    'flistxattr(9, "", 0)                    = 7': Made(
+        "flistxattr", (9, 99, 0), 7, chunk(1, b"abcdefg", flags=AT_EXIT)
+    ),
+    "ioctl(9, BTRFS_IOC_CLONE or FICLONE, 3) = 0": Made("ioctl", (9, 0x40049409, 3), 0),
+    "ioctl(9, BTRFS_IOC_CLONE_RANGE or FICLONERANGE, 0x3) = 0": Made(
+        "ioctl", (9, 0x4020940D, 3), 0
+    ),
     "read(0</dev/null>, 0x63, 8)             = -1 EFAULT (Bad address)": Made(
         "read", (0, 99, 8), -14
     ),
