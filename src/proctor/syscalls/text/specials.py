@@ -289,6 +289,18 @@ def signalled(call: Call, texts: Texts) -> Texts:
     return []
 
 
+_LOG_READS: Final = (2, 3, 4)  # SYSLOG_ACTION_READ, _READ_ALL, _READ_CLEAR
+_LOG_LEVEL: Final = 8  # SYSLOG_ACTION_CONSOLE_LEVEL
+
+
+def logged(call: Call, texts: Texts) -> Texts:
+    """Other actions touch no buffer, whatever they return."""
+    action = call.signed(0)
+    if action in _LOG_READS:
+        return texts
+    return [texts[0], call.pointer(1), texts[2]] if action == _LOG_LEVEL else texts[:1]
+
+
 REWRITES: Final[dict[str, Rewrite]] = {
     "open": Opened(1),
     "openat": Opened(2),
@@ -305,6 +317,7 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "socket": socket,
     "socketpair": socket,
     "setsockopt": socket_option,
+    "syslog": logged,
     "getsockopt": socket_option,
     "preadv": positioned,
     "pwritev": positioned,

@@ -51,6 +51,12 @@ CASES = {
     'flistxattr(9, "", 0)                    = 7': Made(
         "flistxattr", (9, 99, 0), 7, chunk(1, b"abcdefg", flags=AT_EXIT)
     ),
+    'syslog(SYSLOG_ACTION_READ_ALL, "ab", 9) = 2': Made(
+        "syslog", (3, 99, 9), 2, chunk(1, b"ab", flags=AT_EXIT)
+    ),
+    "syslog(SYSLOG_ACTION_SIZE_BUFFER)       = 9": Made(
+        "syslog", (10, 99, 9), 9, chunk(1, b"what was t", flags=AT_EXIT)
+    ),
     "ioctl(9, BTRFS_IOC_CLONE or FICLONE, 3) = 0": Made("ioctl", (9, 0x40049409, 3), 0),
     "ioctl(9, BTRFS_IOC_CLONE_RANGE or FICLONERANGE, 0x3) = 0": Made(
         "ioctl", (9, 0x4020940D, 3), 0
