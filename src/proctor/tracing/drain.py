@@ -22,7 +22,7 @@ PAUSE_MIN_SECONDS: Final = 0.001
 PAUSE_MAX_SECONDS: Final = 0.010
 """The fastest loops make four million records a second: they fill a sixth of a ring meanwhile."""
 PAUSE_GROWTH: Final = 1.5
-SWEEP_RECORDS: Final = 4096
+SWEEP_RECORDS: Final = 8192
 """Of the fullest ring, from one sweep to the next: a sweep has its price, however little it finds,
 and what is copied soon is still in the processor's caches. Of a small ring FILL_MAX."""
 FILL_MAX: Final = 1 / 16

@@ -7,15 +7,14 @@ import platform
 from bisect import bisect_left
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from proctor.records.trace_layout import BLOCK_BYTES, HEAD, RECORD, SLACK_BYTES, TAIL
 from proctor.tracing.spool import PIECES_MAX, RawPart
 
 _STRIDE_BYTES: Final = BLOCK_BYTES + SLACK_BYTES
+_POSITION_STRIDE: Final = RECORD.itemsize // 8
+_SIZE_STRIDE: Final = RECORD.itemsize // 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +64,8 @@ class Rings:
         self._memory = self._map(files.memory, memory_bytes)
         self._heads = self._map(files.heads, files.cpus * HEAD.itemsize).cast("Q")
         self._tails = self._map(files.tails, files.cpus * TAIL.itemsize, write=True).cast("Q")
-        rows: NDArray[Any] = np.frombuffer(self._records, RECORD)
-        self._positions, self._sizes = rows["memory_position"], rows["memory_bytes"]
+        self._positions = self._records.cast("Q")[_offset_of("memory_position") // 8 :]
+        self._sizes = self._records.cast("I")[_offset_of("memory_bytes") // 4 :]
         self._seen = [self._head(cpu) for cpu in range(files.cpus)]
 
     def __enter__(self) -> Rings:
@@ -82,8 +81,9 @@ class Rings:
 
     def close(self) -> None:
         """Whatever `new` returned must be gone by then."""
-        self._positions = self._sizes = np.empty(0, np.uint64)
-        for view in (self._records, self._memory, self._heads, self._tails):
+        for view in (self._positions, self._sizes, self._records, self._memory):
+            view.release()
+        for view in (self._heads, self._tails):
             view.release()
         for each in self._maps:
             each.close()
@@ -138,10 +138,10 @@ class Rings:
         base = cpu * capacity
 
         def start_of(number: int) -> int:
-            return int(self._positions[base + number % capacity])
+            return self._positions[(base + number % capacity) * _POSITION_STRIDE]
 
         def end_of(number: int) -> int:
-            return start_of(number) + int(self._sizes[base + number % capacity])
+            return start_of(number) + self._sizes[(base + number % capacity) * _SIZE_STRIDE]
 
         pieces: list[tuple[int, memoryview]] = []
         first = numbers.start
@@ -172,6 +172,11 @@ class Rings:
 
 _HEAD_WORDS: Final = HEAD.itemsize // 8
 _TAIL_WORDS: Final = TAIL.itemsize // 8
+
+
+def _offset_of(field: str) -> int:
+    assert RECORD.fields is not None
+    return int(RECORD.fields[field][1])
 
 
 def _position_after(position: int, end: int) -> int:

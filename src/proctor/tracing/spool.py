@@ -43,6 +43,8 @@ _HEAD: Final = struct.Struct("<8sQIIQQq")
 _TABLE_MAX_ROWS: Final = 1 << 16
 _PART: Final = np.dtype([("cpu", "<u4"), ("records", "<u4"), ("pieces", "<u4"), ("zero", "<u4")])
 _PIECE: Final = np.dtype([("position", "<u8"), ("bytes", "<u8")])
+_PART_ROW: Final = struct.Struct("<IIII")
+_PIECE_ROW: Final = struct.Struct("<QQ")
 _BODY_MAX_BYTES: Final = 1 << 34
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # <linux/falloc.h>
 
@@ -116,19 +118,18 @@ class SpoolWriter:
 
     def write(self, parts: Sequence[RawPart], watermark_ns: int, wall_offset_ns: int) -> None:
         """One frame of at most PIECES_MAX pieces. OSError, and nothing written, if it fails."""
-        part_table = np.zeros(len(parts), _PART)
-        piece_table: list[tuple[int, int]] = []
+        part_table, piece_table = b"", b""
         pieces: list[bytes | memoryview] = []
-        for row, part in enumerate(parts):
+        for part in parts:
             count = sum(map(len, part.records)) // RECORD.itemsize
-            part_table[row] = (part.cpu, count, len(part.memory), 0)
+            part_table += _PART_ROW.pack(part.cpu, count, len(part.memory), 0)
             pieces += part.records
             for position, memory in part.memory:
-                piece_table.append((position, len(memory)))
+                piece_table += _PIECE_ROW.pack(position, len(memory))
                 pieces.append(memory)
-        tables = part_table.tobytes() + np.array(piece_table, _PIECE).tobytes()
+        tables = part_table + piece_table
         body = sum(map(len, pieces))
-        counts = (self._frames, len(parts), len(piece_table), body)
+        counts = (self._frames, len(parts), len(piece_table) // _PIECE_ROW.size, body)
         head = _HEAD.pack(_MAGIC, *counts, watermark_ns, wall_offset_ns)
         self._give_back()
         self._refuse_beyond_limit(body)
