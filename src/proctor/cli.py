@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 import threading
 from contextlib import suppress
@@ -194,7 +195,8 @@ def _take_cause_fd() -> None:
 
 
 def _usage_text(error: click.UsageError) -> str:
-    message = error.format_message().rstrip(".")
+    said = error.format_message().rstrip(".")
+    message = re.sub(r"\. \(?Did you mean (?:one of: )?(.*?)\??\)?$", r" (\1?)", said)
     path = error.ctx.command_path if error.ctx is not None else "proctor"
     return f"{message[:1].lower()}{message[1:]}; see `{path} --help`"
 
