@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from threading import Thread
 from typing import Final
@@ -159,7 +160,8 @@ class Libraries:
     def _open(self, pid: int, fd: int, key: FileKey) -> int | None:
         """The mapped file, through the process: also deleted, also in another mount namespace."""
         direct = f"/proc/{pid}/exe" if fd < 0 else f"/proc/{pid}/fd/{fd}"
-        for path in (direct, *self._mapped(pid, key[0])):
+        # What is mapped is looked at only where the descriptor does not lead there.
+        for path in chain((direct,), self._mapped(pid, key[0])):
             try:
                 opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError:
