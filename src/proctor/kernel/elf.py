@@ -22,6 +22,11 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 _SYMTAB, _DYNSYM, _LOAD = 2, 11, 1
 _FUNCTION = 2
 
+TABLES_MAX = 8
+"""Of symbols: a file has one or two."""
+STEPS_MAX = 10_000
+"""Places that are looked at for a file's names: a hostile one may have its names everywhere."""
+
 MACHINES = {62: "x86_64", 183: "aarch64"}
 
 
@@ -53,6 +58,7 @@ class Elf:
         if ident[4:6] != b"\x02\x01" or machine not in MACHINES:
             raise ElfError("not a 64-bit little-endian file of a machine we know")
         self.machine = MACHINES[machine]
+        self._steps_left = STEPS_MAX
         (_, _, segment_bytes, segment_count, section_bytes, section_count, _) = _rest
         self._segments = list(self._table(segments_at, segment_bytes, segment_count, _SEGMENT))
         self._sections = list(self._table(sections_at, section_bytes, section_count, _SECTION))
@@ -63,17 +69,18 @@ class Elf:
     def _table(
         self, at: int, entry_bytes: int, count: int, layout: struct.Struct
     ) -> Iterator[tuple[int, ...]]:
-        for number in range(count):
-            start = at + number * entry_bytes
-            if entry_bytes < layout.size or start + layout.size > len(self.data):
-                return
+        if entry_bytes < layout.size:
+            return
+        end = min(at + count * entry_bytes, len(self.data))
+        for start in range(at, end - layout.size + 1, entry_bytes):
             yield layout.unpack_from(self.data, start)
 
     def file_offset(self, address: int) -> int | None:
         """Where a virtual address lies in the file, through the program headers."""
         for kind, _, offset, start, _, in_file, _, _ in self._segments:
             if kind == _LOAD and start <= address < start + in_file:
-                return address - start + offset
+                at = address - start + offset
+                return at if at < len(self.data) else None
         return None
 
     def address(self, file_offset: int) -> int | None:
@@ -91,14 +98,21 @@ class Elf:
     def mentions(self, name: bytes) -> bool:
         """Whether a string table holds this name: a cheap no for most files."""
         return any(
-            self.data.find(b"\0" + name + b"\0", strings[4], strings[4] + strings[5]) >= 0
+            self.data.find(b"\0" + name + b"\0", strings.start, strings.stop) >= 0
             for _, strings in self._symbol_tables()
         )
 
-    def _symbol_tables(self) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-        for section in self._sections:
-            if section[1] in (_SYMTAB, _DYNSYM) and section[6] < len(self._sections):
-                yield section, self._sections[section[6]]
+    def _symbol_tables(self) -> Iterator[tuple[range, range]]:
+        """Where symbols lie, and their names."""
+        tables = [each for each in self._sections if each[1] in (_SYMTAB, _DYNSYM)]
+        for section in tables[:TABLES_MAX]:
+            if section[6] < len(self._sections):
+                yield self._extent(section), self._extent(self._sections[section[6]])
+
+    def _extent(self, section: tuple[int, ...]) -> range:
+        """Of its bytes that are in the file."""
+        start = min(section[4], len(self.data))
+        return range(start, min(start + section[5], len(self.data)))
 
     def functions(self, names: list[str]) -> dict[str, Symbol]:
         """Those of the named functions that the file defines."""
@@ -109,26 +123,25 @@ class Elf:
                     found[name] = symbol
         return found
 
-    def _find(self, name: str, table: tuple[int, ...], strings: tuple[int, ...]) -> Symbol | None:
-        wanted = b"\0" + name.encode() + b"\0"
-        at = self.data.find(wanted, strings[4], strings[4] + strings[5])
-        while at >= 0:
-            symbol = self._symbol_named(at + 1 - strings[4], name, table)
-            if symbol:
+    def _find(self, name: str, table: range, strings: range) -> Symbol | None:
+        for at in self._occurrences(b"\0" + name.encode() + b"\0", strings):
+            if symbol := self._symbol_named(at + 1 - strings.start, name, table):
                 return symbol
-            at = self.data.find(wanted, at + 1, strings[4] + strings[5])
         return None
 
-    def _symbol_named(self, string_offset: int, name: str, table: tuple[int, ...]) -> Symbol | None:
+    def _symbol_named(self, string_offset: int, name: str, table: range) -> Symbol | None:
         """The entry of a symbol table whose name is the string at this offset."""
-        start, size = table[4], table[5]
-        key = struct.pack("<I", string_offset)
-        at = self.data.find(key, start, start + size)
-        while at >= 0:
-            if (at - start) % _SYMBOL.size == 0 and at + _SYMBOL.size <= len(self.data):
+        for at in self._occurrences((string_offset & 0xFFFFFFFF).to_bytes(4, "little"), table):
+            if (at - table.start) % _SYMBOL.size == 0 and at + _SYMBOL.size <= table.stop:
                 _, info, _, section, address, length = _SYMBOL.unpack_from(self.data, at)
                 offset = self.file_offset(address)
                 if info & 15 == _FUNCTION and section and offset is not None:
                     return Symbol(name, offset, length)
-            at = self.data.find(key, at + 1, start + size)
         return None
+
+    def _occurrences(self, wanted: bytes, within: range) -> Iterator[int]:
+        at = self.data.find(wanted, within.start, within.stop)
+        while at >= 0 and self._steps_left:
+            self._steps_left -= 1
+            yield at
+            at = self.data.find(wanted, at + 1, within.stop)
