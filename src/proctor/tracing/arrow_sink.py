@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from proctor.errors import cause_of
 from proctor.tracing.columns import SCHEMA
+from proctor.tracing.lines import remedy
 
 if TYPE_CHECKING:
     from proctor.tracing.arrow import ArrowMaker
@@ -52,4 +53,4 @@ class ArrowSink:
             self.closed = True
         except OSError as error:
             cause = cause_of(error)
-            self._problem = f"{self._name}: {cause}: what follows is not in it; free some space"
+            self._problem = f"{self._name}: {cause}: what follows is not in it{remedy(error)}"

@@ -12,9 +12,21 @@ import re
 import select
 import stat
 from collections.abc import Callable
+from typing import Final
 
 from proctor.errors import ProctorError, cause_of
 from proctor.views.units import plural
+
+_REMEDIES: Final = {
+    errno.ENOSPC: "; free some space",
+    errno.EDQUOT: "; free some space",
+    errno.EFBIG: "; raise the limit of a file's size: ulimit -f",
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do where something cannot be written, behind its cause; empty: nothing is known."""
+    return _REMEDIES.get(error.errno or 0, "")
 
 
 def open_output(name: str | None) -> int:
@@ -92,10 +104,8 @@ class LineWriter:
         """What was not written and why; None: nothing."""
         if self._error is None:
             return None
-        cause = cause_of(self._error)
-        return (
-            f"{self._name}: {plural(self.lost_lines, 'line')} not written: {cause}; free some space"
-        )
+        count, cause = plural(self.lost_lines, "line"), cause_of(self._error)
+        return f"{self._name}: {count} not written: {cause}{remedy(self._error)}"
 
     @property
     def reason(self) -> str:

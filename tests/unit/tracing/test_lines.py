@@ -67,6 +67,22 @@ def test_a_disk_that_has_room_again_is_written_to_again(tmp_path: Path) -> None:
     assert writer.reason == "disk_full"
 
 
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.EDQUOT, "; free some space"), (errno.EFBIG, "; raise the limit"), (errno.EIO, "")],
+)
+def test_what_to_do_depends_on_the_cause(number: int, remedy: str, tmp_path: Path) -> None:
+    def refuse(_: int, __: memoryview) -> int:
+        raise OSError(number, os.strerror(number))
+
+    writer = LineWriter(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY), "log", refuse)
+    writer.write(b"a\n")
+    cause = os.strerror(number).lower()
+    assert (writer.problem or "").startswith(f"log: 1 line not written: {cause}{remedy}")
+    assert bool(remedy) == (";" in (writer.problem or ""))
+    writer.close()
+
+
 def test_a_reader_that_goes_away_ends_the_output_quietly() -> None:
     reading, writing = os.pipe()
     os.close(reading)
