@@ -65,6 +65,7 @@ POINTED: Final = {
     "hex": (8, False),
 }
 FETCH_BUFFER: Final = 5
+FETCH_BOTH: Final = 3
 COUNT_OF_RESULT: Final = 6
 
 # Of 32-bit programs these structs have another form.
@@ -203,6 +204,8 @@ def printer_of(
 ) -> Printer:
     word = argument.format
     kind, _, group = word.partition(":")
+    if word == "offset" and fetch is not None and fetch.when == FETCH_BOTH:
+        return scalars.Container(f"i{fetch.size}", arrow="] => [")
     if argument.type.endswith("*") and word in POINTED:
         return scalars.number_at(*POINTED[word], str if word != "hex" else value_hex)
     if fetch is not None and fetch.kind == FETCH_BUFFER and word == "buffer":

@@ -53,33 +53,41 @@ def random_bytes(call: Call, n: int) -> str:
 
 
 class Container(Word):
-    """`[16]`, or `[110 => 2]` where the kernel put another length there."""
+    """`[16]`, or `[110 => 2]` where the kernel put another number there."""
+
+    def __init__(self, form: str, arrow: str = " => ") -> None:
+        """form: a NumPy type."""
+        self._form = form
+        self._arrow = arrow
+        self._bytes, self._signed = int(form[1:]), form.startswith("i")
 
     def __call__(self, call: Call, n: int) -> str:
         given, got = (
-            int.from_bytes(chunk.data[:4], "little") if chunk and len(chunk.data) >= 4 else None
+            int.from_bytes(chunk.data[: self._bytes], "little", signed=self._signed)
+            if chunk and len(chunk.data) >= self._bytes
+            else None
             for chunk in (call.entry(n), call.exit(n))
         )
         return self._shown(given, got) or call.pointer(n)
 
     def column(self, calls: Calls, n: int) -> list[str]:
-        given, got = (self._lengths(calls, n, side) for side in ("entry", "exit"))
+        given, got = (self._numbers(calls, n, side) for side in ("entry", "exit"))
         return [
             self._shown(before, after) or pointer(value)
             for before, after, value in zip(given, got, calls.unsigned_long(n), strict=True)
         ]
 
-    def _lengths(self, calls: Calls, n: int, side: str) -> list[int | None]:
+    def _numbers(self, calls: Calls, n: int, side: str) -> list[int | None]:
         _, start, end, *_ = calls.pieces(n, side)
-        there = end - start >= 4
-        found = iter(calls.memory.numbers("u4", start[there]))
+        there = end - start >= self._bytes
+        found = iter(calls.memory.numbers(self._form, start[there]))
         return [next(found) if here else None for here in there.tolist()]
 
     def _shown(self, given: int | None, got: int | None) -> str:
         if given is None or got is None or given == got:
-            length = given if got is None else got
-            return "" if length is None else f"[{length}]"
-        return f"[{given} => {got}]"
+            number = given if got is None else got
+            return "" if number is None else f"[{number}]"
+        return f"[{given}{self._arrow}{got}]"
 
 
 def number_at(form_bytes: int, signed: bool = True, show: Callable[[int], str] = str) -> Word:
@@ -169,5 +177,5 @@ WORDS: Final[dict[str, Printer]] = {
     "random": random_bytes,
     "strings": strings,
     "environment": environment,
-    "socklen": Container(),
+    "socklen": Container("u4"),
 }

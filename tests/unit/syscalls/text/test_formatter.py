@@ -57,6 +57,11 @@ CASES = {
     "syslog(SYSLOG_ACTION_SIZE_BUFFER)       = 9": Made(
         "syslog", (10, 99, 9), 9, chunk(1, b"what was t", flags=AT_EXIT)
     ),
+    "sendfile(9, 8, [2] => [7], 5)           = 5": Made(
+        *("sendfile", (9, 8, 99, 5), 5),
+        chunk(2, (2).to_bytes(8, "little"))
+        + chunk(2, (7).to_bytes(8, "little"), flags=AT_EXIT),
+    ),
     "ioctl(9, BTRFS_IOC_CLONE or FICLONE, 3) = 0": Made("ioctl", (9, 0x40049409, 3), 0),
     "ioctl(9, BTRFS_IOC_CLONE_RANGE or FICLONERANGE, 0x3) = 0": Made(
         "ioctl", (9, 0x4020940D, 3), 0
