@@ -1,9 +1,11 @@
-/* stopwatch FILE COPIES REPEATS COMMAND [ARG...]
+/* stopwatch FILE COPIES WARM_UPS REPEATS COMMAND [ARG...]
  *
  * Runs COMMAND, COPIES of it at once and each on a processor of its own if there are several,
- * REPEATS times over, and writes to FILE: CLOCK_MONOTONIC before the first and after the last, and
- * the processor time of all, "BEGIN_NS END_NS PROCESSOR_NS\n". A tracer that starts this traces COMMAND; its own start and its output that
- * comes late lie outside of the two times. The exit status is that of the worst copy.
+ * WARM_UPS times unmeasured and REPEATS times over, and writes to FILE: CLOCK_MONOTONIC before all,
+ * before the first that is measured and after the last, and the processor time of those,
+ * "STARTED_NS BEGIN_NS END_NS PROCESSOR_NS\n". A tracer that starts this traces COMMAND; its own
+ * start and its output that comes late lie outside of the times. The exit status is that of the
+ * worst copy.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -38,17 +40,16 @@ static void pin(int copy) {
     sched_setaffinity(0, sizeof one, &one);
 }
 
-int main(int count, char **words) {
-    if (count < 5) return 2;
-    int copies = atoi(words[2]), worst = 0;
-    long long begin = now_ns();
-    for (int repeats = atoi(words[3]); repeats > 0; repeats--) {
+/* All copies, TIMES over. The worst exit status. */
+static int run(int copies, int times, char **command) {
+    int worst = 0;
+    while (times-- > 0) {
         for (int copy = 0; copy < copies; copy++) {
             pid_t pid = fork();
-            if (pid < 0) return 3;
+            if (pid < 0) exit(3);
             if (pid > 0) continue;
             if (copies > 1) pin(copy);
-            execvp(words[4], words + 4);
+            execvp(command[0], command);
             _exit(127);
         }
         for (int copy = 0; copy < copies; copy++) {
@@ -58,9 +59,20 @@ int main(int count, char **words) {
             if (code > worst) worst = code;
         }
     }
-    long long end = now_ns();
+    return worst;
+}
+
+int main(int count, char **words) {
+    if (count < 6) return 2;
+    int copies = atoi(words[2]);
+    long long started = now_ns();
+    int worst = run(copies, atoi(words[3]), words + 5);
+    long long begin = now_ns(), before = processor_ns();
+    int status = run(copies, atoi(words[4]), words + 5);
+    if (status > worst) worst = status;
+    long long end = now_ns(), taken = processor_ns() - before;
     FILE *file = fopen(words[1], "w");
-    if (!file || fprintf(file, "%lld %lld %lld\n", begin, end, processor_ns()) < 0) return 4;
+    if (!file || fprintf(file, "%lld %lld %lld %lld\n", started, begin, end, taken) < 0) return 4;
     if (fclose(file)) return 4;
     return worst;
 }

@@ -36,6 +36,13 @@ class Load:
     copies: int = 1
     repeats: tuple[int, int] = (1, 1)
     """In full, and short."""
+    warm_ups: int = 0
+    """Runs before that are traced but not timed: of a program that lives on what the processor's
+    caches still hold, for a tool that starts empties them."""
+
+    def timed_share(self, short: bool) -> float:
+        """Of all calls, those of the runs that are timed."""
+        return self.repeats[short] / (self.repeats[short] + self.warm_ups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +53,15 @@ class Stopwatch:
     stamps: Path
 
     def command(self, load: Load, short: bool) -> list[str]:
-        counts = (str(load.copies), str(load.repeats[short]))
+        counts = map(str, (load.copies, load.warm_ups, load.repeats[short]))
         return [str(self.program), str(self.stamps), *counts, *load.command(short)]
 
-    def read_ns(self) -> tuple[int, int, int]:
-        """CLOCK_MONOTONIC before and after the load that ran last, and its processor time. They
-        can be read once."""
-        begin, end, processor = map(int, self.stamps.read_text().split())
+    def read_ns(self) -> tuple[int, int, int, int]:
+        """CLOCK_MONOTONIC before all of the load that ran last, before and after what of it is
+        timed, and the processor time of that. They can be read once."""
+        started, begin, end, processor = map(int, self.stamps.read_text().split())
         self.stamps.unlink()
-        return begin, end, processor
+        return started, begin, end, processor
 
 
 def make_stopwatch(folder: Path) -> Stopwatch:
@@ -78,7 +85,9 @@ def make_loads(folder: Path) -> dict[str, Load]:
     loads = (
         Load("dd", "dd if=/dev/zero of=/dev/null bs=1 count=500k", _dd, ("dd",)),
         Load("dd2", "two of them at once, one a processor", _dd, ("dd",), copies=2),
-        Load("find", "find /usr (short: /usr/share/doc)", _find, ("find",)),
+        Load(
+            "find", "find /usr (short: /usr/share/doc), a second time", _find, ("find",), warm_ups=1
+        ),
         Load(
             "compile",
             f"cc -O2 of a C file with {FUNCTIONS:,} functions (short: a tenth of them)",

@@ -4,8 +4,8 @@ Each load (trace_loads.py) runs bare and under each way to trace it (trace_ways.
 N times over, so that what is compared met the same machine. A column is a median over the N:
 
     program     wall seconds of the traced program itself, stamped inside of the run before its
-                first fork and after its last exit (stopwatch.c): without the tool's own start, and
-                without output that comes later
+                first fork and after its last exit (stopwatch.c): without the tool's own start,
+                without output that comes later, and without runs that only warm up
     x bare      of it over the bare run of the same round, and the range
     cpu x       its processor time, kernel programs on its behalf included, over bare: where other
                 work shares the machine it says more than wall time; waiting is not in it, and
@@ -139,12 +139,12 @@ class Bench:
             began_ns = time.monotonic_ns()
             said = self._execute(command)
             ended_ns = time.monotonic_ns()
-            begin_ns, end_ns, processor_ns = self._stopwatch.read_ns()
+            started_ns, begin_ns, end_ns, processor_ns = self._stopwatch.read_ns()
             return Run(
                 program_s=(end_ns - begin_ns) / 1e9,
                 processor_s=processor_ns / 1e9,
                 command_s=(ended_ns - began_ns) / 1e9,
-                written_s=(ended_ns - begin_ns) / 1e9,
+                written_s=(ended_ns - started_ns) / 1e9,
                 output_bytes=sum(file.stat().st_size for file in Path(made).iterdir()),
                 counted=way.count(Path(made, "output"), said, self._load),
             )
@@ -206,8 +206,9 @@ def _cells(load: Load, row: Row, bare: Row) -> list[str]:
         ] * 5
     pairs = list(zip(runs, bare.runs, strict=True))
     ratios = [run.program_s / plain.program_s for run, plain in pairs]
+    timed_calls = row.calls * load.timed_share(way.short)
     more_ns = statistics.median(
-        (run.program_s - plain.program_s) * 1e9 * load.copies / row.calls for run, plain in pairs
+        (run.program_s - plain.program_s) * 1e9 * load.copies / timed_calls for run, plain in pairs
     )
     ratio = statistics.median(ratios)
     processor = statistics.median(run.processor_s / plain.processor_s for run, plain in pairs)
