@@ -21,6 +21,9 @@ from proctor.tracing.spool import PIECES_MAX, SpoolWriter
 PAUSE_MIN_SECONDS: Final = 0.001
 PAUSE_MAX_SECONDS: Final = 0.010
 """The fastest loops make four million records a second: they fill a sixth of a ring meanwhile."""
+IDLE_PAUSE_SECONDS: Final = 0.040
+"""After IDLE_SWEEPS that found nothing: who begins to make records fills two thirds of a ring."""
+IDLE_SWEEPS: Final = 50
 PAUSE_GROWTH: Final = 1.5
 SWEEP_RECORDS: Final = 8192
 """Of the fullest ring, from one sweep to the next: a sweep has its price, however little it finds,
@@ -103,11 +106,14 @@ class Drainer:
         """
         pause = PAUSE_MIN_SECONDS
         idle = False
+        found_nothing = 0
         while not stopping(pause):
             copied = self.sweep()
+            found_nothing = 0 if copied else found_nothing + 1
             fullest = max(self.fills, default=0.0)
             wanted = self._fill_wanted
-            pause = _pause_after(pause, fullest / wanted)
+            longest = PAUSE_MAX_SECONDS if found_nothing < IDLE_SWEEPS else IDLE_PAUSE_SECONDS
+            pause = _pause_after(pause, fullest / wanted, longest)
             flooded = sum(fill > FLOOD * wanted for fill in self.fills)
             self._turns.take(flooded if fullest < LATE * wanted else 0)
             if copied:
@@ -188,10 +194,10 @@ class Turns:
             os.sched_setaffinity(0, processors)
 
 
-def _pause_after(pause: float, found: float) -> float:
+def _pause_after(pause: float, found: float, longest: float) -> float:
     """So long that a sweep finds what is wanted, if all goes on as it did. found: a share of it."""
     growth = min(1 / found, PAUSE_GROWTH) if found else PAUSE_GROWTH
-    return min(max(pause * growth, PAUSE_MIN_SECONDS), PAUSE_MAX_SECONDS)
+    return min(max(pause * growth, PAUSE_MIN_SECONDS), longest)
 
 
 def _wall_offset_ns() -> int:

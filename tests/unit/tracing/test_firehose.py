@@ -17,6 +17,7 @@ from proctor.records.trace_layout import BLOCK_BYTES, FLAGS, RECORD, SLACK_BYTES
 from proctor.tracing.batch import Batch, Gap
 from proctor.tracing.drain import (
     FILL_MAX,
+    IDLE_PAUSE_SECONDS,
     PAUSE_MAX_SECONDS,
     PAUSE_MIN_SECONDS,
     Drainer,
@@ -207,11 +208,13 @@ def test_the_more_a_sweep_finds_the_sooner_is_the_next(spool: int) -> None:
             paused.append(seconds)
             for _ in range(round(seconds * per_second)):
                 assert kernel.write(1, start_ns=1)
-            return len(paused) == 30
+            return len(paused) == sweeps
 
-        per_second = 0
+        sweeps, per_second = 100, 0
         Drainer(rings, SpoolWriter(Spool(spool))).run(stopping)
-        assert paused[-1] == PAUSE_MAX_SECONDS
+        assert paused[30] == PAUSE_MAX_SECONDS
+        assert paused[-1] == IDLE_PAUSE_SECONDS
+        sweeps = 30
         paused.clear()
         per_second = 20_000
         Drainer(rings, SpoolWriter(Spool(spool))).run(stopping)

@@ -7,13 +7,14 @@ import select
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from proctor.tracing.answers import ASKED, Answers
-from proctor.tracing.roles import IDLE_SECONDS, LOOK_SECONDS, Orders
+from proctor.tracing.roles import GATHER_SECONDS, IDLE_SECONDS, LOOK_SECONDS, Orders
 from proctor.tracing.scope import Targets
 
 
@@ -42,9 +43,11 @@ def test_a_question_wakes_the_tracer() -> None:
             signal.sigtimedwait({ASKED}, 0)  # that there is room again
 
 
+@pytest.mark.parametrize("into_file", [False, True])
 def test_the_formatter_looks_less_often_while_nothing_comes(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, into_file: bool
 ) -> None:
+    shortest = GATHER_SECONDS if into_file else LOOK_SECONDS
     waits: list[float] = []
 
     def selected(*watched: Any) -> tuple[list[Any], ...]:
@@ -52,12 +55,13 @@ def test_the_formatter_looks_less_often_while_nothing_comes(
         return [], [], []
 
     monkeypatch.setattr(select, "select", selected)
-    task: Any = SimpleNamespace(control=None, drainer_ended=None)
-    orders = Orders(task)
+    with Path(tmp_path / "out" if into_file else os.devnull).open("w") as output:
+        task: Any = SimpleNamespace(control=None, drainer_ended=None, output=output.fileno())
+        orders = Orders(task)
     assert all(orders.wait() for _ in range(5))
-    assert waits[0] == LOOK_SECONDS
+    assert waits[0] == shortest
     assert waits == sorted(waits)
     assert waits[-2:] == [IDLE_SECONDS] * 2
     orders.poll()
     assert orders.wait()
-    assert waits[-2:] == [0, LOOK_SECONDS]
+    assert waits[-2:] == [0, shortest]
