@@ -54,7 +54,7 @@ libraries.sites_of = slowly
 from proctor.cli import main; main()
 """
 """Arguments: the library, and the file that comes when it may be looked into."""
-FLOOD_REQUESTS: Final = 24
+FLOOD_REQUESTS: Final = 40
 FLOOD_BYTES: Final = 4_000_000
 FLOOD_BESIDE: Final = f"""
 import pathlib, subprocess, sys

@@ -1,34 +1,25 @@
 """The keeper: raw records in, a recording out that holds no credentials.
 
-Batches come from the recorder over a socket: a length and a position of the
-payload ring, then whole records of that length. What the payload ring holds
-before the position belongs to the batch; it is read from the ring itself, for
-it may be a gigabyte a second. Verdicts go back as `VERDICT` structs. The process
-that runs this has given its rights up and imported everything before.
+`keeping.py` is the process around it.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import socket
 import struct
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from sys import byteorder
-from typing import Final, Protocol
+from typing import Final
 
 from proctor.intake.admission import WRITE, Admission, Admitted, Piece, piece_at, set_flags
 from proctor.intake.arguments import mask_arguments
-from proctor.intake.exchange import BATCH_HEAD, BATCH_MAX_BYTES, VERDICT, Verdict
+from proctor.intake.exchange import Verdict
 from proctor.intake.repeats import Part, Repeats
 from proctor.records.layout import FLAG_SKIPPED, HEAD, LAYOUTS, RECORD_TYPES
 from proctor.records.recording import FRAME_BYTES, FRAME_MAX_BYTES, FRAME_MAX_PARTS, RecordingWriter
-
-PAYLOAD_BYTES: Final = 512 << 10
-"""Of the payload ring at a time: little enough to stay in a core's cache until it is written."""
 
 # The head's first fields: enough to split a batch and sort it.
 _HEAD_BYTES: Final = HEAD.size_bytes
@@ -283,84 +274,6 @@ class _Frame:
         self._runs.clear()
         self.records = 0
         self.size_bytes = 0
-
-
-class Payload(Protocol):
-    """The payload ring."""
-
-    def produced(self) -> int:
-        """A position: what was reserved until now lies before it."""
-
-    def drain(self, into: memoryview, until: int) -> int:
-        """Copies whole records that lie before `until`; returns the bytes copied."""
-
-
-def run_keeper(
-    connection: socket.socket, writer: RecordingWriter, payload: Payload
-) -> KeeperSummary:
-    """Takes batches until the recorder is gone, and answers with verdicts.
-
-    A batch that is cut (the recorder died) is written as far as it came, and what
-    is left in the ring with it. The recorder must read verdicts while it sends:
-    the keeper waits for that. RuntimeError for a batch larger than BATCH_MAX_BYTES.
-    """
-    keeper = Keeper(writer)
-    head = bytearray(BATCH_HEAD.size)
-    batch = bytearray(PAYLOAD_BYTES)
-    while _receive(connection, head, len(head)) == len(head):
-        size, until = BATCH_HEAD.unpack(head)
-        if size > BATCH_MAX_BYTES:
-            raise RuntimeError(f"recorder: a batch of {size} bytes; at most {BATCH_MAX_BYTES}")
-        if size + PAYLOAD_BYTES > len(batch):
-            batch = bytearray(size + PAYLOAD_BYTES)
-        received = _receive(connection, batch, size)
-        if received < size:
-            keeper.feed(batch, received, cut=True)
-            break
-        _answer(connection, _feed_both(keeper, batch, received, payload, until))
-    _feed_both(keeper, batch, 0, payload, payload.produced())
-    return keeper.close()
-
-
-def _feed_both(
-    keeper: Keeper, batch: bytearray, size: int, payload: Payload, until: int
-) -> list[Verdict]:
-    """The records in `batch[:size]` together with the payload up to a position, by time.
-
-    The payload comes in several readings: what is younger than one waits for the next, so that
-    no exit overtakes what its process has sent.
-    """
-    own = keeper.split(batch, 0, size)
-    verdicts: list[Verdict] = []
-    while used := payload.drain(memoryview(batch)[size:], until):
-        found = keeper.split(batch, size, size + used)
-        older = bisect_right(own, found[-1][0], key=_TIME) if found else 0
-        verdicts += keeper.take(batch, sorted(own[:older] + found, key=_TIME))
-        del own[:older]
-    return verdicts + keeper.take(batch, own)
-
-
-def _receive(connection: socket.socket, buffer: bytearray, size: int) -> int:
-    """Fills `buffer[:size]`; returns less where the other side is gone."""
-    view = memoryview(buffer)
-    received = 0
-    while received < size:
-        try:
-            step = connection.recv_into(view[received:size], size - received, socket.MSG_WAITALL)
-        except ConnectionError:
-            break
-        if step == 0:
-            break
-        received += step
-    return received
-
-
-def _answer(connection: socket.socket, verdicts: list[Verdict]) -> None:
-    if verdicts:
-        try:
-            connection.sendall(b"".join(VERDICT.pack(*verdict) for verdict in verdicts))
-        except ConnectionError:
-            pass  # what it sent before it went is still to be read
 
 
 def _mask_program(batch: bytearray, start: int, end: int) -> None:

@@ -32,6 +32,10 @@ class Ring:
         """A position: what was reserved until now lies before it."""
         return int(lib.proctor_ring_produced(self._ring))
 
+    def fill(self) -> float:
+        """The share of it that is taken."""
+        return self.waiting_bytes(self.produced()) / self.size_bytes
+
     def waiting_bytes(self, until: int) -> int:
         """What is in the ring before a position."""
         return max(0, until - int(lib.proctor_ring_consumed(self._ring)))

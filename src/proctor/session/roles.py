@@ -115,7 +115,7 @@ def _report(control: socket.socket, facts: dict[str, object], fds: list[int]) ->
 def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Identity) -> int:
     """Mask and write until the recorder ends."""
     with importing():
-        from proctor.intake.keeper import run_keeper
+        from proctor.intake.keeping import run_keeper
         from proctor.kernel.rings import take_over
 
     run_before_others()

@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -17,12 +18,11 @@ from hypothesis import strategies as st
 
 from proctor.intake.exchange import BATCH_HEAD, VERDICT, Verdict, VerdictKind
 from proctor.intake.keeper import (
-    PAYLOAD_BYTES,
     Keeper,
     KeeperSummary,
     Loss,
-    run_keeper,
 )
+from proctor.intake.keeping import PAYLOAD_BYTES, run_keeper
 from proctor.records.layout import FLAG_RECONSIDER, FLAG_SKIPPED, LAYOUTS, RECORD_TYPES
 from proctor.records.reading import Damage, RecordingReader
 from proctor.records.recording import RecordingWriter, header_of_this_host
@@ -264,6 +264,9 @@ class Ringful:
     def produced(self) -> int:
         return len(self._records)
 
+    def fill(self) -> float:
+        return (len(self._records) - self._taken) / 10
+
     def drain(self, into: memoryview, until: int) -> int:
         used = 0
         while self._taken < until and used + len(self._records[self._taken]) <= len(into):
@@ -294,6 +297,25 @@ def ran(kept: Kept, sent: bytes, payload: Ringful | None = None) -> tuple[Keeper
         while part := ours.recv(4096):
             answer += part
     return result[0], answer
+
+
+def test_a_ring_that_fills_is_read_though_the_recorder_says_nothing(kept: Kept) -> None:
+    records = [record("RECORD_TLS_OPEN", tls=number, time_ns=number) for number in range(1, 8)]
+    ring = Ringful(*records)
+    ours, theirs = socket.socketpair()
+    os.ftruncate(kept.file, 0)
+    os.lseek(kept.file, 0, os.SEEK_SET)
+    writer = RecordingWriter(os.dup(kept.file), header_of_this_host("0"))
+    thread = threading.Thread(target=run_keeper, args=(theirs, writer, ring))
+    thread.start()
+    with ours, theirs:
+        for _ in range(1000):
+            if ring.fill() == 0:
+                break
+            time.sleep(0.01)
+        assert ring.fill() == 0
+        ours.shutdown(socket.SHUT_WR)
+        thread.join()
 
 
 def framed(batch: bytes) -> bytes:

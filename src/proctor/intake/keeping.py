@@ -1,0 +1,125 @@
+"""The keeper's process: batches from the recorder and payload from the ring, to the keeper.
+
+Batches come over a socket: a length and a position of the payload ring, then whole
+records of that length. What the payload ring holds before the position belongs to the
+batch; it is read from the ring itself, for it may be a gigabyte a second. Verdicts go
+back as `VERDICT` structs. The process that runs this has given its rights up and
+imported everything before.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from bisect import bisect_right
+from operator import itemgetter
+from typing import Final, Protocol
+
+from proctor.intake.exchange import BATCH_HEAD, BATCH_MAX_BYTES, VERDICT, Verdict
+from proctor.intake.keeper import Keeper, KeeperSummary
+from proctor.records.recording import RecordingWriter
+
+PAYLOAD_BYTES: Final = 512 << 10
+"""Of the payload ring at a time: little enough to stay in a core's cache until it is written."""
+
+PATIENCE_SECONDS: Final = 0.010
+FILL_MAX: Final = 1 / 2
+"""Of the payload ring: from here on it is read, though the recorder says nothing."""
+_TIME: Final = itemgetter(0)
+
+
+class Payload(Protocol):
+    """The payload ring."""
+
+    def produced(self) -> int:
+        """A position: what was reserved until now lies before it."""
+
+    def fill(self) -> float:
+        """The share of the ring that is taken."""
+
+    def drain(self, into: memoryview, until: int) -> int:
+        """Copies whole records that lie before `until`; returns the bytes copied."""
+
+
+def run_keeper(
+    connection: socket.socket, writer: RecordingWriter, payload: Payload
+) -> KeeperSummary:
+    """Takes batches until the recorder is gone, and answers with verdicts.
+
+    A batch that is cut (the recorder died) is written as far as it came, and what
+    is left in the ring with it. The recorder must read verdicts while it sends:
+    the keeper waits for that. RuntimeError for a batch larger than BATCH_MAX_BYTES.
+    """
+    keeper = Keeper(writer)
+    head = bytearray(BATCH_HEAD.size)
+    batch = bytearray(PAYLOAD_BYTES)
+    while True:
+        _await_batch(connection, keeper, batch, payload)
+        if _receive(connection, head, len(head)) < len(head):
+            break
+        size, until = BATCH_HEAD.unpack(head)
+        if size > BATCH_MAX_BYTES:
+            raise RuntimeError(f"recorder: a batch of {size} bytes; at most {BATCH_MAX_BYTES}")
+        if size + PAYLOAD_BYTES > len(batch):
+            batch = bytearray(size + PAYLOAD_BYTES)
+        received = _receive(connection, batch, size)
+        if received < size:
+            keeper.feed(batch, received, cut=True)
+            break
+        _answer(connection, _feed_both(keeper, batch, received, payload, until))
+    _feed_both(keeper, batch, 0, payload, payload.produced())
+    return keeper.close()
+
+
+def _await_batch(
+    connection: socket.socket, keeper: Keeper, batch: bytearray, payload: Payload
+) -> None:
+    """Until the recorder says something, or is gone.
+
+    Under a flood it may be off its processor while the ring fills: what is in there is better
+    taken out of order, before what the recorder knows of that time, than lost.
+    """
+    while not select.select([connection], [], [], PATIENCE_SECONDS)[0]:
+        if payload.fill() > FILL_MAX:
+            _answer(connection, _feed_both(keeper, batch, 0, payload, payload.produced()))
+
+
+def _feed_both(
+    keeper: Keeper, batch: bytearray, size: int, payload: Payload, until: int
+) -> list[Verdict]:
+    """The records in `batch[:size]` together with the payload up to a position, by time.
+
+    The payload comes in several readings: what is younger than one waits for the next, so that
+    no exit overtakes what its process has sent.
+    """
+    own = keeper.split(batch, 0, size)
+    verdicts: list[Verdict] = []
+    while used := payload.drain(memoryview(batch)[size:], until):
+        found = keeper.split(batch, size, size + used)
+        older = bisect_right(own, found[-1][0], key=_TIME) if found else 0
+        verdicts += keeper.take(batch, sorted(own[:older] + found, key=_TIME))
+        del own[:older]
+    return verdicts + keeper.take(batch, own)
+
+
+def _receive(connection: socket.socket, buffer: bytearray, size: int) -> int:
+    """Fills `buffer[:size]`; returns less where the other side is gone."""
+    view = memoryview(buffer)
+    received = 0
+    while received < size:
+        try:
+            step = connection.recv_into(view[received:size], size - received, socket.MSG_WAITALL)
+        except ConnectionError:
+            break
+        if step == 0:
+            break
+        received += step
+    return received
+
+
+def _answer(connection: socket.socket, verdicts: list[Verdict]) -> None:
+    if verdicts:
+        try:
+            connection.sendall(b"".join(VERDICT.pack(*verdict) for verdict in verdicts))
+        except ConnectionError:
+            pass  # what it sent before it went is still to be read
