@@ -117,4 +117,6 @@ def _set_niceness(pid: int, niceness: int) -> None:
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, niceness)
     with suppress(OSError):
-        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(niceness))
+        # One that has not come to make its session yet is in ours, with COMMAND and its terminal.
+        if os.getsid(pid) == (pid or os.getpid()):
+            Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(niceness))
