@@ -106,7 +106,10 @@ def test_doctor_hands_over_its_options(handed_over: list[Any]) -> None:
         (["run"], "missing argument 'COMMAND...'; see `proctor run --help`"),
         (["run", "--foo", "ls"], "no such option '--foo'"),
         (["shw"], "no such command 'shw' ('show'?); see"),
-        (["trace", "--foll", "ls"], "no such option '--foll' ('--fd', '--folded', '--follow'?); see"),
+        (
+            ["trace", "--foll", "ls"],
+            "no such option '--foll' ('--fd', '--folded', '--follow'?); see",
+        ),
         (["watch", "--pid", "x"], "invalid value for '-p' / '--pid'"),
         (["watch", "--pid", "0"], "invalid value for '-p' / '--pid'"),
         (["watch", "--for", "nan"], "invalid value for '--for'"),
