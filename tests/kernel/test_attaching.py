@@ -41,7 +41,15 @@ SLOW_TO_ATTACH: Final = """
 import os, sys, time
 from pathlib import Path
 from proctor.kernel import libraries
+from proctor.kernel.object import KernelObject
 
+configure = KernelObject.configure
+
+def with_a_small_ring(self, values):
+    configure(self, values)
+    self.resize("payload", 8 << 20)
+
+KernelObject.configure = with_a_small_ring
 sites_of = libraries.sites_of
 library, over = sys.argv.pop(1), Path(sys.argv.pop(1))
 
@@ -54,8 +62,8 @@ libraries.sites_of = slowly
 from proctor.cli import main; main()
 """
 """Arguments: the library, and the file that comes when it may be looked into."""
-FLOOD_REQUESTS: Final = 40
-FLOOD_BYTES: Final = 4_000_000
+FLOOD_REQUESTS: Final = 24
+FLOOD_BYTES: Final = 500_000
 FLOOD_BESIDE: Final = f"""
 import pathlib, subprocess, sys
 sys.path.insert(0, sys.argv[1])
