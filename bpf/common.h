@@ -20,11 +20,9 @@ struct {
 	__uint(max_entries, 4 << 20);
 } lifecycle SEC(".maps");
 
-/* Two senders at full speed fill a gigabyte a second, and virtual processors were seen to be taken
- * away for 70 ms. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 128 << 20);
+	__uint(max_entries, 64 << 20);
 } payload SEC(".maps");
 
 struct {

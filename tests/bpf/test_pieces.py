@@ -136,7 +136,7 @@ def test_one_record_wakes_when_the_ring_fills(
     machine: Machine, handle: Handle, waiting: int, flags: int
 ) -> None:
     """The one that crosses the 32nd part of the ring."""
-    machine.lib.stub_waiting(waiting, 64 * MARK)
+    machine.lib.stub_waiting(waiting, 32 * MARK)
     handle.read(b"x" * 100)
     (submitted,) = [deed for deed in machine.deeds() if deed.what == "submit"]
     assert submitted.flags == flags

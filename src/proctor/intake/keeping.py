@@ -23,7 +23,7 @@ PAYLOAD_BYTES: Final = 512 << 10
 """Of the payload ring at a time: little enough to stay in a core's cache until it is written."""
 
 PATIENCE_SECONDS: Final = 0.010
-FILL_MAX: Final = 1 / 2
+FILL_MAX: Final = 1 / 4
 """Of the payload ring: from here on it is read, though the recorder says nothing."""
 _TIME: Final = itemgetter(0)
 
