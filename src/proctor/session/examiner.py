@@ -1,7 +1,7 @@
 """Looks into files that processes map, on a thread of its own.
 
-The kernel takes a tenth of a second for the first probe in a file, and the rings must not wait
-for that: a flood fills them meanwhile.
+The kernel's wait for a session's first probe is 5 to 30 ms, before 6.6 longer while others' come
+out, and the rings must not wait for that: a flood fills them meanwhile.
 """
 
 from __future__ import annotations
