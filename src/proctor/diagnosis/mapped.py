@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from proctor.kernel.tls_probes import sites_of, speaks_tls
 SEARCH_FILE_MAX_BYTES: Final = 512 << 20
 SEARCH_MAX_BYTES: Final = 8 << 30
 """Of all files together: some seconds."""
+WINDOW_BYTES: Final = 256 << 10
+"""Searched at a time."""
 SMALL_BYTES: Final = 256 << 10
 """No TLS implementation fits in less."""
 
@@ -131,9 +132,18 @@ class Files:
                 self.left_out += 1
                 return []
             self._searched_bytes += size
-            with suppress(OSError, ValueError), mmap.mmap(fd, size, prot=mmap.PROT_READ) as data:
-                return [name for marker, name in BY_MARKER if data.find(marker) >= 0]
-        return []
+            return _marked(fd, size)
+
+
+def _marked(fd: int, size: int) -> list[str]:
+    """Whose markers are in the file's first bytes; read and not mapped, for it may shrink."""
+    longest = max(len(marker) for marker, _ in BY_MARKER)
+    found = set()
+    with suppress(OSError):
+        for at in range(0, size, WINDOW_BYTES - longest):
+            window = os.pread(fd, min(WINDOW_BYTES, size - at), at)
+            found |= {name for marker, name in BY_MARKER if marker in window}
+    return [name for _, name in BY_MARKER if name in found]
 
 
 def _by_name(file: MappedFile) -> TlsFinding | None:

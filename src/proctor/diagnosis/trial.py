@@ -74,9 +74,7 @@ def _probe_ourselves(kernel: KernelObject) -> str | None:
     path = binding_path
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        elf = Elf(fd)
-        symbol = elf.functions([PROBED_FUNCTION])[PROBED_FUNCTION]
-        elf.close()
+        symbol = Elf(fd).functions([PROBED_FUNCTION])[PROBED_FUNCTION]
         for name in ("ssl_free_enter", "ssl_return"):
             at_return = kernel.section(name) == "uretprobe"
             places = [symbol.offset]

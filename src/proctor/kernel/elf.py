@@ -1,30 +1,40 @@
 """Symbols of ELF files, found fast in files of any size.
 
 A file of 100 MB has a symbol table of several MB, of which we want a dozen
-names. So the string table is searched for the names and the symbol table for
-their offsets, both with `bytes.find` over a memory map: milliseconds where a
-parser that makes an object of each symbol takes seconds. Handles 64-bit little-endian
-files (x86-64, arm64); others have no symbols for us.
+names. So the string table is searched for the names with `bytes.find` and the
+symbol table for their offsets: milliseconds where a parser that makes an object
+of each symbol takes seconds. Handles 64-bit little-endian files (x86-64, arm64);
+others have no symbols for us.
+
+The file is read, a window at a time, and never mapped: its owner may truncate it
+meanwhile, and a look at a mapped page that is gone would end this process (SIGBUS).
+A file that shrinks is what is left of it.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from proctor.kernel.symbol_hash import symbols_with_hash_of
+
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
-_SYMTAB, _DYNSYM, _LOAD = 2, 11, 1
+_SYMTAB, _DYNSYM, _GNU_HASH = 2, 11, 0x6FFFFFF6
+_LOAD = 1
 _FUNCTION = 2
 
+WINDOW_BYTES = 8192 * _SYMBOL.size
+"""Searched at a time: they stay in the processor's cache."""
 TABLES_MAX = 8
 """Of symbols: a file has one or two."""
-STEPS_MAX = 10_000
+SEARCHED_BYTES_MAX = 512 << 20
+"""Of a file's tables; those of the largest programs have 100 MB."""
+STEPS_MAX = 100_000
 """Places that are looked at for a file's names: a hostile one may have its names everywhere."""
 
 MACHINES = {62: "x86_64", 183: "aarch64"}
@@ -44,43 +54,57 @@ class Symbol:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _SymbolTable:
+    """Where in the file it lies."""
+
+    entries: range
+    names: range
+    hashes: int | None
+    """Its hash table, where it has one."""
+
+
 class Elf:
-    """An open ELF file, by descriptor (which stays the caller's)."""
+    """An open ELF file, by descriptor (which stays the caller's, and open)."""
 
     def __init__(self, fd: int) -> None:
-        size = os.fstat(fd).st_size
-        if size < _HEADER.size:
+        self._fd = fd
+        self.size_bytes = os.fstat(fd).st_size
+        header = self.read(0, _HEADER.size)
+        if len(header) < _HEADER.size:
             raise ElfError("too short for an ELF file")
-        self.data = mmap.mmap(fd, size, prot=mmap.PROT_READ)
-        ident, _, machine, _, _, segments_at, sections_at, *_rest = _HEADER.unpack_from(self.data)
+        ident, _, machine, _, _, segments_at, sections_at, *_rest = _HEADER.unpack(header)
         if ident[:4] != b"\x7fELF":
             raise ElfError("not an ELF file")
         if ident[4:6] != b"\x02\x01" or machine not in MACHINES:
             raise ElfError("not a 64-bit little-endian file of a machine we know")
         self.machine = MACHINES[machine]
         self._steps_left = STEPS_MAX
+        self._searched_bytes_left = SEARCHED_BYTES_MAX
         (_, _, segment_bytes, segment_count, section_bytes, section_count, _) = _rest
-        self._segments = list(self._table(segments_at, segment_bytes, segment_count, _SEGMENT))
-        self._sections = list(self._table(sections_at, section_bytes, section_count, _SECTION))
+        self._segments = self._table(segments_at, segment_bytes, segment_count, _SEGMENT)
+        self._sections = self._table(sections_at, section_bytes, section_count, _SECTION)
 
-    def close(self) -> None:
-        self.data.close()
+    def read(self, offset: int, length: int) -> bytes:
+        """What stands there: less at the file's end, nothing outside of it."""
+        if not 0 <= offset < self.size_bytes:
+            return b""
+        return os.pread(self._fd, min(length, self.size_bytes - offset), offset)
 
     def _table(
         self, at: int, entry_bytes: int, count: int, layout: struct.Struct
-    ) -> Iterator[tuple[int, ...]]:
-        if entry_bytes < layout.size:
-            return
-        end = min(at + count * entry_bytes, len(self.data))
-        for start in range(at, end - layout.size + 1, entry_bytes):
-            yield layout.unpack_from(self.data, start)
+    ) -> list[tuple[int, ...]]:
+        if entry_bytes != layout.size:
+            return []
+        found = self.read(at, count * layout.size)
+        return list(layout.iter_unpack(found[: len(found) // layout.size * layout.size]))
 
     def file_offset(self, address: int) -> int | None:
         """Where a virtual address lies in the file, through the program headers."""
         for kind, _, offset, start, _, in_file, _, _ in self._segments:
             if kind == _LOAD and start <= address < start + in_file:
                 at = address - start + offset
-                return at if at < len(self.data) else None
+                return at if at < self.size_bytes else None
         return None
 
     def address(self, file_offset: int) -> int | None:
@@ -95,53 +119,95 @@ class Elf:
         """The least virtual address, that of the file's first page: 0 in libraries and PIE."""
         return min((start for kind, _, _, start, *_ in self._segments if kind == _LOAD), default=0)
 
-    def mentions(self, name: bytes) -> bool:
-        """Whether a string table holds this name: a cheap no for most files."""
-        return any(
-            self.data.find(b"\0" + name + b"\0", strings.start, strings.stop) >= 0
-            for _, strings in self._symbol_tables()
-        )
-
-    def _symbol_tables(self) -> Iterator[tuple[range, range]]:
-        """Where symbols lie, and their names."""
-        tables = [each for each in self._sections if each[1] in (_SYMTAB, _DYNSYM)]
-        for section in tables[:TABLES_MAX]:
-            if section[6] < len(self._sections):
-                yield self._extent(section), self._extent(self._sections[section[6]])
-
-    def _extent(self, section: tuple[int, ...]) -> range:
-        """Of its bytes that are in the file."""
-        start = min(section[4], len(self.data))
-        return range(start, min(start + section[5], len(self.data)))
-
     def functions(self, names: list[str]) -> dict[str, Symbol]:
         """Those of the named functions that the file defines."""
         found: dict[str, Symbol] = {}
-        for table, strings in self._symbol_tables():
-            for name in names:
-                if name not in found and (symbol := self._find(name, table, strings)):
-                    found[name] = symbol
+        for table in self._symbol_tables():
+            missing = [name for name in names if name not in found]
+            look_up = self._searched if table.hashes is None else self._hashed
+            for symbol in look_up(missing, table):
+                found.setdefault(symbol.name, symbol)
+            if len(found) == len(names):
+                break
         return found
 
-    def _find(self, name: str, table: range, strings: range) -> Symbol | None:
-        for at in self._occurrences(b"\0" + name.encode() + b"\0", strings):
-            if symbol := self._symbol_named(at + 1 - strings.start, name, table):
-                return symbol
-        return None
+    def _symbol_tables(self) -> Iterator[_SymbolTable]:
+        hashes = {each[6]: each[4] for each in self._sections if each[1] == _GNU_HASH}
+        tables = [
+            (number, section)
+            for number, section in enumerate(self._sections)
+            if section[1] in (_SYMTAB, _DYNSYM) and section[6] < len(self._sections)
+        ]
+        for number, section in tables[:TABLES_MAX]:
+            names = self._extent(self._sections[section[6]])
+            yield _SymbolTable(self._extent(section), names, hashes.get(number))
 
-    def _symbol_named(self, string_offset: int, name: str, table: range) -> Symbol | None:
-        """The entry of a symbol table whose name is the string at this offset."""
-        for at in self._occurrences((string_offset & 0xFFFFFFFF).to_bytes(4, "little"), table):
-            if (at - table.start) % _SYMBOL.size == 0 and at + _SYMBOL.size <= table.stop:
-                _, info, _, section, address, length = _SYMBOL.unpack_from(self.data, at)
-                offset = self.file_offset(address)
-                if info & 15 == _FUNCTION and section and offset is not None:
-                    return Symbol(name, offset, length)
-        return None
+    def _extent(self, section: tuple[int, ...]) -> range:
+        """Of its bytes that are in the file."""
+        start = min(section[4], self.size_bytes)
+        return range(start, min(start + section[5], self.size_bytes))
 
-    def _occurrences(self, wanted: bytes, within: range) -> Iterator[int]:
-        at = self.data.find(wanted, within.start, within.stop)
-        while at >= 0 and self._steps_left:
-            self._steps_left -= 1
+    def _hashed(self, names: list[str], table: _SymbolTable) -> Iterator[Symbol]:
+        """The functions of these names, by the file's own hash table."""
+        for name in names:
+            wanted = name.encode()
+            for index in symbols_with_hash_of(wanted, self.read, table.hashes or 0):
+                entry = self.read(table.entries.start + index * _SYMBOL.size, _SYMBOL.size)
+                if len(entry) < _SYMBOL.size:
+                    continue
+                place = table.names.start + _SYMBOL.unpack(entry)[0]
+                if self.read(place, len(wanted) + 1) == wanted + b"\0":
+                    yield from self._function(name, _SYMBOL.unpack(entry))
+
+    def _searched(self, names: list[str], table: _SymbolTable) -> Iterator[Symbol]:
+        """The functions of these names, by looking at the whole table."""
+        name_at = dict(self._places(names, table.names))
+        if not name_at:
+            return
+        for _, window in self._windows(table.entries):
+            whole = memoryview(window)[: len(window) // _SYMBOL.size * _SYMBOL.size]
+            places = whole.cast("I")[:: _SYMBOL.size // 4].tolist()
+            if name_at.keys().isdisjoint(places):
+                continue
+            for index, place in enumerate(places):
+                if place in name_at and self._step():
+                    entry = _SYMBOL.unpack_from(window, index * _SYMBOL.size)
+                    yield from self._function(name_at[place], entry)
+
+    def _places(self, names: list[str], strings: range) -> Iterator[tuple[int, str]]:
+        """Where in the string table the names stand.
+
+        Also as the end of another, which is where linkers put a name that is one.
+        """
+        wanted = {name.encode() + b"\0": name for name in names}
+        longest = max(map(len, wanted), default=1)
+        for at, window in self._windows(strings, longest - 1):
+            for name_bytes, name in wanted.items():
+                for place in self._occurrences(name_bytes, window):
+                    yield at + place - strings.start, name
+
+    def _function(self, name: str, entry: tuple[int, ...]) -> Iterator[Symbol]:
+        _, info, _, section, address, length = entry
+        offset = self.file_offset(address)
+        if info & 15 == _FUNCTION and section and offset is not None:
+            yield Symbol(name, offset, length)
+
+    def _occurrences(self, wanted: bytes, window: bytes) -> Iterator[int]:
+        at = window.find(wanted)
+        while at >= 0 and self._step():
             yield at
-            at = self.data.find(wanted, at + 1, within.stop)
+            at = window.find(wanted, at + 1)
+
+    def _step(self) -> bool:
+        """Whether one more place may be looked at."""
+        self._steps_left -= 1
+        return self._steps_left >= 0
+
+    def _windows(self, within: range, overlap: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Parts of the file with their offsets, each beginning with the end of the last."""
+        for at in range(within.start, within.stop, WINDOW_BYTES - overlap):
+            window = self.read(at, min(WINDOW_BYTES, within.stop - at))
+            self._searched_bytes_left -= len(window)
+            if not window or self._searched_bytes_left < 0:
+                return
+            yield at, window

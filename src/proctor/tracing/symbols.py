@@ -66,9 +66,9 @@ class FileSymbols:
         try:
             self._elf = Elf(file)
             self._load_address = self._elf.load_address
-            data = bytes(self._elf.data) if len(self._elf.data) <= FILE_BYTES_MOST else b""
-            self._elf.close()
-        except (OSError, ValueError, ElfError):
+            size = self._elf.size_bytes
+            data = self._elf.read(0, size) if size <= FILE_BYTES_MOST else b""
+        except (OSError, ElfError):
             return
         self._read(data)
 

@@ -36,6 +36,34 @@ def test_what_is_inside_is_told_by_its_texts(
     assert finding.advice
 
 
+@pytest.mark.parametrize("cut", [1, 8, 17])
+def test_a_text_across_two_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    monkeypatch.setattr(mapped, "WINDOW_BYTES", mapped.SMALL_BYTES + cut)
+    (finding,) = Files().by_text(large(tmp_path / "agent", b"crypto/tls.(*Conn).Write\0"))
+    assert finding.implementation == "Go crypto/tls"
+
+
+def test_a_file_that_shrinks_is_what_is_left_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at a mapped page that is gone would end the process."""
+    path = tmp_path / "agent"
+    file = large(path, b"crypto/tls.(*Conn).Write\0")
+
+    def fstat(fd: int) -> os.stat_result:
+        found = before(fd)
+        os.truncate(path, 100)
+        return found
+
+    before = os.fstat
+    with opened(file) as fd:
+        assert fd is not None
+    monkeypatch.setattr(os, "fstat", fstat)
+    assert Files().by_text(file) == []
+
+
 @pytest.mark.parametrize("text", [b"", b"/rustls-native-certs-0.7", b"ssl_lib", b"crypto/tls"])
 def test_nothing_is_claimed_without_a_marker(tmp_path: Path, text: bytes) -> None:
     assert Files().by_text(large(tmp_path / "agent", text)) == []
