@@ -119,14 +119,7 @@ class Handle:
     def mask(self, piece: Piece) -> None:
         buffer, start, end, _, _, stream_bytes, position, call, sent = piece
         direction = self.sent if sent else self.received
-        direction.mask_piece(
-            buffer,
-            start + _DATA_BYTES,
-            end,
-            call=call,
-            stream_bytes=stream_bytes,
-            position=position,
-        )
+        direction.mask_piece(buffer, start + _DATA_BYTES, end, call, stream_bytes, position)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from typing import Final
 
 from proctor.intake.masking import BEGINNING, NAME_BYTES, PLAIN, UNKNOWN, LineState, Mode, mask
 from proctor.intake.message_ends import HEAD, IN_LINE, Framing, read_head
+from proctor.intake.usual_heads import mask_usual_head
 
 TLS_RECORD_BYTES: Final = 16384
 """A write that is taken in part is taken up to a multiple of this, the largest TLS record."""
@@ -25,6 +26,7 @@ _HEAD_BEGUN: Final = re.compile(rb"[A-Z]{1,10} ?\Z")
 _ENDLESS: Final = Framing(ends_at=1 << 66)
 _SHOWN: Final = frozenset((Mode.PLAIN, Mode.LINE_START))
 _Place = tuple[LineState, Framing]
+_IN_ENDLESS: Final[_Place] = (BEGINNING, _ENDLESS)
 
 
 class DirectionMask:
@@ -47,7 +49,6 @@ class DirectionMask:
         buffer: bytearray,
         start: int,
         end: int,
-        *,
         call: int,
         stream_bytes: int,
         position: int,
@@ -55,26 +56,45 @@ class DirectionMask:
         """`buffer[start:end]` is at `position` of the call that begins at `stream_bytes`."""
         at = stream_bytes + position
         known = call == self._call or position == 0
-        state, framing = self._place_at(at) if known else self._behind_hole(at)
+        place = self._place_at(at) if known else self._behind_hole(at)
         if call != self._call:
             self._call = call
             self._places.clear()
             self._plain.clear()
+        first = at - start
+        state = place[0]
         if position == 0 and (state is PLAIN or state is BEGINNING or state is UNKNOWN):
             # The line that the call before left is over: a body need not end with one, and
             # one that the server refused does not come.
-            if _MESSAGE_HEAD.match(buffer, start, end):
-                state, framing = BEGINNING, self._head
+            body, place_there = self._usual_head(buffer, start, end, first)
+            if place_there is not None:
+                self._places[at] = BEGINNING, self._head
+                start, place = body, place_there
+            elif _MESSAGE_HEAD.match(buffer, start, end):
+                place = BEGINNING, self._head
             elif state is PLAIN and _HEAD_BEGUN.match(buffer, start, end):
-                state = BEGINNING
-        self._mask(buffer, start, end, stream_bytes + position - start, position, (state, framing))
+                place = BEGINNING, place[1]
+        self._mask(buffer, start, end, first, stream_bytes, place)
+
+    def _usual_head(
+        self, buffer: bytearray, start: int, end: int, first: int
+    ) -> tuple[int, _Place | None]:
+        """Where the body begins of a message with such a head, and the place there."""
+        # A call may go on behind so many bytes: no head lies over that.
+        body, length_bytes = mask_usual_head(buffer, start, min(end, start + TLS_RECORD_BYTES))
+        if body > start:
+            if self._head is _ENDLESS:
+                return body, _IN_ENDLESS
+            if length_bytes:
+                return body, (BEGINNING, Framing(b"", 0, first + body + length_bytes))
+        return start, None
 
     def _mask(
-        self, buffer: bytearray, start: int, end: int, first: int, position: int, place: _Place
+        self, buffer: bytearray, start: int, end: int, first: int, call_at: int, place: _Place
     ) -> None:
         """The same of bytes whose place in the stream is `first` behind that in the buffer."""
         state, framing = self._places[first + start] = place
-        call_start, step_bytes = start - position, self._step_bytes
+        call_start, step_bytes = call_at - first, self._step_bytes
         while start < end:
             if framing.ends_at == first + start:
                 state = BEGINNING if state.mode in _SHOWN else state

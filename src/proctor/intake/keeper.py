@@ -8,10 +8,8 @@ from __future__ import annotations
 import errno
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
-from sys import byteorder
 from typing import Final
 
 from proctor.intake.admission import WRITE, Admission, Admitted, Piece, piece_at, set_flags
@@ -19,24 +17,20 @@ from proctor.intake.arguments import mask_arguments
 from proctor.intake.exchange import Verdict
 from proctor.intake.repeats import Part, Repeats
 from proctor.records.layout import FLAG_SKIPPED, HEAD, LAYOUTS, RECORD_TYPES
+from proctor.records.places import Place, places_of
 from proctor.records.recording import FRAME_BYTES, FRAME_MAX_BYTES, FRAME_MAX_PARTS, RecordingWriter
 
-# The head's first fields: enough to split a batch and sort it.
-_HEAD_BYTES: Final = HEAD.size_bytes
-_START: Final = struct.Struct(HEAD.packing.format[:5])
 _PROGRAM: Final = LAYOUTS["exec_record"]
 _TLS_AT: Final = LAYOUTS["tls_return_record"].offsets["tls"]
+_TLS: Final = struct.Struct("=Q")
 _TLS_OPEN: Final = RECORD_TYPES["RECORD_TLS_OPEN"]
 _TLS_DATA: Final = RECORD_TYPES["RECORD_TLS_DATA"]
 _TLS_RETURN: Final = RECORD_TYPES["RECORD_TLS_RETURN"]
 _TLS_FREE: Final = RECORD_TYPES["RECORD_TLS_FREE"]
 _TLS_COUNTERS: Final = RECORD_TYPES["RECORD_TLS_COUNTERS"]
-_OF_TLS: Final = frozenset((_TLS_OPEN, _TLS_RETURN, _TLS_FREE, _TLS_COUNTERS))
+_OF_TLS: Final = frozenset((_TLS_OPEN, _TLS_FREE, _TLS_COUNTERS))
 _PROGRAMS: Final = frozenset((RECORD_TYPES["RECORD_EXEC"], RECORD_TYPES["RECORD_PROCESS"]))
 _END: Final = RECORD_TYPES["RECORD_END"]
-Place = tuple[int, int, int, int]
-"""Of a record: its time, where it begins and ends, its type."""
-_TIME: Final = itemgetter(0)
 _NO_SPACE: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
@@ -88,6 +82,8 @@ class Keeper:
             self._time_ns = time_ns
             if kind == _TLS_DATA:
                 self._data(batch, start, stop)
+            elif kind == _TLS_RETURN:
+                self._return(batch, start, stop)
             else:
                 self._record(batch, start, stop, kind)
         self._flush()
@@ -106,28 +102,14 @@ class Keeper:
 
     def split(self, batch: bytearray, start: int, end: int, *, cut: bool = False) -> list[Place]:
         """Where the records of `batch[start:end]` lie, ordered by time."""
-        found: list[Place] = []
-        ordered = True
-        while start < end:
-            left = end - start
-            length, kind, _, time_ns = (
-                _START.unpack_from(batch, start) if left >= _HEAD_BYTES else (0, 0, 0, 0)
-            )
-            if not _HEAD_BYTES <= length <= min(left, FRAME_MAX_BYTES):
-                if not cut:
-                    self._lose("malformed", 1, left)
-                break
-            ordered = ordered and (not found or found[-1][0] <= time_ns)
-            found.append((time_ns, start, start + length, kind))
-            start += length
-        if not ordered:
-            found.sort(key=_TIME)
-        return found
+        places, after = places_of(batch, start, end, FRAME_MAX_BYTES)
+        if after < end and not cut:
+            self._lose("malformed", 1, end - after)
+        return places
 
     def _record(self, batch: bytearray, start: int, end: int, kind: int) -> None:
         if kind in _OF_TLS:
-            if self._of_tls(batch, start, end, kind):
-                self._write(batch, start, end)
+            self._of_tls(batch, start, end, kind)
             return
         if kind in _PROGRAMS:
             _mask_program(batch, start, end)
@@ -144,17 +126,19 @@ class Keeper:
         if admitted is WRITE or self._release(admitted, piece):
             self._write_piece(piece)
 
-    def _of_tls(self, batch: bytearray, start: int, end: int, kind: int) -> bool:
-        """Whether the record is still to be written."""
-        if end - start < _TLS_AT + 8:
-            self._lose("malformed", 1, end - start)
-            return False
-        tls = int.from_bytes(batch[start + _TLS_AT : start + _TLS_AT + 8], byteorder)
+    def _return(self, batch: bytearray, start: int, end: int) -> None:
+        tls = self._tls_of(batch, start, end)
+        if tls is not None:
+            admitted = self._admission.returned(tls, batch, start, end)
+            if admitted is WRITE or self._release(admitted):
+                self._write(batch, start, end)
+
+    def _of_tls(self, batch: bytearray, start: int, end: int, kind: int) -> None:
+        tls = self._tls_of(batch, start, end)
+        if tls is None:
+            return
         if kind == _TLS_OPEN:
             self._admission.opened(tls, HEAD.packing.unpack_from(batch, start)[2])
-        elif kind == _TLS_RETURN:
-            admitted = self._admission.returned(tls, batch, start, end)
-            return admitted is WRITE or self._release(admitted)
         else:
             if kind == _TLS_FREE:
                 self._release(self._admission.settled(tls))
@@ -162,7 +146,14 @@ class Keeper:
                 set_flags(batch, start, FLAG_SKIPPED)
             if kind == _TLS_FREE:
                 self._admission.forget(tls)
-        return True
+        self._write(batch, start, end)
+
+    def _tls_of(self, batch: bytearray, start: int, end: int) -> int | None:
+        """The handle that a record is of, which all but TLS_DATA have at one place."""
+        if end - start < _TLS_AT + _TLS.size:
+            self._lose("malformed", 1, end - start)
+            return None
+        return int(_TLS.unpack_from(batch, start + _TLS_AT)[0])
 
     def _release(self, admitted: Admitted, piece: Piece | None = None) -> bool:
         for record in admitted.released:
@@ -199,14 +190,7 @@ class Keeper:
         frame = self._frame
         if not frame.records and not even_if_empty:
             return
-        said = [
-            _json_record(
-                "RECORD_LOSS",
-                {"reason": reason, "records": loss.records, "bytes": loss.size_bytes},
-                [0, 0, 0, self._time_ns, 0, 0, 0, 0],
-            )
-            for reason, loss in self._unsaid.items()
-        ]
+        said = self._losses() if self._unsaid else []
         try:
             self._writer.write_frame([*said, *frame.parts()])
         except OSError as error:
@@ -219,6 +203,16 @@ class Keeper:
             self._summary.records_written += frame.records + len(said)
         frame.clear()
 
+    def _losses(self) -> list[bytearray]:
+        return [
+            _json_record(
+                "RECORD_LOSS",
+                {"reason": reason, "records": loss.records, "bytes": loss.size_bytes},
+                [0, 0, 0, self._time_ns, 0, 0, 0, 0],
+            )
+            for reason, loss in self._unsaid.items()
+        ]
+
     def _lose(self, reason: str, records: int, size_bytes: int) -> None:
         for lost in (self._unsaid, self._summary.lost):
             loss = lost.setdefault(reason, Loss())
@@ -229,51 +223,61 @@ class Keeper:
 class _Frame:
     """Gathers records for one frame; neighbours in a buffer stay one part."""
 
-    __slots__ = ("_runs", "records", "size_bytes")
+    __slots__ = ("_buffer", "_end", "_runs", "_start", "records", "size_bytes")
 
     def __init__(self) -> None:
         self._runs: list[Part] = []
+        self._buffer: bytearray | None = None
+        """Of the run that the next record may go on with: `buffer[start:end]`."""
+        self._start = self._end = 0
         self.records = 0
         self.size_bytes = 0
 
     def add(self, buffer: bytearray, start: int, end: int) -> bool:
         """False where the frame is full."""
-        size = end - start
-        if self.records and self.size_bytes + size > FRAME_BYTES:
+        size_bytes = self.size_bytes + end - start
+        if size_bytes > FRAME_BYTES and self.records:
             return False
-        last = self._runs[-1] if self._runs else None
-        if last is not None and last[0] is buffer and last[2] == start:
-            self._runs[-1] = (buffer, last[1], end)
-        elif len(self._runs) < FRAME_MAX_PARTS - 20:
-            self._runs.append((buffer, start, end))
-        else:
-            return False
+        if start != self._end or buffer is not self._buffer:
+            if not self._has_room(1):
+                return False
+            self._end_run()
+            self._buffer, self._start = buffer, start
+        self._end = end
+        self.size_bytes = size_bytes
         self.records += 1
-        self.size_bytes += size
         return True
 
     def add_parts(self, record: list[Part]) -> bool:
         """The same for a record that does not lie in one place."""
-        size = 0
+        size_bytes = self.size_bytes
         for _, start, end in record:
-            size += end - start
-        if self.records and self.size_bytes + size > FRAME_BYTES:
+            size_bytes += end - start
+        if self.records and (size_bytes > FRAME_BYTES or not self._has_room(len(record))):
             return False
-        if self._runs and len(self._runs) + len(record) > FRAME_MAX_PARTS - 20:
-            return False
+        self._end_run()
         self._runs += record
+        self.size_bytes = size_bytes
         self.records += 1
-        self.size_bytes += size
         return True
 
-    def parts(self) -> Iterator[memoryview]:
-        for buffer, start, end in self._runs:
-            yield memoryview(buffer)[start:end]
+    def parts(self) -> list[memoryview]:
+        self._end_run()
+        return [memoryview(buffer)[start:end] for buffer, start, end in self._runs]
 
     def clear(self) -> None:
         self._runs.clear()
+        self._buffer = None
         self.records = 0
         self.size_bytes = 0
+
+    def _has_room(self, parts: int) -> bool:
+        return len(self._runs) + parts < FRAME_MAX_PARTS - 20
+
+    def _end_run(self) -> None:
+        if self._buffer is not None:
+            self._runs.append((self._buffer, self._start, self._end))
+            self._buffer = None
 
 
 def _mask_program(batch: bytearray, start: int, end: int) -> None:

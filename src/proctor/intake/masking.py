@@ -20,7 +20,7 @@ Masking masked bytes again changes nothing and gives the same states.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -107,21 +107,36 @@ ORDINARY_HEADERS: Final = (
     *(b"x-stainless-async", b"x-stainless-retry-count", b"x-stainless-read-timeout"),
     *(b"anthropic-version", b"anthropic-beta", b"openai-organization", b"openai-version"),
 )
+
+
+def spellings(names: Iterable[bytes]) -> bytes:
+    """A pattern of header names as programs spell them: a search that ignores case is slow."""
+    lower = sorted(names)
+    title = [name.title() for name in lower]
+    return b"|".join(
+        map(
+            re.escape,
+            (*lower, *title, *(each[:-1] + b"S" for each in title if each[-3:] == b"-Os")),
+        )
+    )
+
+
 # Whole lines of a head in which nothing is to be masked and that end as they began, many at once:
 # a status line, a request line whose URL is a bare path, an ordinary header, the empty line.
 _ORDINARY_LINES: Final = re.compile(
     rb"(?:\r?\n|HTTP/1\.[01] [^\n]*\n|(?:[A-Z]{2,20}|patch) /[^\n:?&;#]*\n(?=[^ \t])"
-    rb"|(?i:%s)[ \t]*:[^\n]*\n)++" % b"|".join(map(re.escape, ORDINARY_HEADERS))
+    rb"|(?:%s)[ \t]*:[^\n]*\n)++" % spellings(ORDINARY_HEADERS)
 )
 _URL_PARTS: Final = re.compile(rb"[^?&;#:/= \t\r]+|[?&;#:/= \t\r]")
 _BEGINS_NAME: Final = frozenset((b"?", b"&", b";", b"#"))
 _ENDS_VALUE: Final = frozenset((b"&", b"#", b" ", b"\t", b"\r"))
 _ENDS_AUTHORITY: Final = frozenset((b"/", b"?", b"#", b" ", b"\t", b"\r"))
 # A whole line that holds a credential and is not continued: what follows the scheme is it.
-_CREDENTIAL_LINE: Final = re.compile(
+CREDENTIAL: Final = (
     rb"(?i:(?:proxy-)?authorization[ \t]*:[ \t]*(?:%s)"
-    rb"|(?:x-api-key|api-key|(?:set-)?cookie)[ \t]*:)([^\n]*)\n(?=[^ \t])" % b"|".join(_SCHEMES)
+    rb"|(?:x-api-key|api-key|(?:set-)?cookie)[ \t]*:)" % b"|".join(_SCHEMES)
 )
+_CREDENTIAL_LINE: Final = re.compile(CREDENTIAL + rb"([^\n]*)\n(?=[^ \t])")
 
 
 def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState:
@@ -154,7 +169,7 @@ def _whole_lines(buffer: bytearray, start: int, end: int) -> int:
         line = _CREDENTIAL_LINE.match(buffer, start, end)
         if line is None:
             return start
-        _secret(buffer, *line.span(1), _SECRET)
+        hide(buffer, *line.span(1))
         start = line.end()
 
 
@@ -206,8 +221,13 @@ def _header_value(name: bytes) -> LineState:
     return _URL_AFTER_COLON if name in URL_HEADERS else PLAIN
 
 
-def _secret(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
+def hide(buffer: bytearray, start: int, stop: int) -> None:
+    """All of it is secret: what is no blank becomes a star."""
     buffer[start:stop] = buffer[start:stop].translate(_STARS)
+
+
+def _secret(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
+    hide(buffer, start, stop)
     return stop, state
 
 
@@ -229,7 +249,7 @@ def _scheme(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple
 
 def _unknown(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
     stop = min(stop, start + state.left_bytes)
-    _secret(buffer, start, stop, state)
+    hide(buffer, start, stop)
     left_bytes = state.left_bytes - (stop - start)
     return stop, LineState(Mode.UNKNOWN, b"", left_bytes) if left_bytes else PLAIN
 

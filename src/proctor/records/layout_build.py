@@ -1,7 +1,7 @@
 """Compiles `bpf/proctor.h` and `bpf/trace/trace.h` into `proctor.records._layout` (cffi, API mode).
 
 The extension carries the C compiler's own account of the structs, so that Python's
-layouts cannot differ from the kernel programs', and the one function of `repeats.c`.
+layouts cannot differ from the kernel programs', and the functions of the C files beside it.
 The build calls `ffibuilder`; `python -m proctor.records.layout_build` builds in place.
 """
 
@@ -28,8 +28,16 @@ typedef signed long long __s64;
 """
 
 
-REPEATS = Path(__file__).with_name("repeats.c")
-REPEATS_DECLARATION = """
+FUNCTIONS = (Path(__file__).with_name("places.c"), Path(__file__).with_name("repeats.c"))
+FUNCTION_DECLARATIONS = """
+struct record_place {
+    __u64 time_ns;
+    __u64 start;
+    __u64 end;
+    __u64 type;
+};
+__u32 proctor_places(const void *batch, __u64 start, __u64 end, __u32 length_max,
+                     struct record_place *places, __u32 places_max);
 __u32 proctor_remember(void *remembered, const void *came, __u32 size_bytes, __u32 start,
                        struct tls_repeat_run *runs, __u32 runs_max);
 """
@@ -43,12 +51,15 @@ def declarations(header: str) -> str:
 
 
 def make_ffibuilder() -> FFI:
-    header = "\n".join(path.read_text(encoding="utf-8") for path in HEADERS)
+    header, functions = (
+        "\n".join(path.read_text(encoding="utf-8") for path in paths)
+        for paths in (HEADERS, FUNCTIONS)
+    )
     builder = FFI()
-    builder.cdef(declarations(header) + REPEATS_DECLARATION)
+    builder.cdef(declarations(header) + FUNCTION_DECLARATIONS)
     builder.set_source(
         "proctor.records._layout",
-        FIXED_WIDTH_TYPES + header + REPEATS.read_text(encoding="utf-8"),
+        FIXED_WIDTH_TYPES + header + functions,
         py_limited_api=True,
     )
     return builder

@@ -187,3 +187,48 @@ def test_retries_at_any_call_change_nothing(sizes: list[int], retried: list[bool
             result = masked(direction, stream[at : at + size], call, at)
             assert result == whole[at : at + size]
         at += len(result)
+
+
+USUAL_LINES = st.lists(
+    st.sampled_from(
+        [b"host: h", b"Via: abc", b"authorization: Bearer abc", b"x-api-key:a", b"Cookie: a=b; c"]
+    ),
+    max_size=4,
+)
+ODD_LINES = st.lists(
+    st.sampled_from(
+        [
+            *(b"HOST : h", b"X-Odd: 1", b"Location: https://a:b@c/", b"Authorization: abc def"),
+            *(b" abc", b"\tdef", b"", b"a\nb: c", b"Content-Length: x", b"content-length:7"),
+        ]
+    ),
+    max_size=1,
+)
+
+
+@given(
+    st.sampled_from([b"POST /v1 HTTP/1.1", b"GET /?key=abc HTTP/1.1", b"HTTP/1.1 200 OK", b"a"]),
+    *(USUAL_LINES, ODD_LINES, USUAL_LINES),
+    st.sampled_from([b"{}", b'{"a":\n"b: c"}', b"b: c", b"Cookie:", b""]),
+    *(st.integers(-1, 1), st.integers(1, 2), st.booleans()),
+)
+def test_a_head_read_in_one_step_is_masked_as_line_by_line(
+    first: bytes,
+    before: list[bytes],
+    odd: list[bytes],
+    behind: list[bytes],
+    body: bytes,
+    error: int,
+    messages: int,
+    is_sent: bool,
+) -> None:
+    length = b"content-length: %d" % (len(body) + error)
+    head = b"\r\n".join([first, *before, *odd, length, *behind, b"", b""])
+    stream = (head + body) * messages + b"Cookie: a"
+    at_once, by_byte = (DirectionMask(sent=is_sent, from_beginning=True) for _ in range(2))
+    buffer = bytearray(stream)
+    for at in range(len(stream)):
+        by_byte.mask_piece(buffer, at, at + 1, 1, 0, at)
+    assert masked(at_once, stream, 1, 0) == buffer
+    again = b"Cookie: a" + stream
+    assert masked(at_once, again, 2, len(stream)) == masked(by_byte, again, 2, len(stream))
