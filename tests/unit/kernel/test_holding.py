@@ -9,7 +9,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,12 +23,14 @@ class Held:
 
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
+        self.looks = 0
 
     def hold(self, pid: int, *, for_seconds: float = 0.0, foreign_stop: int = 0) -> None:
         since = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - int(for_seconds * 1e9)
         self.values[PID.pack(pid)] = HOLD.pack(since, foreign_stop, 0)
 
     def get(self, key: bytes) -> bytes | None:
+        self.looks += 1
         return self.values.get(key)
 
     def delete(self, key: bytes) -> bool:
@@ -76,21 +77,26 @@ def test_a_stop_of_somebody_else_stays(stopped: int) -> None:
 
 
 def test_a_note_whose_stop_has_not_come_yet_waits_for_it() -> None:
-    """As a kernel program does it: first the note, then the stop."""
+    """As a kernel program does it: first the note, then the stop. The moment that lies between
+    them lasts as long as the note is from the future."""
     process = subprocess.Popen(["sleep", "60"])
     held = Held()
-    held.hold(process.pid)
+    held.hold(process.pid, for_seconds=-3600)
     letting = threading.Thread(target=let_all_go, args=(held,))
     letting.start()
-    time.sleep(0.005)
-    os.kill(process.pid, signal.SIGSTOP)
-    letting.join()
-    time.sleep(0.1)  # for a stop to show
     try:
+        looked = held.looks
+        while letting.is_alive() and held.looks < looked + 3:
+            time.sleep(0.001)
+        assert held.values
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        held.hold(process.pid, for_seconds=3600)
+        letting.join()
+        assert runs_again(process.pid)
         assert held.values == {}
-        status = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2]
-        assert status[0] != "T"
     finally:
+        held.values.clear()  # what `letting` waits for, should it be there still
         process.kill()
         process.wait()
 
