@@ -166,12 +166,14 @@ class Analysis:
             models=self._totals.models,
             programs=self._totals.programs,
             hosts=self._connections.hosts(),
-            # Exits that a cut recording does not hold would name the dead.
-            still_running=[]
-            if self._recording_losses["recording_cut"]
-            else self._processes.still_running(),
+            still_running=[] if self._exits_missed() else self._processes.still_running(),
             lost=self._lost(),
         )
+
+    def _exits_missed(self) -> bool:
+        """Whether records are missing that may have told of an exit: the dead would be named."""
+        kernel = any(where.startswith("process:") for where in self._told_losses)
+        return kernel or bool(self._recording_losses)
 
     def _lost(self) -> dict[str, int]:
         """Every reason with its count; empty where nothing was lost."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from dnslib import RR, DNSRecord
@@ -164,6 +165,26 @@ def test_a_call_that_is_cut_belongs_to_the_program_that_made_it(last: str) -> No
     ends = [i for i, event in enumerate(events) if isinstance(event, ProcessEvent)][1:]
     assert all(events.index(call) < place for place in ends)
     assert len(summary_of(events).still_running) == (0 if last == "exit" else 1)
+
+
+@pytest.mark.parametrize(
+    ("missing", "count"),
+    [
+        (Damage(0, 9, "recording_damaged"), 0),
+        (Damage(0, 0, "recording_cut"), 0),
+        ({"reason": "disk_full", "records": 1}, 0),
+        ({"lost": {"process:ring_full": 1}}, 0),
+        ({"lost": {"tls:ring_full": 1}}, 1),
+    ],
+)
+def test_who_still_runs_is_told_only_where_no_exit_is_missing(
+    missing: Damage | dict[str, Any], count: int
+) -> None:
+    agent = Agent()
+    said = (
+        [missing] if isinstance(missing, Damage) else agent.program.note("RECORD_LOSS", **missing)
+    )
+    assert len(summary_of(analyse([*agent.begins(), *said])).still_running) == count
 
 
 def test_lost_payload_is_told_once_and_shows_in_the_call() -> None:
