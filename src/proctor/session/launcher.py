@@ -153,14 +153,13 @@ class Session:
     ) -> Path:
         """Keeper and analyser, with the recording, whose path is returned."""
         with importing():
-            from proctor.session.outputs import begin_recording, new_recording, open_jsonl
+            from proctor.session.outputs import begin_recording, open_outputs
 
         caller = caller_identity(os.environ)
         identity = unprivileged(caller)
         with acting_as(caller):
-            path, recording = new_recording(options.output, command, Path(caller.home))
+            path, recording, jsonl_fd = open_outputs(options, command, Path(caller.home))
             reading = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            jsonl_fd = open_jsonl(options.jsonl)
         writer = begin_recording(recording, path, command, scope)
         keeper_ended, keeper_alive = os.pipe()
         self._fork(

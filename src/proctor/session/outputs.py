@@ -11,8 +11,21 @@ from proctor import __version__
 from proctor.errors import ProctorError
 from proctor.intake.arguments import mask_arguments
 from proctor.kernel.scope import Scope
+from proctor.options import SessionOptions
 from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
 from proctor.records.shelf import make_shelf, new_path, prune, shelf_folder
+
+
+def open_outputs(
+    options: SessionOptions, command: Sequence[str], home: Path
+) -> tuple[Path, int, int | None]:
+    """The recording's path and descriptor, and that of the JSON lines; all of them or none."""
+    path, recording = new_recording(options.output, command, home)
+    try:
+        return path, recording, open_jsonl(options.jsonl, recording)
+    except ProctorError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def new_recording(output: str | None, command: Sequence[str], home: Path) -> tuple[Path, int]:
@@ -46,15 +59,19 @@ def begin_recording(
         ) from None
 
 
-def open_jsonl(name: str | None) -> int | None:
-    """A descriptor for JSON lines; None where none are asked for."""
+def open_jsonl(name: str | None, recording: int) -> int | None:
+    """A descriptor for JSON lines; None where none are asked for. recording: is empty yet."""
     if name is None:
         return None
     if name == "-":
         return os.dup(1)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
-        return os.open(name, flags, 0o600)
+        lines = os.open(name, flags, 0o600)
     except OSError as error:
         cause = (error.strerror or "").lower()
         raise ProctorError(f"{name}: cannot be written: {cause}; name another file") from None
+    if os.path.sameopenfile(lines, recording):
+        os.close(lines)
+        raise ProctorError(f"{name}: is the recording; name another file for the JSON lines")
+    return lines

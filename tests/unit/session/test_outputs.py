@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from proctor.errors import ProctorError
-from proctor.session.outputs import new_recording, open_jsonl
+from proctor.options import RunOptions
+from proctor.session.outputs import new_recording, open_outputs
 
 
 def test_a_recording_is_no_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,5 +20,20 @@ def test_a_recording_is_no_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_json_lines_that_cannot_be_written(tmp_path: Path) -> None:
+    """Said, and no empty recording is left, which would be the last one to be shown."""
+    options = RunOptions(
+        command=("true",),
+        output=str(tmp_path / "recording"),
+        jsonl=str(tmp_path / "no" / "lines"),
+    )
     with pytest.raises(ProctorError, match="no/lines: cannot be written: no such file"):
-        open_jsonl(str(tmp_path / "no" / "lines"))
+        open_outputs(options, options.command, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_lines_into_the_recording(tmp_path: Path) -> None:
+    place = str(tmp_path / "recording")
+    options = RunOptions(command=("true",), output=place, jsonl=place)
+    with pytest.raises(ProctorError, match="recording: is the recording; name another file"):
+        open_outputs(options, options.command, tmp_path)
+    assert list(tmp_path.iterdir()) == []
