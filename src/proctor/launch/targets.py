@@ -71,13 +71,12 @@ def _container(container: str) -> str:
 
 def _executable(path: str) -> str:
     try:
-        info = Path(path).stat()
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
+            raise ProctorError(f"executable {path}: is no file")
         with Path(path).open("rb") as file:
             start = file.read(256)
     except OSError as error:
         raise ProctorError(f"executable {path}: {(error.strerror or '').lower()}") from None
-    if not stat.S_ISREG(info.st_mode):
-        raise ProctorError(f"executable {path}: is no file")
     if start.startswith(b"#!"):
         interpreter = start[2:].split(b"\n")[0].strip().decode(errors="replace")
         raise ProctorError(
