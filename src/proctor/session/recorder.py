@@ -206,17 +206,18 @@ class Recorder:
         passed, at, mappings = [], 0, []
         while at < len(records):
             head = HEAD.packing.unpack_from(records, at)
-            record = records[at : at + head[0]]
-            at += head[0]
-            if head[1] == lib.RECORD_MAPPING:
+            length, kind, _flags, _time_ns, _start_ns, pid, _tid, cgroup = head
+            record = records[at : at + length]
+            at += length
+            if kind == lib.RECORD_MAPPING:
                 mappings.append(record)
                 continue
             passed.append(record)
             self._newcomers.see(head, record)
-            if head[1] == lib.RECORD_EXIT:
-                self._exited.add(head[5])
-            elif head[1] == lib.RECORD_EXEC and head[7] not in self._cgroups:
-                self._unnamed_cgroups.add(head[7])
+            if kind == lib.RECORD_EXIT:
+                self._exited.add(pid)
+            elif kind == lib.RECORD_EXEC and cgroup not in self._cgroups:
+                self._unnamed_cgroups.add(cgroup)
         if not mappings:
             return records
         self._ask_about_mappings(mappings)
