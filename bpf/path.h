@@ -10,6 +10,24 @@
 #define NAME_BYTES 256
 #define SHORT_NAME_BYTES 32 /* of a name that lies in the dentry itself; newer kernels have 40 */
 
+/*
+ * Whether the kernel lets a program read through any address once it is told the type behind it
+ * (6.2): plain loads, which take a tenth of a helper's time. Where one faults it gives 0. Known
+ * when the program is loaded; who includes this says where.
+ */
+#ifndef TYPED_LOADS
+#define TYPED_LOADS false
+#endif
+
+#if defined(__bpf__)
+extern void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
+
+#define TYPED(type, address) \
+	((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))
+#else /* tests/bpf */
+#define TYPED(type, address) ((type *)(address))
+#endif
+
 /* Neighbours in struct path, struct dentry and struct mount, read at once for speed. */
 struct path_links { struct vfsmount *mnt; struct dentry *dentry; };
 struct dentry_links { struct dentry *d_parent; u64 hash_length; const unsigned char *d_name; };
@@ -25,6 +43,7 @@ struct path_walk {
 	struct mount *mount;
 	struct mount_links above;
 	struct dentry_names left; /* the dentry that the last step left */
+	struct dentry *left_at;
 	u32 short_length;         /* of its name, where that lies in `left`; else 0 */
 };
 
@@ -62,6 +81,14 @@ static __always_inline bool neighbours_as_written(void)
 static __always_inline void read_dentry(struct dentry_links *links, u32 bytes,
 					struct dentry *dentry)
 {
+	if (TYPED_LOADS) {
+		struct dentry *typed = TYPED(struct dentry, dentry);
+
+		links->d_parent = typed->d_parent;
+		links->hash_length = (u64)typed->d_name.len << 32;
+		links->d_name = typed->d_name.name;
+		return;
+	}
 	if (!neighbours_as_written()) {
 		links->d_parent = BPF_CORE_READ(dentry, d_parent);
 		links->d_name = BPF_CORE_READ(dentry, d_name.name);
@@ -74,6 +101,14 @@ static __always_inline void read_dentry(struct dentry_links *links, u32 bytes,
 
 static __always_inline void read_mount(struct mount_links *links, struct mount *mount)
 {
+	if (TYPED_LOADS) {
+		struct mount *typed = TYPED(struct mount, mount);
+
+		links->mnt_parent = typed->mnt_parent;
+		links->mnt_mountpoint = typed->mnt_mountpoint;
+		links->mnt_root = typed->mnt.mnt_root;
+		return;
+	}
 	if (!neighbours_as_written()) {
 		links->mnt_parent = BPF_CORE_READ(mount, mnt_parent);
 		links->mnt_mountpoint = BPF_CORE_READ(mount, mnt_mountpoint);
@@ -89,7 +124,10 @@ static __always_inline void begin_walk(struct path_walk *walk, struct path *path
 {
 	struct path_links links = {};
 
-	if (neighbours_as_written()) {
+	if (TYPED_LOADS) {
+		links.mnt = TYPED(struct path, path)->mnt;
+		links.dentry = TYPED(struct path, path)->dentry;
+	} else if (neighbours_as_written()) {
 		bpf_probe_read_kernel(&links, sizeof(links), path);
 	} else {
 		links.mnt = BPF_CORE_READ(path, mnt);
@@ -97,6 +135,8 @@ static __always_inline void begin_walk(struct path_walk *walk, struct path *path
 	}
 	walk->dentry = links.dentry;
 	walk->mount = (void *)links.mnt - bpf_core_field_offset(struct mount, mnt);
+	if (TYPED_LOADS)
+		walk->mount = TYPED(struct mount, walk->mount); /* as all that follow, to the verifier */
 	read_mount(&walk->above, walk->mount);
 }
 
@@ -106,7 +146,7 @@ static __always_inline u32 short_length(struct dentry_links *links, struct dentr
 	u32 length = links->hash_length >> 32;
 	bool here = (void *)links->d_name == (void *)dentry + short_name_offset();
 
-	return neighbours_as_written() && here && length < SHORT_NAME_BYTES ? length : 0;
+	return (TYPED_LOADS || neighbours_as_written()) && here && length < SHORT_NAME_BYTES ? length : 0;
 }
 
 static __always_inline enum path_step step_up(struct path_walk *walk)
@@ -125,9 +165,22 @@ static __always_inline enum path_step step_up(struct path_walk *walk)
 	/* Of no place in the tree: a pipe's or socket's own, or what was unmounted. */
 	if (walk->left.links.d_parent == dentry)
 		return STEP_ROOT;
+	walk->left_at = dentry;
 	walk->short_length = short_length(&walk->left.links, dentry);
 	walk->dentry = walk->left.links.d_parent;
 	return STEP_NAME;
+}
+
+static __always_inline u64 short_name_word(struct path_walk *walk, u32 word)
+{
+	struct dentry *typed;
+
+	if (!TYPED_LOADS)
+		return walk->left.short_name[word];
+	typed = TYPED(struct dentry, walk->left_at);
+	if (bpf_core_field_exists(struct dentry, d_shortname))
+		return ((u64 *)typed->d_shortname.string)[word];
+	return ((u64 *)typed->d_iname)[word];
 }
 
 /* A name that lies in the dentry goes the way of what was read of it: a helper less for each. */
@@ -136,7 +189,7 @@ static __always_inline long append_short(u8 *place, struct path_walk *walk)
 	u32 length = walk->short_length;
 
 	for (u32 word = 0; word < SHORT_NAME_BYTES / 8; word++)
-		((u64 *)place)[word] = walk->left.short_name[word];
+		((u64 *)place)[word] = short_name_word(walk, word);
 	CLAMP(length, SHORT_NAME_BYTES - 1);
 	place[length] = 0; /* is there, unless the file is being renamed */
 	return length + 1;

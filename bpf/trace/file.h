@@ -7,6 +7,8 @@
 #define PROCTOR_TRACE_FILE_H
 
 #include "chunk.h"
+
+#define TYPED_LOADS configuration.typed_loads
 #include "../path.h"
 
 static __always_inline struct file *current_file(s32 fd)
@@ -60,6 +62,14 @@ static __always_inline void describe_inode(struct trace_file *file, struct inode
 	u32 block = bpf_core_field_offset(struct inode, i_sb);
 	u8 first[INODE_BYTES];
 
+	if (TYPED_LOADS) {
+		struct inode *typed = TYPED(struct inode, inode);
+
+		file->inode = typed->i_ino;
+		file->mode = typed->i_mode;
+		file->device = typed->i_sb->s_dev;
+		return;
+	}
 	if (mode <= INODE_BYTES - 2 && number <= INODE_BYTES - 8 && block <= INODE_BYTES - 8 &&
 	    !bpf_probe_read_kernel(first, sizeof(first), inode)) {
 		struct super_block *above = *(struct super_block **)(first + block);

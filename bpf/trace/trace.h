@@ -230,7 +230,8 @@ struct trace_configuration {
 	__u8 signals;            /* records of signals */
 	__u8 counting;           /* count in the kernel: see count.h; no records */
 	__u8 descriptors_told;   /* each call says what its descriptors stand for: some are made unseen */
-	__u8 reserved[4];
+	__u8 typed_loads;        /* the kernel has bpf_rdonly_cast (6.2): see path.h */
+	__u8 reserved[3];
 };
 
 /*

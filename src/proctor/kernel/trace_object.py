@@ -39,6 +39,8 @@ EVENTS: Final = Path("/sys/kernel/tracing/events")
 OWN_TRACEPOINTS_MOST: Final = 8
 """Of so many syscalls; from there on one program at all calls is cheaper to have."""
 TASK_STORAGE_SINCE: Final = (5, 12)
+TYPED_LOADS_SINCE: Final = (6, 2)
+"""Programs may read kernel memory by plain loads: bpf_rdonly_cast."""
 OWN_TRACEPOINTS_SINCE: Final = (5, 15)
 """Their programs find the registers by a helper of that kernel."""
 IO_URING_SINCE: Final = {"io_uring_submitted": (6, 3), "io_uring_submitted_old": (6, 0)}
@@ -137,7 +139,8 @@ class TraceObject:
 
     def _prepare(self, kernel: KernelObject) -> None:
         options = self.options
-        kernel.configure(options.pack(task_storage=self._task_storage))
+        typed_loads = kernel_version() >= TYPED_LOADS_SINCE
+        kernel.configure(options.pack(task_storage=self._task_storage, typed_loads=typed_loads))
         for name in kernel.refused.keys() | self._unused():
             kernel.skip(name)
         for name in ("heads", "tails", "counts"):

@@ -65,7 +65,7 @@ class TraceOptions:
     latencies: bool = False
     """Counting, with times."""
 
-    def pack(self, *, task_storage: bool) -> bytes:
+    def pack(self, *, task_storage: bool, typed_loads: bool = False) -> bytes:
         """The struct's bytes."""
         for name in ("record_capacity", "memory_blocks"):
             value = getattr(self, name)
@@ -76,6 +76,7 @@ class TraceOptions:
         struct.memory_blocks = self.memory_blocks
         struct.text_bytes = min(self.text_bytes, lib.TRACE_TEXT_BYTES - 2)
         struct.task_storage = task_storage
+        struct.typed_loads = typed_loads
         struct.scope_host = self.host
         struct.scope_cgroups_set = self.cgroups
         struct.fds_set = self.fds

@@ -1,0 +1,80 @@
+"""Paths from the kernel's dentries, in each way in which kernels let them be read."""
+
+from __future__ import annotations
+
+import os
+import platform
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proctor.kernel import trace_object
+from proctor.kernel.trace_object import kernel_version
+from proctor.records._layout import lib
+from tests.kernel.tracing import OPENAT, RULES, SMALL, Record, kernel_path, of, trace
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of x86-64")
+
+TOLD = replace(SMALL, descriptors_told=True)
+LONGEST = 47  # components: of the 48 steps one is that to a mount or over the root
+
+
+@pytest.fixture(params=["plain loads", "helper"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "helper":
+        monkeypatch.setattr(trace_object, "TYPED_LOADS_SINCE", (99, 0))
+    elif kernel_version() < trace_object.TYPED_LOADS_SINCE:
+        pytest.skip("bpf_rdonly_cast: since 6.2")
+
+
+@pytest.mark.usefixtures("way")
+def test_names_of_all_lengths_and_mounts(tmp_path: Path) -> None:
+    names = [*("n" * length for length in (1, 31, 32, 33, 39, 40, 41, 255)), "d/" * 20 + "leaf"]
+    files = [tmp_path / name for name in names]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    paths = [*map(str, files), "/proc/version", "/dev/null", "/"]
+    for path, opened in zip(paths, opened_by_cat(paths), strict=True):
+        told = {c.arg: c for c in opened.chunks if c.kind == lib.CHUNK_KERNEL_FILE}
+        assert {arg: kernel_path(chunk.content) for arg, chunk in told.items()} == {
+            0: str(Path.cwd()),
+            6: path,
+        }
+        inode, _, mode = struct.unpack_from("=QII", told[6].content)
+        status = Path(path).stat()
+        assert (inode, mode) == (status.st_ino, status.st_mode)
+        assert told[6].flags == lib.CHUNK_AT_EXIT
+
+
+@pytest.mark.usefixtures("way")
+def test_a_path_of_too_many_components_is_cut(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*"c" * 60)
+    deep.mkdir(parents=True)
+    (opened,) = opened_by_cat([str(deep)])
+    told = next(c for c in opened.chunks if c.arg == 6)
+    assert told.flags == lib.CHUNK_AT_EXIT | lib.CHUNK_MORE
+    assert kernel_path(told.content).count("/c") >= LONGEST
+
+
+@pytest.mark.usefixtures("way")
+def test_a_pipe_has_no_path() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"content")
+    os.close(writing)
+    (opened,) = opened_by_cat([f"/proc/self/fd/{reading}"], reading)
+    told = next(c for c in opened.chunks if c.arg == 6)
+    assert struct.unpack_from("=Q", told.content)[0] == os.fstat(reading).st_ino
+    assert kernel_path(told.content) == "/"
+
+
+def opened_by_cat(paths: list[str], *inherited: int) -> list[Record]:
+    """Its calls of openat that name the paths."""
+    for fd in inherited:
+        os.set_inheritable(fd, True)
+    rules = {(lib.ABI_X86_64, OPENAT): RULES[OPENAT]}
+    records, _ = trace("/bin/cat", *paths, options=TOLD, rules=rules)
+    named = {os.fsencode(path) for path in paths}
+    return [r for r in of(records, OPENAT) if named & set(r.contents(lib.CHUNK_STRING))]
