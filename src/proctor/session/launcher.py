@@ -7,7 +7,6 @@ die, it lets them go. It keeps root's rights and does nothing with them but that
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -15,9 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from proctor.errors import ProctorError
 from proctor.kernel.holding import let_all_go, let_forgotten_go
@@ -37,10 +35,8 @@ from proctor.launch.role import fork_role, importing, run_after_others, run_as_o
 from proctor.options import RunOptions, SessionOptions, WatchOptions
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records._layout import ffi as layout_ffi
+from proctor.session.control import FINISH, FOLLOW, hear_report, order, tell_ours
 from proctor.session.roles import (
-    FINISH,
-    FOLLOW,
-    OURS,
     AnalyserTask,
     RecorderTask,
     analyser_life,
@@ -89,14 +85,6 @@ def watch(options: WatchOptions) -> int:
     return 1 if session.broken else 0
 
 
-@dataclass(slots=True)
-class _Pids:
-    recorder: int = 0
-    keeper: int = 0
-    analyser: int = 0
-    alive: set[int] = field(default_factory=set)
-
-
 class Session:
     """The processes of one watch. Made when everything is loaded and watching."""
 
@@ -114,8 +102,9 @@ class Session:
         """Why watching ended before its time."""
         self._over = False
         """The recorder ended in good order."""
-        self._verbose = options.verbose
-        self._pids = _Pids()
+        self._alive: set[int] = set()
+        """Of our processes."""
+        self._keeper = self._analyser = 0
         to_keeper, from_recorder = _stream_pair()
         self._control, control = socket.socketpair()
         work = RecorderTask(
@@ -126,8 +115,7 @@ class Session:
             file_reads=options.file_reads,
         )
         # First of all: the kernel takes long to check our programs, and all else fits in there.
-        self._fork(
-            "recorder",
+        self._recorder = self._fork(
             lambda: recorder_life(work, to_keeper, control),
             {to_keeper.fileno(), control.fileno()},
         )
@@ -136,13 +124,12 @@ class Session:
         try:
             path = self._fork_readers(scope, options, command, from_recorder)
         except BaseException:
-            os.kill(self._pids.recorder, signal.SIGKILL)
-            os.waitpid(self._pids.recorder, 0)
+            os.kill(self._recorder, signal.SIGKILL)
+            os.waitpid(self._recorder, 0)
             raise
-        with suppress(OSError):  # it has ended, and said why
-            self._control.sendall(OURS.pack(os.getpid(), self._pids.keeper, self._pids.analyser))
-        self._held = self._await_ready(path)
-        run_after_others(self._pids.analyser)  # from here on there are others
+        tell_ours(self._control, (os.getpid(), self._keeper, self._analyser))
+        self._held = self._await_ready(path, options.verbose)
+        run_after_others(self._analyser)  # from here on there are others
 
     def _fork_readers(
         self,
@@ -162,8 +149,7 @@ class Session:
             reading = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         writer = begin_recording(recording, path, command, scope)
         keeper_ended, keeper_alive = os.pipe()
-        self._fork(
-            "keeper",
+        self._keeper = self._fork(
             lambda: keeper_life(from_recorder, writer, identity),
             {from_recorder.fileno(), recording, keeper_alive},
         )
@@ -177,49 +163,43 @@ class Session:
             summary=not options.quiet,
         )
         keep = {reading, keeper_ended} | ({jsonl_fd} if jsonl_fd is not None else set())
-        self._fork("analyser", lambda: analyser_life(task, identity), keep)
+        self._analyser = self._fork(lambda: analyser_life(task, identity), keep)
         for descriptor in (recording, reading, keeper_ended, keeper_alive, jsonl_fd):
             if descriptor is not None:
                 os.close(descriptor)
         from_recorder.close()
         return path
 
-    def _fork(self, name: str, life: Callable[[], int], keep: set[int]) -> None:
+    def _fork(self, life: Callable[[], int], keep: set[int]) -> int:
         pid = fork_role(life, keep)
-        setattr(self._pids, name, pid)
-        self._pids.alive.add(pid)
+        self._alive.add(pid)
+        return pid
 
-    def _await_ready(self, recording: Path) -> Map:
-        """The recorder's report: what is loaded, and the map of held processes."""
+    def _await_ready(self, recording: Path, verbose: int) -> Map:
+        """Until the recorder has reported: what is loaded is said, the map of held processes
+        returned. ProctorError where nothing is, and nothing is left of the session."""
         from proctor.session.verbose import program_lines, refused_lines
 
-        head, fds, _, _ = socket.recv_fds(self._control, 4, 1)
-        facts: dict[str, Any] = {"error": "the recorder ended before it was ready"}
-        if len(head) == 4:
-            facts = json.loads(self._read_exactly(int.from_bytes(head, "little")))
-        if self._verbose > 1 and facts.get("log"):
+        facts, held = hear_report(self._control)
+        if verbose > 1 and facts.get("log"):
             print(facts["log"], file=sys.stderr)
-        if "error" in facts:
-            self._control.close()
-            for pid in (self._pids.keeper, self._pids.analyser, self._pids.recorder):
-                if pid == self._pids.analyser:
-                    os.kill(pid, signal.SIGKILL)  # it would summarise nothing
-                os.waitpid(pid, 0)
+        if held is None:
+            self._call_off()
             recording.unlink(missing_ok=True)
             raise ProctorError(facts["error"])
         self._watched = int(facts["watched"])
-        if self._verbose:
+        if verbose:
             lines = program_lines(facts["attached"], facts["refused"])
         else:
             lines = refused_lines(facts["refused"])
         print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
-        return Map(fds[0], layout_ffi.sizeof("__u32"), layout_ffi.sizeof("struct hold"))
+        return Map(held, layout_ffi.sizeof("__u32"), layout_ffi.sizeof("struct hold"))
 
-    def _read_exactly(self, size: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < size and (part := self._control.recv(size - len(parts))):
-            parts += part
-        return bytes(parts)
+    def _call_off(self) -> None:
+        self._control.close()
+        os.kill(self._analyser, signal.SIGKILL)  # it would summarise nothing
+        for pid in (self._keeper, self._analyser, self._recorder):
+            os.waitpid(pid, 0)
 
     def say_how_to_end(self) -> None:
         """To a person; a script knows."""
@@ -269,8 +249,8 @@ class Session:
                 return result
             if pid == command:
                 result = status
-            elif pid in self._pids.alive:
-                self._pids.alive.discard(pid)
+            elif pid in self._alive:
+                self._alive.discard(pid)
                 self._role_ended(pid, status)
 
     def _role_ended(self, pid: int, status: int) -> None:
@@ -278,20 +258,20 @@ class Session:
 
         With status 0 each ends when the one before it has, the recorder when nobody is left.
         """
-        if pid == self._pids.recorder:
+        if pid == self._recorder:
             let_all_go(self._held, GUARD_SECONDS if status else 0.0)
             self._over = status == 0
         if status == 0:
             return
         code = exit_status(status)
         how = f"was killed by signal {code - 128}" if code > 128 else f"ended with status {code}"
-        if pid == self._pids.analyser:
+        if pid == self._analyser:
             print(
                 f"proctor: the analyser {how}: the recording goes on; read it with `proctor show`",
                 file=sys.stderr,
             )
         elif self.broken is None:
-            name = "recorder" if pid == self._pids.recorder else "keeper"
+            name = "recorder" if pid == self._recorder else "keeper"
             self.broken = f"the {name} {how}"
             print(f"proctor: {self.broken}: what follows is not recorded", file=sys.stderr)
 
@@ -301,19 +281,15 @@ class Session:
         follow: let it go on while a watched process lives. A signal ends that.
         """
         self._reap(None)
-        self._order(FOLLOW if follow else FINISH)
+        order(self._control, FOLLOW if follow else FINISH)
         if not follow:
-            run_as_others(self._pids.analyser)  # now somebody waits for it
-        while self._pids.analyser in self._pids.alive:
+            run_as_others(self._analyser)  # now somebody waits for it
+        while self._analyser in self._alive:
             info = signal.sigtimedwait(AWAITED, 1.0)
             if info is not None and info.si_signo != signal.SIGCHLD:
-                self._order(FINISH)
+                order(self._control, FINISH)
             self._reap(None)
         self._control.close()
-
-    def _order(self, order: bytes) -> None:
-        with suppress(OSError):  # the recorder is gone already
-            self._control.sendall(order)
 
 
 def _stream_pair() -> tuple[socket.socket, socket.socket]:

@@ -30,8 +30,8 @@ from proctor.kernel.rings import Ring, hand_over
 from proctor.kernel.scope_maps import anyone_left
 from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
+from proctor.session.control import FOLLOW, hear_order
 from proctor.session.examiner import Examiner, Question
-from proctor.session.roles import FOLLOW
 from proctor.session.verbose import library_line
 
 PART_MIN_BYTES: Final = 80 << 10
@@ -148,8 +148,7 @@ class Recorder:
         return True
 
     def _take_order(self) -> None:
-        """From the launcher: to go on while somebody is left, or to end. Its absence is an end."""
-        if self._control.recv(len(FOLLOW)) == FOLLOW:
+        if hear_order(self._control) == FOLLOW:
             self._until_gone = True
         else:
             self._finishing = True

@@ -7,11 +7,9 @@ up: the user it becomes may not be able to read our modules.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,17 +19,13 @@ from typing import TYPE_CHECKING, Final
 
 from proctor.launch.role import importing, let_go_of, raise_descriptor_limit, run_before_others
 from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
+from proctor.session.control import hear_ours, report
 
 if TYPE_CHECKING:
     from proctor.kernel.scope import Scope
     from proctor.records.reading import Damage, RecordingReader
     from proctor.records.recording import RecordingWriter
 
-OURS: Final = struct.Struct("=III")
-"""What the launcher tells the recorder first: the pids of launcher, keeper and analyser."""
-FOLLOW: Final = b"follow\n"
-FINISH: Final = b"finish\n"
-"""The launcher's orders after that, of one length."""
 LOOK_SECONDS: Final = 0.03
 FLOOD_BYTES_PER_S: Final = 50_000_000
 """What no reader of answers comes near, and more than analysis can follow."""
@@ -68,7 +62,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
         rules = [*file_rules(native_abi(), reads=task.file_reads)]
     try:
         kernel = loading.wait()
-        ours = _others(control) | {os.getpid()}
+        ours = hear_ours(control) | {os.getpid()}
         enter_scope(kernel, task.scope, ours)
         put_file_rules(kernel, rules)
         attach_programs(kernel)
@@ -81,7 +75,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     except (KernelError, OSError) as error:
         log = error.log if isinstance(error, KernelError) else ""
         with suppress(OSError):  # the launcher has ended
-            _report(control, {"error": str(error), "log": log if task.verbose > 1 else ""}, [])
+            report(control, {"error": str(error), "log": log if task.verbose > 1 else ""})
         return 1
     facts = {
         "watched": len(rows),
@@ -89,27 +83,13 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
         "refused": kernel.refused,
         "log": kernel.log if task.verbose > 1 else "",
     }
-    _report(control, facts, [kernel.map_fd("held")])
+    report(control, facts, kernel.map_fd("held"))
     try:
         in_order = recorder.run()
     finally:
         let_go_of(2)
         recorder.close()
     return 0 if in_order else 1
-
-
-def _others(control: socket.socket) -> set[int]:
-    """OSError where the launcher ended before it said who ours are."""
-    said = control.recv(OURS.size, socket.MSG_WAITALL)
-    if len(said) < OURS.size:
-        raise OSError("the launcher has ended")
-    return set(OURS.unpack(said))
-
-
-def _report(control: socket.socket, facts: dict[str, object], fds: list[int]) -> None:
-    text = json.dumps(facts).encode()
-    socket.send_fds(control, [len(text).to_bytes(4, "little")], fds)
-    control.sendall(text)
 
 
 def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Identity) -> int:
