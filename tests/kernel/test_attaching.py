@@ -23,6 +23,7 @@ from tests.kernel import watching
 from tests.kernel.comparing import Truth, compare
 from tests.kernel.watching import (
     SLOW,
+    SMALL_RING,
     Watched,
     ours_alive,
     wait_until,
@@ -37,24 +38,16 @@ TIMES_NEW: Final = 5
 DETACH_ALL_S: Final = 60.0 * SLOW
 
 
-SLOW_TO_ATTACH: Final = """
+SLOW_TO_ATTACH: Final = f"""
 import os, sys, time
 from pathlib import Path
 from proctor.kernel import libraries
-from proctor.kernel.object import KernelObject
-
-configure = KernelObject.configure
-
-def with_a_small_ring(self, values):
-    configure(self, values)
-    self.resize("payload", 8 << 20)
-
-KernelObject.configure = with_a_small_ring
+{SMALL_RING}
 sites_of = libraries.sites_of
 library, over = sys.argv.pop(1), Path(sys.argv.pop(1))
 
 def slowly(fd):
-    while os.readlink(f"/proc/self/fd/{fd}") == library and not over.exists():
+    while os.readlink(f"/proc/self/fd/{{fd}}") == library and not over.exists():
         time.sleep(0.01)
     return sites_of(fd)
 

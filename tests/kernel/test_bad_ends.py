@@ -1,4 +1,5 @@
-"""Proctor's own processes killed, the disk full: COMMAND goes on, nothing is left behind."""
+"""Proctor's own processes killed or stopped, the disk full: COMMAND goes on, nothing is left
+behind."""
 
 from __future__ import annotations
 
@@ -17,8 +18,10 @@ import pytest
 
 from proctor.demo.serving import Serving
 from tests.clients import run as clients
+from tests.kernel import watching
 from tests.kernel.watching import (
     PROCTOR,
+    SMALL_RING,
     TIMEOUT_S,
     Watched,
     children_of,
@@ -42,6 +45,32 @@ echo done
 """
 """Runs programs never seen before, each held at its exec, until told that it is enough."""
 MORE: Final = 20
+FLOODS: Final = """
+import subprocess, sys
+sys.path.insert(0, sys.argv[1])
+import raw_tls
+
+connection, number = raw_tls.connect(), 0
+
+def flood(requests):
+    global number
+    for _ in range(requests):
+        body = raw_tls.body_of(f"number {number} " + "x" * 500_000)
+        assert raw_tls.ask(connection, body)["status"] == 200
+        number += 1
+    subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL)
+
+flood(1)
+print("ready", flush=True)
+for line in sys.stdin:
+    flood(int(line))
+    print("sent", flush=True)
+"""
+"""Arguments: where raw_tls.py is, a client of one call. For each line of input so many requests of
+half a megabyte, on one connection, and then that client."""
+FLOOD_REQUESTS: Final = 24
+"""One and a half times the small ring."""
+STOPS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +171,39 @@ def test_killed_between_two_calls(role: str, server: Serving, tmp_path: Path) ->
         assert calls >= 1
     else:
         assert calls == (3 if role == "analyser" else 1)
+
+
+def test_a_flood_while_the_recorder_is_stopped(
+    server: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper takes the payload by itself, and what the recorder knows of that time comes later:
+    nothing is lost, and all is shown in its order."""
+    small_ring = f"{SMALL_RING}from proctor.cli import main; main()"
+    monkeypatch.setattr(watching, "PROCTOR", (sys.executable, "-c", small_ring))
+    folder, one_call = str(Path(clients.__file__).parent), clients.short_lived(server)
+    with running([sys.executable, "-c", FLOODS, folder, *one_call], tmp_path, server) as run:
+        assert run.process.stdin
+        assert run.process.stdout
+        for _ in range(STOPS):
+            os.kill(run.roles["recorder"], signal.SIGSTOP)
+            run.process.stdin.write(f"{FLOOD_REQUESTS}\n")
+            run.process.stdin.flush()
+            assert run.process.stdout.readline() == "sent\n"
+            os.kill(run.roles["recorder"], signal.SIGCONT)
+        stdout, stderr = run.process.communicate(timeout=TIMEOUT_S)
+    session = Watched(tmp_path, run.process.returncode, stdout, stderr, read_events(tmp_path))
+    assert session.status == 0, stderr
+    session.check_untroubled()
+    calls = session.of("call")
+    assert all(call["complete"] for call in calls)
+    flood = [call for call in calls if call["process"]["pid"] == session.pid]
+    numbers = [call["request"]["messages"][0]["parts"][0]["content"].split()[1] for call in flood]
+    assert numbers == [str(number) for number in range(1 + STOPS * FLOOD_REQUESTS)]
+    others = {call["process"]["pid"]: call for call in calls if call not in flood}
+    assert len(others) == len(calls) - len(flood) == 1 + STOPS
+    for pid, call in others.items():
+        (executed,), (exited,) = (session.of("process", pid=pid, event=e) for e in ("exec", "exit"))
+        assert executed["time"] < call["time"] < exited["time"]
 
 
 def test_launcher_killed(tmp_path: Path) -> None:
