@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sys
 from collections.abc import Iterator
@@ -23,11 +24,27 @@ def show(path: str | None, *, as_jsonl: bool, types: frozenset[str]) -> int:
     `types`: only these, and the summary, which ends every output. ProctorError
     where the recording cannot be read or standard output not be written.
     """
-    with Recording(_last() if path is None else Path(path)) as recording:
+    place = _last() if path is None else Path(path)
+    if _is_being_written(place):
+        print(f"proctor: {place}: is being written: shown is what it holds so far", file=sys.stderr)
+    with Recording(place) as recording:
         events = _chosen(recording, types)
         if as_jsonl:
             return _show_json_lines(events)
         return _show_text(events, whole=bool(types))
+
+
+def _is_being_written(path: Path) -> bool:
+    """Whoever writes a recording holds a lock on it. A pipe is left alone: it is opened once."""
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # said where it is read
+        return False
+    return False
 
 
 def _chosen(recording: Recording, types: frozenset[str]) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -70,6 +71,18 @@ def test_show_a_cut_recording_says_so(proctor: Any, recording: Path) -> None:
     assert done.returncode == 0
     assert json.loads(done.stdout.splitlines()[-1])["lost"] == {"recording_cut": 1}
     assert "recording_cut" in proctor("show", str(recording)).stdout
+
+
+def test_show_a_recording_that_goes_on_says_so(proctor: Any, recording: Path) -> None:
+    """Its end is not lost, it is to come."""
+    assert proctor("show", str(recording)).stderr == ""
+    with recording.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as its writer does
+        done = proctor("show", str(recording))
+    assert done.returncode == 0
+    assert done.stderr == (
+        f"proctor: {recording}: is being written: shown is what it holds so far\n"
+    )
 
 
 @pytest.mark.parametrize(
