@@ -14,11 +14,11 @@ import socket
 import struct
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from functools import partial
 from typing import Any, Final
 
-from proctor.intake.exchange import BATCH_HEAD, VERDICT, VerdictKind
+from proctor.intake.exchange import VerdictKind
 from proctor.kernel.counters import Counters
 from proctor.kernel.holding import let_all_go, let_go
 from proctor.kernel.libraries import Libraries, Library
@@ -32,6 +32,7 @@ from proctor.records._layout import lib
 from proctor.records.layout import HEAD, LAYOUTS
 from proctor.session.control import FOLLOW, hear_order
 from proctor.session.examiner import Examiner, Question
+from proctor.session.keeper_link import KeeperLink
 from proctor.session.verbose import library_line
 
 PART_MIN_BYTES: Final = 80 << 10
@@ -65,12 +66,12 @@ class Recorder:
         self._until_gone = until_gone
         self._verbose = verbose
         self._processes = kernel.map("processes", "__u32", "struct process")
-        self._keeper = keeper
         self._control = control
         self._lifecycle, self._payload = (
             Ring(kernel.map_fd(name), kernel.map_size(name)) for name in ("lifecycle", "payload")
         )
         hand_over(self._payload, keeper)
+        self._keeper = KeeperLink(keeper)
         self._held = kernel.map("held", "__u32", "struct hold")
         self._handles = kernel.map("handles", "struct handle_key", "struct handle_key")
         self._skipped = kernel.map("skipped", "__u64", "__u32")
@@ -81,14 +82,11 @@ class Recorder:
         self._waiting: Counter[int] = Counter()
         """Held processes, with the number of answers that each waits for."""
         self._counters = Counters(kernel)
-        self._pending: deque[memoryview] = deque()
-        self._payload_said = 0
         self._own_records: list[bytes] = []
         self._cgroups: set[int] = set()
         self._unnamed_cgroups: set[int] = set()
         self._exited: set[int] = set()
         self._newcomers = Newcomers()
-        self._half_verdict = b""
         self._finishing = False
 
     def begin(self, running: list[Row], at_gate: int | None) -> None:
@@ -119,16 +117,15 @@ class Recorder:
         for ring in (self._lifecycle, self._payload):
             # Woken where a program forced it, not for as long as there is anything in the ring.
             poll.register(ring.fd, select.EPOLLIN | select.EPOLLET)
-        for fd in (self._control.fileno(), self._keeper.fileno(), self._examiner.fd):
+        for fd in (self._control.fileno(), self._keeper.fd, self._examiner.fd):
             poll.register(fd, select.EPOLLIN)
-        self._keeper.setblocking(False)
         housekeeping_at = 0.0
         try:
             while not self._finishing:
                 ready = {fd for fd, _ in poll.poll(DRAIN_SECONDS)}
                 self._take_answers()
                 self._drain()
-                if self._keeper.fileno() in ready:
+                if self._keeper.fd in ready:
                     self._take_verdicts()
                 if self._control.fileno() in ready:
                     self._take_order()
@@ -137,9 +134,8 @@ class Recorder:
                     housekeeping_at = time.monotonic() + HOUSEKEEPING_SECONDS
                 if self._until_gone and not anyone_left(self._processes):
                     self._finishing = True
-                self._send()
-                events = select.EPOLLIN | (select.EPOLLOUT if self._pending else 0)
-                poll.modify(self._keeper.fileno(), events)
+                self._keeper.send()
+                poll.modify(self._keeper.fd, self._keeper.awaited())
             self._finish()
         except (BrokenPipeError, ConnectionResetError):
             return False  # the keeper is gone: the launcher says so
@@ -186,7 +182,8 @@ class Recorder:
             self._own_records.append(process_record(row, met_ns - 1))  # before what it did
             examine = partial(self._libraries.examine_process, row.pid)
             self._examiner.put(Question(row.pid, row.start_ns, examine))
-        self._queue([*records, *(memoryview(own) for own in self._own_records)], payload_until)
+        records += map(memoryview, self._own_records)
+        self._keeper.queue(records, payload_until)
         self._own_records.clear()
 
     def _read(self, until: int) -> list[memoryview]:
@@ -298,42 +295,11 @@ class Recorder:
         self._exited.clear()
 
     def _take_verdicts(self) -> None:
-        try:
-            said = self._keeper.recv(1 << 16)
-        except BlockingIOError:
-            return
-        if not said:
-            raise BrokenPipeError("the keeper is gone")
-        said = self._half_verdict + said
-        whole = len(said) // VERDICT.size * VERDICT.size
-        self._half_verdict = said[whole:]
-        for kind, tls, call in VERDICT.iter_unpack(said[:whole]):
+        for kind, tls, call in self._keeper.verdicts():
             if kind == VerdictKind.SKIP:
                 self._skipped.put(_TLS.pack(tls), _CALL.pack(call))
             else:
                 self._skipped.delete(_TLS.pack(tls))
-
-    def _queue(self, records: list[memoryview], payload_until: int) -> None:
-        """Put a batch on the way to the keeper, unless it would say nothing."""
-        size = sum(map(len, records))
-        if size or payload_until != self._payload_said:
-            self._payload_said = payload_until
-            self._pending.append(memoryview(BATCH_HEAD.pack(size, payload_until)))
-            self._pending.extend(part for part in records if len(part))
-
-    def _send(self) -> None:
-        """As much as the keeper takes without waiting."""
-        while self._pending:
-            try:
-                sent = self._keeper.sendmsg(list(self._pending)[:64])
-            except BlockingIOError:
-                return
-            while sent:
-                first = self._pending[0]
-                if sent < len(first):
-                    self._pending[0] = first[sent:]
-                    break
-                sent -= len(self._pending.popleft())
 
     def _finish(self) -> None:
         """The last records, in good order.
@@ -353,6 +319,4 @@ class Recorder:
         self._say(lib.RECORD_LOSS, lost=self._counters.totals())
         self._say(lib.RECORD_END)
         self._drain()
-        self._keeper.setblocking(True)
-        self._send()
-        self._keeper.shutdown(socket.SHUT_WR)
+        self._keeper.finish()
