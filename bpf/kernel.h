@@ -49,6 +49,7 @@ typedef __s64 s64;
 #define EACCES 13
 #define EEXIST 17
 #define EROFS 30
+#define ENOSYS 38
 #define SIGILL 4
 #define SIGTRAP 5
 #define SIGBUS 7
@@ -59,8 +60,11 @@ typedef __s64 s64;
 #define SIGTSTP 20
 #define SIGTTIN 21
 #define SIGTTOU 22
+#define PF_EXITING 0x00000004
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
+#define TASK_INTERRUPTIBLE 1
+#define TASK_UNINTERRUPTIBLE 2
 #define ECONNABORTED 103
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
@@ -131,6 +135,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
 	unsigned int flags;
+	unsigned int __state; /* since 5.14 */
 	unsigned int ptrace;
 	int pid;
 	int tgid;

@@ -216,11 +216,12 @@ static __always_inline void fill_call(struct trace_record *record, struct thread
 }
 
 /* The state of a call that we did not see enter, as far as the registers tell it. */
-static __always_inline void note_unseen(struct thread *thread, struct pt_regs *regs)
+static __always_inline void note_unseen(struct thread *thread, struct pt_regs *regs,
+					enum trace_abi abi)
 {
 	long id = number_in(regs);
 
-	thread->abi = current_abi(id);
+	thread->abi = abi;
 	thread->number = id == -1 ? sigreturn(thread->abi) : plain_number(id, thread->abi);
 	thread->entered_ns = 0;
 	thread->entry_bytes = 0;
@@ -311,7 +312,7 @@ static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 resul
 		return;
 	/* With no entry though we would have seen it: seccomp comes before the tracepoint. */
 	if (before != CALL_UNDER_WAY)
-		note_unseen(thread, regs);
+		note_unseen(thread, regs, current_abi(number_in(regs)));
 	rule = rule_of(thread->abi, thread->number);
 	if (!rule || !rule->selected)
 		return;

@@ -38,17 +38,31 @@ static __always_inline u64 path_of_file(struct file *file)
 	return (u64)file + bpf_core_field_offset(struct file, f_path);
 }
 
-/* The address of a struct path; 0 where a descriptor stands for nothing. */
-static __always_inline u64 path_of_descriptor(s32 fd)
+/* The address of a struct path; 0 where a descriptor of a task stands for nothing. */
+static __always_inline u64 path_in_task(struct task_struct *task, s32 fd)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct file *file;
+	struct file **slots, *file = NULL;
+	struct fdtable *table;
 	u64 fs;
 
 	if (fd == AT_FDCWD) {
 		fs = (u64)BPF_CORE_READ(task, fs);
 		return fs ? fs + bpf_core_field_offset(struct fs_struct, pwd) : 0;
 	}
+	table = BPF_CORE_READ(task, files, fdt);
+	if (fd < 0 || (u32)fd >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	slots = BPF_CORE_READ(table, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
+	return file ? path_of_file(file) : 0;
+}
+
+static __always_inline u64 path_of_descriptor(s32 fd)
+{
+	struct file *file;
+
+	if (fd == AT_FDCWD)
+		return path_in_task((struct task_struct *)bpf_get_current_task(), fd);
 	file = current_file(fd);
 	return file ? path_of_file(file) : 0;
 }

@@ -43,7 +43,7 @@ static __always_inline struct thread *forking_thread(struct task_struct *parent)
 		return NULL;
 	thread = make_thread(parent);
 	if (thread)
-		decide_scope(thread);
+		decide_scope(thread, parent);
 	return thread;
 }
 
@@ -219,6 +219,7 @@ int BPF_PROG(thread_exited, struct task_struct *task)
 		if (configuration.processes)
 			emit_exit(task, thread);
 	}
+	thread->call = CALL_NONE;
 	if (!configuration.task_storage) {
 		bpf_map_delete_elem(&threads_by_tid, &tid);
 		bpf_map_delete_elem(&entries_by_tid, &tid);

@@ -153,9 +153,8 @@ static __always_inline struct kernfs_node *above(struct kernfs_node *node)
 }
 
 /* Not by the helper for ancestors, which tracing programs have from 5.14 on. */
-static __always_inline bool in_scope_cgroup(void)
+static __always_inline bool in_scope_cgroup(struct task_struct *task)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct kernfs_node *node = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
 
 	for (int level = 0; level < CGROUP_LEVELS; level++) {
@@ -233,7 +232,7 @@ static __always_inline struct thread *make_current_thread(void)
 }
 
 /* Decides on a thread that is seen first, or that may have changed its cgroup. */
-static __always_inline void decide_scope(struct thread *thread)
+static __always_inline void decide_scope(struct thread *thread, struct task_struct *task)
 {
 	u32 tgid = thread->pid;
 	u8 *given = bpf_map_lookup_elem(&scope_tgids, &tgid);
@@ -243,7 +242,7 @@ static __always_inline void decide_scope(struct thread *thread)
 	else if (configuration.scope_host)
 		thread->scope = SCOPE_TRACED;
 	else
-		thread->scope = in_scope_cgroup() ? SCOPE_TRACED : 0;
+		thread->scope = in_scope_cgroup(task) ? SCOPE_TRACED : 0;
 }
 
 /* The current thread if it is traced; the one look-up of those that are not. */
@@ -259,38 +258,46 @@ static __always_inline struct thread *traced_thread(void)
 			return NULL;
 		if (configuration.scope_cgroups_set)
 			thread->cgroup = current_cgroup();
-		decide_scope(thread);
+		decide_scope(thread, current());
 	} else if (configuration.scope_cgroups_set && !configuration.scope_host) {
 		u64 cgroup = current_cgroup();
 
 		if (thread->cgroup != cgroup) {
 			thread->cgroup = cgroup;
-			decide_scope(thread);
+			decide_scope(thread, current());
 		}
 	}
 	return thread->scope & (SCOPE_TRACED | SCOPE_FROM_EXEC) ? thread : NULL;
 }
 
 #ifdef __TARGET_ARCH_arm64
-static __always_inline enum trace_abi current_abi(long number)
+static __always_inline enum trace_abi abi_by(u64 flags, long number)
 {
-	u64 flags = configuration.task_storage ? bpf_get_current_task_btf()->thread_info.flags
-					       : BPF_CORE_READ(current(), thread_info.flags);
-
 	return flags & _TIF_32BIT ? ABI_ARM : ABI_ARM64;
 }
+#define ABI_WORD flags
 #else
 #define X32_SYSCALL_BIT 0x40000000
 
-static __always_inline enum trace_abi current_abi(long number)
+static __always_inline enum trace_abi abi_by(u64 status, long number)
 {
-	u32 status = configuration.task_storage ? bpf_get_current_task_btf()->thread_info.status
-						: BPF_CORE_READ(current(), thread_info.status);
-
 	if (status & TS_COMPAT)
 		return ABI_I386;
 	return number >= 0 && number & X32_SYSCALL_BIT ? ABI_X32 : ABI_X86_64;
 }
+#define ABI_WORD status
 #endif
+
+static __always_inline enum trace_abi abi_of(struct task_struct *task, long number)
+{
+	return abi_by(BPF_CORE_READ(task, thread_info.ABI_WORD), number);
+}
+
+static __always_inline enum trace_abi current_abi(long number)
+{
+	if (configuration.task_storage)
+		return abi_by(bpf_get_current_task_btf()->thread_info.ABI_WORD, number);
+	return abi_of(current(), number);
+}
 
 #endif

@@ -44,24 +44,104 @@ int processes_in_scope(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* After all else is detached: a record of each call under way, followed by its chunks. */
-SEC("iter/task")
-int calls_under_way(struct bpf_iter__task *ctx)
+/* Its thread's entry. Who slept since before tracing began was not seen yet with the host or cgroups in scope. */
+static __always_inline struct thread *thread_of(struct task_struct *task)
 {
-	struct task_struct *task = ctx->task;
-	struct trace_record record = {};
 	struct thread *thread;
-	struct entry *entry;
-	u64 bytes, before;
-	u32 tid;
+	u32 tid = task->pid;
 
-	if (!task)
-		return 0;
-	tid = task->pid;
 	thread = configuration.task_storage ? bpf_task_storage_get(&threads, task, 0, 0)
 					    : bpf_map_lookup_elem(&threads_by_tid, &tid);
-	if (!thread || thread->call != CALL_UNDER_WAY || !(thread->scope & SCOPE_TRACED))
-		return 0;
+	if (thread || !(configuration.scope_host || configuration.scope_cgroups_set) ||
+	    task->flags & (PF_KTHREAD | PF_IO_WORKER))
+		return thread;
+	thread = make_thread(task);
+	if (thread)
+		decide_scope(thread, task);
+	return thread;
+}
+
+/*
+ * Whether registers are those of a call that has not returned. x86 puts -ENOSYS where the result will
+ * be, and another number than the call's whenever the kernel is entered in another way. arm64 leaves
+ * the call's number there, so only who sleeps is taken to be in it still.
+ */
+static __always_inline bool in_call(struct task_struct *task, struct pt_regs *regs)
+{
+	if (number_in(regs) < 0 || task->flags & PF_EXITING)
+		return false;
+#ifdef __TARGET_ARCH_arm64
+	return task->__state & (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE);
+#else
+	return result_in(regs) == -ENOSYS;
+#endif
+}
+
+/* Whether a descriptor among the arguments is of a wanted place: paths in memory can't be read here. */
+static __always_inline bool file_wanted(struct task_struct *task, struct thread *thread,
+					struct trace_rule *rule)
+{
+	if (!configuration.paths_set)
+		return true;
+	for (u32 i = 0; i < 6; i++) {
+		u64 path = 0;
+
+		if (rule->fd_arguments >> i & 1)
+			path = path_in_task(task, (s32)thread->args[i]);
+		if (path && lies_in_place(path))
+			return true;
+	}
+	return false;
+}
+
+/* A thread that made no call since tracing began: false if it is in none, or in one that is not wanted. */
+static __always_inline bool note_older(struct task_struct *task, struct thread *thread)
+{
+	struct trace_rule *rule;
+	struct pt_regs *regs;
+
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return false;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (!in_call(task, regs))
+		return false;
+	note_unseen(thread, regs, abi_of(task, number_in(regs)));
+	rule = rule_of(thread->abi, thread->number);
+	return rule && rule->selected && fd_wanted(thread, rule) && file_wanted(task, thread, rule);
+}
+
+/* What its descriptors stand for, in the memory of who reads this: it makes no call that is traced. */
+static __always_inline void note_files_of(struct task_struct *task, struct thread *thread)
+{
+	struct trace_rule *rule = rule_of(thread->abi, thread->number);
+
+	for (u32 i = 0; rule && i < 6; i++) {
+		u64 path = 0;
+
+		if (rule->fd_arguments >> i & 1)
+			path = path_in_task(task, (s32)thread->args[i]);
+		if (!path)
+			continue;
+		note_entry_memory(thread, file_at_entry(path, i, thread->entry_bytes));
+		thread->flags |= TRACE_FILES_TOLD;
+	}
+}
+
+static __always_inline struct entry *entry_memory_of(struct task_struct *task)
+{
+	u32 tid = task->pid;
+
+	return configuration.task_storage ? bpf_task_storage_get(&entries, task, 0, 0)
+					  : bpf_map_lookup_elem(&entries_by_tid, &tid);
+}
+
+/* A frame of its own: with that of file_at_entry the record is more than a stack holds. */
+static __noinline int write_call(struct bpf_iter__task *ctx, struct task_struct *task,
+				 struct thread *thread, struct entry *entry)
+{
+	struct trace_record record = {};
+	u64 bytes = entry ? thread->entry_bytes : 0, before = thread->short_bytes;
+
 	record.kind = TRACE_UNDER_WAY;
 	record.pid = thread->pid;
 	record.tid = thread->tid;
@@ -75,13 +155,7 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	record.abi = thread->abi;
 	record.flags = thread->flags;
 	record.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	bytes = thread->entry_bytes;
-	entry = configuration.task_storage ? bpf_task_storage_get(&entries, task, 0, 0)
-					   : bpf_map_lookup_elem(&entries_by_tid, &tid);
-	if (!entry)
-		bytes = 0;
 	CLAMP(bytes, sizeof(entry->bytes));
-	before = thread->short_bytes;
 	CLAMP(before, sizeof(thread->piece));
 	record.memory_bytes = before + bytes;
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
@@ -90,4 +164,25 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	if (entry && bytes)
 		bpf_seq_write(ctx->meta->seq, entry->bytes, bytes);
 	return 0;
+}
+
+/* After all else is detached: a record of each call under way, followed by its chunks. */
+SEC("iter/task")
+int calls_under_way(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct thread *thread;
+	bool older;
+
+	if (!task)
+		return 0;
+	thread = thread_of(task);
+	if (!thread || !(thread->scope & SCOPE_TRACED))
+		return 0;
+	older = thread->call == CALL_UNKNOWN;
+	if (older ? !note_older(task, thread) : thread->call != CALL_UNDER_WAY)
+		return 0;
+	if (older && configuration.descriptors_told)
+		note_files_of(task, thread);
+	return write_call(ctx, task, thread, older ? current_entry(false) : entry_memory_of(task));
 }

@@ -18,7 +18,7 @@ enum trace_kind {
 	TRACE_SYSCALL = 0,       /* a call that returned */
 	TRACE_NO_RETURN = 1,     /* ended in the call: exit, or killed; duration until then */
 	TRACE_JOINED = 2,        /* under way when we attached: start_ns unknown (0), duration_ns is when it ended, entry memory as it is at the exit */
-	TRACE_UNDER_WAY = 3,     /* still under way when we detached */
+	TRACE_UNDER_WAY = 3,     /* still under way when we detached; also when we attached: start_ns and duration_ns as JOINED */
 	TRACE_FORK = 4,          /* args: child pid, child tid, child's process_start_ns, CLONE_FILES shared (0/1), CLONE_FS shared; of the parent */
 	TRACE_EXEC = 5,          /* args: former tid; chunks: KERNEL_FILE of the executable, STRING comm */
 	TRACE_EXIT = 6,          /* args: exit code, signal, 1 if the process ends with it: once a process */

@@ -6,10 +6,12 @@ import json
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from proctor.kernel.trace_object import kernel_version
 from tests.kernel.trace_command import (
     TOTALS,
     VALIDATOR,
@@ -107,6 +109,48 @@ def test_a_process_that_runs_is_joined_and_goes_on(tmp_path: Path) -> None:
         assert "<joined late>" in traced.text
         assert "? <under way>" in traced.text
         traced.check_totals()
+
+
+WAITING = """
+import os, threading, time
+reading, _ = os.pipe()
+threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+os.read(reading, 77)
+"""
+
+
+@pytest.mark.skipif(kernel_version() < (5, 15), reason="bpf_task_pt_regs: since 5.15")
+@pytest.mark.parametrize("options", [[], ["-e", "read,clock_nanosleep"], ["-e", "!ppoll"]])
+def test_calls_that_hang_are_shown_at_the_end(options: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running(sys.executable, "-c", WAITING) as process:
+        threads = Path(f"/proc/{process.pid}/task")
+        wait_until(lambda: calls_of(threads) >= {0, 230}, "both wait", 10 * SLOW)
+        tracer = subprocess.Popen(
+            [*PROCTOR, "trace", "-T", "-o", str(log), *options, "-p", str(process.pid)],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with tracer:
+            await_tracing(tracer)
+            tracer.send_signal(signal.SIGINT)
+            assert tracer.wait(TIMEOUT_S) == 0
+        fd = int((threads.parent / "syscall").read_text().split()[1], 16)
+        pipe = str((threads.parent / f"fd/{fd}").readlink())
+    traced = Traced(0, "", "", log.read_text())
+    traced.check_totals()
+    (read,) = traced.calls("read")
+    assert re.fullmatch(rf"\d+ +read\({fd}<{re.escape(pipe)}>, 0x\w+, 77\) += \? <under way>", read)
+    (slept,) = traced.calls("clock_nanosleep")
+    assert re.search(r"\(CLOCK_MONOTONIC, TIMER_ABSTIME, 0x\w+, NULL\) += \? <under way>$", slept)
+    assert ", 2 under way at the end, 0 lost" in traced.lines[-1]
+
+
+def calls_of(threads: Path) -> set[int]:
+    """Numbers of those that threads wait in."""
+    words = [each.read_text().split()[0] for each in threads.glob("*/syscall")]
+    return {int(word) for word in words if word.isdecimal()}
 
 
 def test_a_trace_of_processes_ends_with_them(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import platform
 import signal
 import socket
 import struct
+import time
 from bisect import bisect
 from dataclasses import replace
 from functools import cache
@@ -16,7 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from proctor.kernel.trace_object import TraceObject, kernel_version, rule
+from proctor.kernel.trace_object import (
+    OWN_TRACEPOINTS_SINCE,
+    TraceObject,
+    kernel_version,
+    rule,
+)
 from proctor.records._layout import ffi, lib
 from tests.kernel.tracing import (
     ACCESS,
@@ -174,6 +180,67 @@ def test_call_under_way_at_detach(program: str) -> None:
     assert record.args[0] == 0
     assert record.args[2] == 1
     assert not [r for r in of(records, READ) if r.args[0] == 0]
+
+
+def test_call_under_way_from_attach_to_detach(program: str) -> None:
+    reading, writing = os.pipe()
+    options = replace(SMALL, descriptors_told=True)
+    with TraceObject(options) as traced, gated(program, "wait", stdin=reading) as (pid, gate):
+        os.close(gate)
+        wait_for_call(pid, READ)
+        traced.put_rules(all_rules())
+        traced.put_processes({pid: lib.SCOPE_TRACED})
+        traced.attach()
+        traced.mark()
+        traced.start()
+        traced.detach()
+        rows = traced.calls_under_way()
+        os.write(writing, b"!")
+    if kernel_version() < OWN_TRACEPOINTS_SINCE:
+        assert not rows
+        return
+    size = ffi.sizeof("struct trace_record")
+    record = record_from(rows[:size], rows[size:])
+    assert (record.kind, record.number, record.tid) == (lib.TRACE_UNDER_WAY, READ, pid)
+    assert (record.args[0], record.args[2], record.start_ns) == (0, 1, 0)
+    assert 0 < record.duration_ns <= time.monotonic_ns()
+    (told,) = record.chunks
+    assert (told.arg, told.kind, told.flags) == (0, lib.CHUNK_KERNEL_FILE, 0)
+    assert struct.unpack_from("=Q", told.content)[0] == os.fstat(reading).st_ino
+
+
+@pytest.mark.parametrize("where", ["runs", "is stopped", "waits, unselected", "has ended"])
+def test_what_is_in_no_call_is_not_said_to_be(program: str, where: str) -> None:
+    command = [program, "wait"] if where == "waits, unselected" else ["/bin/sh", "-c", SPINS]
+    reading, writing = os.pipe()
+    with TraceObject(SMALL) as traced, gated(*command, stdin=reading) as (pid, gate):
+        os.close(gate)
+        if where == "waits, unselected":
+            wait_for_call(pid, READ)
+        else:
+            wait_until(lambda: state_of(pid) == "R", "it runs")
+        if where == "is stopped":
+            os.kill(pid, signal.SIGSTOP)
+            wait_until(lambda: state_of(pid) == "T", "it is stopped")
+        traced.put_rules(all_rules() | {(lib.ABI_X86_64, READ): rule(selected=False)})
+        traced.put_processes({pid: lib.SCOPE_TRACED})
+        traced.attach()
+        traced.mark()
+        traced.start()
+        if where == "has ended":
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        traced.detach()
+        assert traced.calls_under_way() == b""
+        os.kill(pid, signal.SIGKILL)
+    os.close(writing)
+
+
+SPINS = "while :; do :; done"
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 def wait_for_call(pid: int, number: int) -> None:

@@ -111,8 +111,8 @@ def _plain_columns(batch: Batch) -> dict[str, pa.Array]:
     error = np.full(len(records), -1, np.int32)
     error[failed] = errors[-result[failed]]
     began, duration_ns = records["start_ns"], np.ascontiguousarray(records["duration_ns"])
-    # Of calls that were under way when tracing began only the end is known.
-    joined = kind == KINDS["JOINED"]
+    # Of calls that were under way when tracing began only the end is known, or that there was none.
+    joined = (began == 0) & ((kind == KINDS["JOINED"]) | (kind == KINDS["UNDER_WAY"]))
     if joined.any():
         began, duration_ns = np.where(joined, batch.end_ns, began), np.where(joined, 0, duration_ns)
     time = (began + np.uint64(batch.wall_offset_ns % (1 << 64))).view(np.int64)

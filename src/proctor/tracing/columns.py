@@ -18,8 +18,16 @@ class Column:
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 
 COLUMNS: Final = (
-    Column("time", pa.timestamp("ns", "UTC"), "begin of the call; of `joined` ones the end"),
-    Column("duration_ns", pa.uint64(), "from begin to end; 0 for what is no call, and `joined`"),
+    Column(
+        "time",
+        pa.timestamp("ns", "UTC"),
+        "begin of the call; the end where it began earlier",
+    ),
+    Column(
+        "duration_ns",
+        pa.uint64(),
+        "from begin to end; 0 for what is no call, or began before",
+    ),
     Column("pid", pa.uint32(), "process, as the host numbers it"),
     Column("tid", pa.uint32(), "thread, as the host numbers it"),
     Column("process_start_ns", pa.uint64(), "since boot; with `pid` it names one process"),

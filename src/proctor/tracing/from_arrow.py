@@ -35,6 +35,7 @@ def batch_of(table: pa.RecordBatch) -> Batch:
     records["memory_bytes"] = sizes
     # As the kernel says it: of calls that were under way when tracing began only the end is known.
     joined = records["kind"] == KINDS["JOINED"]
+    joined |= (records["kind"] == KINDS["UNDER_WAY"]) & (records["duration_ns"] == 0)
     records["duration_ns"][joined] = records["start_ns"][joined]
     records["start_ns"][joined] = 0
     return Batch(

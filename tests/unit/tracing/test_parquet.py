@@ -131,6 +131,21 @@ def test_a_file_gives_back_the_records(tmp_path: Path) -> None:
     assert found.slice(0, 50).equals(wanted.slice(0, 50))
 
 
+@pytest.mark.parametrize("kind", ["JOINED", "UNDER_WAY"])
+def test_a_call_from_before_the_trace_has_no_begin(kind: str, tmp_path: Path) -> None:
+    batch = batch_of_calls([opened("/a"), opened("/b")])
+    first = batch.records[:1]
+    first["kind"], first["start_ns"], first["duration_ns"] = KINDS[kind], 0, 99
+    found = ArrowMaker().record_batch(batch)
+    assert found["time"].cast(pa.int64())[0].as_py() == 99 + batch.wall_offset_ns
+    assert found["duration_ns"].to_pylist() == [0, 10]
+    write(tmp_path / "run.parquet", batch)
+    (back,) = (part.batch for part in parts_of(TraceFile(str(tmp_path / "run.parquet"))))
+    assert back.records["start_ns"][0] == 0
+    assert back.records["duration_ns"][0] == 99 + batch.wall_offset_ns
+    assert ArrowMaker().record_batch(back).equals(found)
+
+
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 500), st.binary(max_size=80))))
 @settings(max_examples=150, deadline=None)
 def test_any_memory_gives_valid_columns(records: list[tuple[int, int, bytes]]) -> None:

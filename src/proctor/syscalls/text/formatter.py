@@ -218,7 +218,7 @@ class Formatter:
         """What lines begin with; empty: with no time."""
         if self._stamp is None:
             return []
-        # Where the begin is not known (JOINED) the duration is when it ended.
+        # Where the begin is not known the duration is when it ended, or tracing did.
         return [
             self._stamp((start or duration) + wall_offset_ns)
             for start, duration in zip(

@@ -26,6 +26,7 @@ ARGUMENTS: Final = struct.Struct("=6Qq")
 """The six, and the result, as they follow one another in struct trace_record."""
 ARGUMENTS_AT: Final = 16
 ARGUMENTS_END: Final = ARGUMENTS_AT + ARGUMENTS.size
+_WITHOUT_RESULT: Final = (NO_RETURN, UNDER_WAY)
 _RESULT: Final = slice(ARGUMENTS.size - 8, ARGUMENTS.size)
 EBADF: Final = -errno.EBADF
 _EBADF: Final = struct.pack("=q", EBADF)
@@ -75,7 +76,7 @@ class Singles:
     def texts(self, record: Record, process: Process) -> Texts:
         compiled = self.compiled(record.abi, record.number)
         _heed_bad(compiled, record.given, process)
-        call = self.call(record.abi, record.given, record.chunks, process)
+        call = self._call(record, process)
         if compiled.files_in_memory:
             change(compiled, record.kind, call, process)
         arguments = compiled.arguments(call)
@@ -116,6 +117,12 @@ class Singles:
             self._text_bytes,
         )
 
+    def _call(self, record: Record, process: Process) -> Call:
+        call = self.call(record.abi, record.given, record.chunks, process)
+        if record.kind in _WITHOUT_RESULT:
+            call.result = -errno.EINTR  # no success: what it would have written is not there
+        return call
+
     def _names(self, compiled: Compiled, given: bytes, process: Process) -> list[str | None]:
         """What the descriptors among the arguments are called."""
         found = []
@@ -127,7 +134,7 @@ class Singles:
     def _printed(
         self, compiled: Compiled, record: Record, process: Process
     ) -> tuple[str, str, Call | None]:
-        call = self.call(record.abi, record.given, record.chunks, process)
+        call = self._call(record, process)
         if compiled.files_in_memory:
             # What the call made stands in its memory, so it has to count first.
             change(compiled, record.kind, call, process)

@@ -110,6 +110,9 @@ CASES = {
     "fcntl(0</dev/null>, F_GETFD)            = 0x1 (flags FD_CLOEXEC)": Made("fcntl", (0, 1), 1),
     "exit_group(0)                           = ?": Made("exit_group", (0,), 0, kind=NO_RETURN),
     "pause()                                 = ? <under way>": Made("pause", kind=UNDER_WAY),
+    "read(3, 0x9, 7)                         = ? <under way>": Made(
+        "read", (3, 9, 7), kind=UNDER_WAY
+    ),
     "getpid()                                = 7 <joined late>": Made("getpid", (), 7, kind=JOINED),
     "+++ exited with 3 +++": Made(args=(3, 0, 1), kind=EXIT),
     "+++ killed by SIGSEGV (core dumped) +++": Made(args=(0, 139, 1), kind=EXIT),
