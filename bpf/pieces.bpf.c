@@ -14,7 +14,7 @@
 static __always_inline u64 wakeup(u32 size)
 {
 	u64 waiting = bpf_ringbuf_query(&payload, BPF_RB_AVAIL_DATA);
-	u64 mark = bpf_ringbuf_query(&payload, BPF_RB_RING_SIZE) / 32;
+	u64 mark = bpf_ringbuf_query(&payload, BPF_RB_RING_SIZE) / PAYLOAD_WAKEUP_SHARE;
 
 	size += BPF_RINGBUF_HDR_SZ;
 	return waiting > mark && waiting - size <= mark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;

@@ -91,6 +91,11 @@ enum loss_reason {
 	LOSS_REASONS = 5,
 };
 
+enum {
+	/* Who reads the payload ring is woken when more than this share of it gets taken. */
+	PAYLOAD_WAKEUP_SHARE = 32,
+};
+
 struct record_head {
 	__u32 length;            /* bytes of the whole record, this head included */
 	__u16 type;

@@ -17,19 +17,23 @@ from typing import Final, Protocol
 
 from proctor.intake.exchange import BATCH_HEAD, BATCH_MAX_BYTES, VERDICT, Verdict
 from proctor.intake.keeper import Keeper, KeeperSummary
+from proctor.records._layout import lib
 from proctor.records.recording import RecordingWriter
 
 PAYLOAD_BYTES: Final = 512 << 10
 """Of the payload ring at a time: little enough to stay in a core's cache until it is written."""
 
-PATIENCE_SECONDS: Final = 0.010
-FILL_MAX: Final = 1 / 4
+PATIENCE_SECONDS: Final = 0.005
+FILL_MAX: Final = 1 / lib.PAYLOAD_WAKEUP_SHARE
 """Of the payload ring: from here on it is read, though the recorder says nothing."""
 _TIME: Final = itemgetter(0)
 
 
 class Payload(Protocol):
     """The payload ring."""
+
+    fd: int
+    """Readable, for who waits on its edge, when more than FILL_MAX of the ring gets taken."""
 
     def produced(self) -> int:
         """A position: what was reserved until now lies before it."""
@@ -53,8 +57,11 @@ def run_keeper(
     keeper = Keeper(writer)
     head = bytearray(BATCH_HEAD.size)
     batch = bytearray(PAYLOAD_BYTES)
+    poll = select.epoll()
+    poll.register(connection.fileno(), select.EPOLLIN)
+    poll.register(payload.fd, select.EPOLLIN | select.EPOLLET)
     while True:
-        _await_batch(connection, keeper, batch, payload)
+        _await_batch(poll, connection, keeper, batch, payload)
         if _receive(connection, head, len(head)) < len(head):
             break
         size, until = BATCH_HEAD.unpack(head)
@@ -67,20 +74,30 @@ def run_keeper(
             keeper.feed(batch, received, cut=True)
             break
         _answer(connection, _feed_both(keeper, batch, received, payload, until))
+    poll.close()
     _feed_both(keeper, batch, 0, payload, payload.produced())
     return keeper.close()
 
 
 def _await_batch(
-    connection: socket.socket, keeper: Keeper, batch: bytearray, payload: Payload
+    poll: select.epoll,
+    connection: socket.socket,
+    keeper: Keeper,
+    batch: bytearray,
+    payload: Payload,
 ) -> None:
     """Until the recorder says something, or is gone.
 
     Under a flood it may be off its processor while the ring fills: what is in there is better
     taken out of order, before what the recorder knows of that time, than lost.
     """
-    while not select.select([connection], [], [], PATIENCE_SECONDS)[0]:
-        if payload.fill() > FILL_MAX:
+    while True:
+        # Once full, the ring says nothing more. Whoever wakes us has woken the recorder, too.
+        patience = PATIENCE_SECONDS if payload.fill() > FILL_MAX else None
+        ready = [fd for fd, _ in poll.poll(patience)]
+        if connection.fileno() in ready:
+            return
+        if not ready:
             _answer(connection, _feed_both(keeper, batch, 0, payload, payload.produced()))
 
 

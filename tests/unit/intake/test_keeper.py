@@ -260,6 +260,10 @@ class Ringful:
     def __init__(self, *records: bytes) -> None:
         self._records = list(records)
         self._taken = 0
+        self.fd = os.eventfd(len(records))
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
     def produced(self) -> int:
         return len(self._records)
