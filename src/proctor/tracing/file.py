@@ -46,6 +46,10 @@ class TraceFile:
         missing = [name for name in SCHEMA.names if name not in {*schema.names, *ADDED_LATER}]
         if missing:
             raise ProctorError(f"{path}: lacks columns of a trace: {', '.join(missing)}")
+        for name in set(SCHEMA.names).intersection(schema.names):
+            found, wanted = schema.field(name).type, SCHEMA.field(name).type
+            if found != wanted:
+                raise ProctorError(f"{path}: column {name} is of {found}, not of {wanted}")
         self.rows: int = self._file.metadata.num_rows
 
     def record_batches(

@@ -22,7 +22,7 @@ from proctor.tracing.diff import Difference, diff
 from proctor.tracing.drain import Drainer
 from proctor.tracing.file import TraceFile
 from proctor.tracing.merge import read_batches
-from proctor.tracing.parquet import ParquetOutput, rotated_path
+from proctor.tracing.parquet import METADATA_KEY, ParquetOutput, rotated_path
 from proctor.tracing.parts import parts_of
 from proctor.tracing.profile import profile_of
 from proctor.tracing.rings import Rings
@@ -198,6 +198,19 @@ def test_damage_is_an_error_or_other_rows(place: int, damage: bytes) -> None:
         pass
     finally:
         os.close(file)
+
+
+def test_columns_of_other_types_are_refused(tmp_path: Path) -> None:
+    """As of a file whose footer is damaged there."""
+    path = tmp_path / "run.parquet"
+    write(path, batch_of_calls([opened("/etc/hosts")]))
+    table = pa.parquet.read_table(path)
+    place = table.schema.get_field_index("kind")
+    plain = table.set_column(place, "kind", table["kind"].cast(pa.string()))
+    said = pa.parquet.read_metadata(path).metadata[METADATA_KEY]
+    pa.parquet.write_table(plain.replace_schema_metadata({METADATA_KEY: said}), path)
+    with pytest.raises(ProctorError, match="column kind is of string, not of dictionary"):
+        TraceFile(str(path))
 
 
 @pytest.mark.parametrize("column", SCHEMA.names)
