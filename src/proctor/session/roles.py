@@ -22,6 +22,8 @@ from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
 from proctor.session.control import hear_ours, report
 
 if TYPE_CHECKING:
+    from proctor.kernel.object import KernelObject
+    from proctor.kernel.process_table import Row
     from proctor.kernel.scope import Scope
     from proctor.records.reading import Damage, RecordingReader
     from proctor.records.recording import RecordingWriter
@@ -46,7 +48,7 @@ class RecorderTask:
 
 def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.socket) -> int:
     """Load, say so over `control` (with the map of held processes), record until told to end."""
-    from proctor.kernel.loading import Loading, attach_programs, put_file_rules
+    from proctor.kernel.loading import Loading
     from proctor.kernel.object import KernelError
 
     forbid_core_dumps()
@@ -54,7 +56,6 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     raise_descriptor_limit()  # each probe takes two
     loading = Loading(task.scope.configuration())
     with importing():
-        from proctor.kernel.scope_maps import enter_scope
         from proctor.session.file_rules import file_rules, native_abi
         from proctor.session.recorder import Recorder
         from proctor.session.recorder_rights import keep_recorder_rights
@@ -62,11 +63,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
         rules = [*file_rules(native_abi(), reads=task.file_reads)]
     try:
         kernel = loading.wait()
-        ours = hear_ours(control) | {os.getpid()}
-        enter_scope(kernel, task.scope, ours)
-        put_file_rules(kernel, rules)
-        attach_programs(kernel)
-        rows = enter_scope(kernel, task.scope, ours)
+        rows = _attach(kernel, task.scope, rules, hear_ours(control) | {os.getpid()})
         keep_recorder_rights(by_perf=not kernel.uses_uprobe_multi)
         recorder = Recorder(
             kernel, keeper, control, until_gone=task.until_gone, verbose=task.verbose > 0
@@ -90,6 +87,19 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
         let_go_of(2)
         recorder.close()
     return 0 if in_order else 1
+
+
+def _attach(
+    kernel: KernelObject, scope: Scope, rules: list[tuple[int, bytes]], ours: set[int]
+) -> list[Row]:
+    """All programs but the probes; returns who is in scope."""
+    from proctor.kernel.loading import attach_programs, put_file_rules
+    from proctor.kernel.scope_maps import enter_scope
+
+    enter_scope(kernel, scope, ours)
+    put_file_rules(kernel, rules)
+    attach_programs(kernel)
+    return enter_scope(kernel, scope, ours)  # with what was forked in between
 
 
 def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Identity) -> int:
