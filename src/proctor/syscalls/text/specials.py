@@ -293,6 +293,11 @@ _LOG_READS: Final = (2, 3, 4)  # SYSLOG_ACTION_READ, _READ_ALL, _READ_CLEAR
 _LOG_LEVEL: Final = 8  # SYSLOG_ACTION_CONSOLE_LEVEL
 
 
+def grouped(call: Call, texts: Texts) -> Texts:
+    """A size of 0 asks how many there are, and nothing is written."""
+    return texts if call.args[0] else [texts[0], call.pointer(1)]
+
+
 def logged(call: Call, texts: Texts) -> Texts:
     """Other actions touch no buffer, whatever they return."""
     action = call.signed(0)
@@ -317,6 +322,8 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "socket": socket,
     "socketpair": socket,
     "setsockopt": socket_option,
+    "getgroups": grouped,
+    "getgroups32": grouped,
     "syslog": logged,
     "getsockopt": socket_option,
     "preadv": positioned,

@@ -108,6 +108,12 @@ CASES = {
         "rt_sigprocmask", (0, 9, 0, 8), 0, chunk(1, struct.pack("=Q", 1 << 1 | 1 << 16))
     ),
     "fcntl(0</dev/null>, F_GETFD)            = 0x1 (flags FD_CLOEXEC)": Made("fcntl", (0, 1), 1),
+    "getgroups(2, [4, 5])                    = 2": Made(
+        "getgroups", (2, 9), 2, chunk(1, struct.pack("=2I", 4, 5), flags=AT_EXIT)
+    ),
+    "getgroups(0, 0x9)                       = 2": Made(
+        "getgroups", (0, 9), 2, chunk(1, struct.pack("=2I", 4, 5), flags=AT_EXIT)
+    ),
     "exit_group(0)                           = ?": Made("exit_group", (0,), 0, kind=NO_RETURN),
     "pause()                                 = ? <under way>": Made("pause", kind=UNDER_WAY),
     "read(3, 0x9, 7)                         = ? <under way>": Made(
