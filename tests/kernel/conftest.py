@@ -39,7 +39,10 @@ def ending(leftovers: programs.Leftovers) -> Iterator[dict[int, str]]:
     try:
         watching.wait_until(lambda: not watching.ours_alive(), "no process left", DETACH_S)
     except AssertionError:
-        left = [(left_by.get(each.pid, ""), each) for each in watching.ours_alive()]
+        left = [
+            (left_by.get(each.pid, ""), each, watching.kernel_stacks(each.pid))
+            for each in watching.ours_alive()
+        ]
         watching.kill_ours()
         pytest.fail(f"left running: {left}")
     assert not leftovers.now(DETACH_S)

@@ -235,6 +235,15 @@ def ours_alive() -> list[Found]:
     return found
 
 
+def kernel_stacks(pid: int) -> list[str]:
+    """Where in the kernel the threads of a process are."""
+    found = []
+    for place in Path(f"/proc/{pid}/task").glob("*/stack"):
+        with suppress(OSError):
+            found.append(place.read_text())
+    return found
+
+
 def children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
