@@ -298,6 +298,15 @@ static __always_inline void emit_call(void *ctx, struct thread *thread, struct t
 	finish_record(&ring, record);
 }
 
+/* Whether it is the child's return from the call that made it; at their own tracepoints it may not be seen. */
+static __always_inline bool made_thread(u8 before, struct pt_regs *regs)
+{
+	long id = number_in(regs);
+	u8 abi = current_abi(id);
+
+	return before == CALL_BORN && is_fork(abi, plain_number(id, abi));
+}
+
 static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 result)
 {
 	struct thread *thread = traced_thread();
@@ -308,7 +317,7 @@ static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 resul
 		return;
 	before = thread->call;
 	thread->call = CALL_NONE;
-	if (before == CALL_BORN || before == CALL_UNSELECTED || thread->scope & SCOPE_FROM_EXEC)
+	if (before == CALL_UNSELECTED || thread->scope & SCOPE_FROM_EXEC || made_thread(before, regs))
 		return;
 	/* With no entry though we would have seen it: seccomp comes before the tracepoint. */
 	if (before != CALL_UNDER_WAY)

@@ -273,8 +273,9 @@ static __always_inline void latency_left(struct pt_regs *regs, s64 result)
 	thread->call = CALL_NONE;
 	if (before == CALL_UNDER_WAY)
 		duration_ns = bpf_ktime_get_ns() - thread->entered_ns;
-	else if (before == CALL_BORN || before == CALL_UNSELECTED || !counted_here(thread, regs, &key))
-		return; /* the child's return from the call that made it, or left out */
+	else if (before == CALL_UNSELECTED || made_thread(before, regs) ||
+		 !counted_here(thread, regs, &key))
+		return;
 	if (thread->scope & SCOPE_FROM_EXEC || !duration_wanted(duration_ns) ||
 	    !result_wanted(result) || !counted_there(thread, &key, result))
 		return;

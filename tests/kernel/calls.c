@@ -164,7 +164,7 @@ static void flipped_path(const char *path)
 }
 
 /* access() answers EXDEV, which it never does by itself. */
-static void denied(void)
+static void forbid_access(void)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -176,6 +176,11 @@ static void denied(void)
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static void denied(void)
+{
+	forbid_access();
 	access("/denied", F_OK);
 }
 
@@ -228,7 +233,14 @@ int main(int count, char **arguments)
 		flipped_path(argument);
 	else if (!strcmp(what, "denied"))
 		denied();
-	else if (!strcmp(what, "io_uring"))
+	else if (!strcmp(what, "denied in a child")) {
+		forbid_access();
+		if (!fork()) {
+			access("/denied", F_OK);
+			_exit(0);
+		}
+		wait(NULL);
+	} else if (!strcmp(what, "io_uring"))
 		through_io_uring(argument, 0);
 	else if (!strcmp(what, "polled io_uring"))
 		through_io_uring(argument, IORING_SETUP_SQPOLL);

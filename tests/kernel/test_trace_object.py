@@ -21,6 +21,7 @@ from proctor.kernel.trace_object import (
     OWN_TRACEPOINTS_SINCE,
     TraceObject,
     kernel_version,
+    own_tracepoints,
     rule,
 )
 from proctor.records._layout import ffi, lib
@@ -35,6 +36,7 @@ from tests.kernel.tracing import (
     MADE,
     OPENAT,
     READ,
+    RULES,
     SENDMSG,
     SMALL,
     WRITE,
@@ -296,6 +298,21 @@ def test_call_that_seccomp_answers(program: str) -> None:
     assert denied.flags == lib.TRACE_NOT_ENTERED
     assert denied.chunks[0].content == b"/denied"
     assert denied.duration_ns == 0 < denied.start_ns
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_first_call_of_a_child_that_seccomp_answers(program: str, own: bool) -> None:
+    syscalls = own_tracepoints(["access"]) if own else None
+    if own and syscalls is None:
+        pytest.skip("tracepoints of single syscalls are used from 5.15 on")
+    options = replace(SMALL, own_tracepoints=own)
+    rules = {(lib.ABI_X86_64, ACCESS): RULES[ACCESS]}
+    records, _ = trace(
+        program, "denied in a child", options=options, rules=rules, syscalls=syscalls
+    )
+    (fork,) = [r for r in records if r.kind == lib.TRACE_FORK]
+    (denied,) = [r for r in of(records, ACCESS) if r.pid == fork.args[0]]
+    assert (denied.result, denied.flags) == (-18, lib.TRACE_NOT_ENTERED)
 
 
 def test_signals(program: str) -> None:
