@@ -158,18 +158,30 @@ class Libraries:
         return library
 
     def _open(self, pid: int, fd: int, key: FileKey) -> int | None:
-        """The mapped file, through the process: also deleted, also in another mount namespace."""
+        """The mapped file, through the process: also deleted, also in another mount namespace.
+
+        The process may put another file under the descriptor meanwhile, one whose inode has the
+        same number in another file system: the one that was asked about would be known, unseen.
+        Not all file systems tell their device: without one of that device any will do.
+        """
         direct = f"/proc/{pid}/exe" if fd < 0 else f"/proc/{pid}/fd/{fd}"
+        likely = None
         # What is mapped is looked at only where the descriptor does not lead there.
         for path in chain((direct,), self._mapped(pid, key[0])):
             try:
                 opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError:
                 continue
-            if os.fstat(opened).st_ino == key[0]:
+            inode, device, _ = file_key(opened, f"/proc/{pid}")
+            if (inode, device) == key[:2]:
+                if likely is not None:
+                    os.close(likely)
                 return opened
-            os.close(opened)
-        return None
+            if inode == key[0] and likely is None:
+                likely = opened
+            else:
+                os.close(opened)
+        return likely
 
     @staticmethod
     def _mapped(pid: int, inode: int | None = None) -> Iterator[str]:
