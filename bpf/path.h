@@ -34,7 +34,10 @@ struct dentry_links { struct dentry *d_parent; u64 hash_length; const unsigned c
 struct dentry_names {
 	struct dentry_links links;
 	struct inode *d_inode;
-	u64 short_name[SHORT_NAME_BYTES / 8];
+	union {
+		u64 short_name[SHORT_NAME_BYTES / 8];
+		struct dentry *read_later; /* with typed loads: where the name is */
+	};
 };
 struct mount_links { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct dentry *mnt_root; };
 
@@ -43,7 +46,6 @@ struct path_walk {
 	struct mount *mount;
 	struct mount_links above;
 	struct dentry_names left; /* the dentry that the last step left */
-	struct dentry *left_at;
 	u32 short_length;         /* of its name, where that lies in `left`; else 0 */
 };
 
@@ -165,7 +167,8 @@ static __always_inline enum path_step step_up(struct path_walk *walk)
 	/* Of no place in the tree: a pipe's or socket's own, or what was unmounted. */
 	if (walk->left.links.d_parent == dentry)
 		return STEP_ROOT;
-	walk->left_at = dentry;
+	if (TYPED_LOADS)
+		walk->left.read_later = dentry;
 	walk->short_length = short_length(&walk->left.links, dentry);
 	walk->dentry = walk->left.links.d_parent;
 	return STEP_NAME;
@@ -177,7 +180,7 @@ static __always_inline u64 short_name_word(struct path_walk *walk, u32 word)
 
 	if (!TYPED_LOADS)
 		return walk->left.short_name[word];
-	typed = TYPED(struct dentry, walk->left_at);
+	typed = TYPED(struct dentry, walk->left.read_later);
 	if (bpf_core_field_exists(struct dentry, d_shortname))
 		return ((u64 *)typed->d_shortname.string)[word];
 	return ((u64 *)typed->d_iname)[word];

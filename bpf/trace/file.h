@@ -99,11 +99,14 @@ static __always_inline void describe_inode(struct trace_file *file, struct inode
 }
 
 /* Whether the whole path found room. In one piece: a call for each component costs the program time. */
-static __always_inline bool append_walk(struct sink *sink, struct path_walk *walk)
+static __always_inline bool append_components(struct sink *sink, struct path *path)
 {
+	struct path_walk walk = {};
+
+	begin_walk(&walk, path);
 	for (u32 i = 0; i < PATH_COMPONENTS; i++) {
 		enum component component =
-			append_component(sink->memory, sink->used, sink->last_start, walk);
+			append_component(sink->memory, sink->used, sink->last_start, &walk);
 
 		if (component != COMPONENT_APPENDED)
 			return component == COMPONENT_NONE_LEFT;
@@ -115,21 +118,18 @@ static __always_inline bool append_walk(struct sink *sink, struct path_walk *wal
 static __always_inline void append_file(struct sink *sink, struct path *path, u32 place)
 {
 	u8 *start = chunk_room(sink), flags = CHUNK_MORE;
-	struct path_walk walk = {};
 	struct trace_file *described;
-	struct dentry *leaf;
 	u32 before, bytes;
 
 	if (!start)
 		return;
 	before = *sink->used;
-	begin_walk(&walk, path);
 	described = (void *)start + sizeof(struct trace_chunk);
-	leaf = walk.dentry;
-	describe_inode(described, BPF_CORE_READ(leaf, d_inode));
+	/* Before the walk: both at once are more than the stack of three functions before 6.12 holds. */
+	describe_inode(described, BPF_CORE_READ(path, dentry, d_inode));
 	*sink->used = before + sizeof(struct trace_chunk) + sizeof(*described);
 
-	if (append_walk(sink, &walk))
+	if (append_components(sink, path))
 		flags = 0;
 	else if (*sink->used > sink->last_start)
 		*sink->cut = 1;
