@@ -53,7 +53,6 @@ PART: Final = {
         "each_process_ends_once",
         "who_ran_what",
         "descendants_that_go_on",
-        "nobody_is_held_when_proctor_has_ended",
         "follow_waits_for_descendants",
     ),
     "trace_object": (
