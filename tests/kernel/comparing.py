@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from proctor.demo.serving import Serving
@@ -24,19 +25,11 @@ class Truth:
 
     def exchanges_of(self, watched: Watched, pid: int, count: int) -> list[tuple[Json, int]]:
         """Those on the connections of a process, oldest first, with Proctor's connection ids."""
-        ports = {
-            int(event["local"].rpartition(":")[2]): event["id"]
-            for event in watched.of("connection", pid=pid, event="connect")
-            if "error" not in event
-        }
+        connects = watched.of("connection", pid=pid, event="connect")
         until = time.monotonic() + LOG_S
         while True:
             lines = self._serving.truth()[self._before :]
-            numbers = {
-                line["connection"]: ports[line["peer"][1]]
-                for line in lines
-                if line["type"] == "connection" and line["peer"][1] in ports
-            }
+            numbers = {line["connection"]: number for number, line in tied(connects, lines)}
             found = [
                 (line, numbers[line["connection"]])
                 for line in lines
@@ -49,17 +42,26 @@ class Truth:
 
     def connections(self, watched: Watched) -> dict[int, Json]:
         """The server's lines by Proctor's connection id."""
-        ports = {
-            int(event["local"].rpartition(":")[2]): event["id"]
-            for event in watched.of("connection", event="connect")
-            if "error" not in event
-        }
-        lines = self._serving.truth()[self._before :]
-        return {
-            ports[line["peer"][1]]: line
-            for line in lines
-            if line["type"] == "connection" and line["peer"][1] in ports
-        }
+        connects = watched.of("connection", event="connect")
+        return dict(tied(connects, self._serving.truth()[self._before :]))
+
+
+def tied(connects: list[Json], lines: list[Json]) -> Iterator[tuple[int, Json]]:
+    """Proctor's connection id and the server's line of each connection, by the client's port.
+
+    Ports come again, within seconds on loopback: so of those that began before the server saw
+    one, the last. An id is the moment when the connection began, by the clock of the server's log.
+    """
+    numbers: dict[int, list[int]] = {}
+    for event in connects:
+        if "error" not in event:
+            port = int(event["local"].rpartition(":")[2])
+            numbers.setdefault(port, []).append(event["id"])
+    for line in lines:
+        if line["type"] == "connection":
+            port, opened_ns = line["peer"][1], line["opened_ns"]
+            if before := [each for each in numbers.get(port, []) if each < opened_ns]:
+                yield max(before), line
 
 
 def compare(

@@ -8,7 +8,7 @@ import pytest
 
 from proctor.demo.serving import Serving
 from tests.clients import run as clients
-from tests.kernel.comparing import Truth, check_answer, check_usage, compare, plaintext_bytes
+from tests.kernel.comparing import Truth, check_answer, check_usage, compare, plaintext_bytes, tied
 from tests.kernel.watching import SLOW, Json, Watched, watched, watched_several
 
 PARALLEL = 200 if SLOW == 1 else 40
@@ -229,6 +229,14 @@ def test_nothing_lost_no_key_all_bytes(which: str, request: pytest.FixtureReques
     session: Session = request.getfixturevalue(which)
     session.watched.check_untroubled()
     check_bytes(session.watched, session.truth)
+
+
+def test_a_port_that_comes_again_is_another_connection() -> None:
+    connects: list[Json] = [{"id": id_ns, "local": "127.0.0.1:7"} for id_ns in (100, 300)]
+    first, second = (
+        {"type": "connection", "peer": ["127.0.0.1", 7], "opened_ns": ns} for ns in (150, 350)
+    )
+    assert dict(tied(connects, [second, first])) == {100: first, 300: second}
 
 
 def check_bytes(watched: Watched, truth: Truth) -> None:
