@@ -142,16 +142,20 @@ def test_a_process_ends_once(program: str) -> None:
     assert sorted(r.pid for r in exits if r.args[2]) == sorted(pids)
 
 
+def begin(traced: TraceObject, pid: int, scope: int) -> None:
+    traced.put_processes({pid: scope})
+    traced.attach()
+    traced.mark()
+    traced.start()
+
+
 def test_call_under_way_at_attach(program: str) -> None:
     reading, writing = os.pipe()
     with TraceObject(SMALL) as traced, gated(program, "wait", stdin=reading) as (pid, gate):
         os.close(gate)
         wait_for_call(pid, READ)
         traced.put_rules(all_rules())
-        traced.put_processes({pid: lib.SCOPE_TRACED})
-        traced.attach()
-        traced.mark()
-        traced.start()
+        begin(traced, pid, lib.SCOPE_TRACED)
         os.write(writing, b"!")
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         traced.detach()
@@ -165,10 +169,7 @@ def test_call_under_way_at_detach(program: str) -> None:
     reading, writing = os.pipe()
     with TraceObject(SMALL) as traced, gated(program, "wait", stdin=reading) as (pid, gate):
         traced.put_rules(all_rules())
-        traced.put_processes({pid: lib.SCOPE_FROM_EXEC})
-        traced.attach()
-        traced.mark()
-        traced.start()
+        begin(traced, pid, lib.SCOPE_FROM_EXEC)
         os.close(gate)
         wait_for_call(pid, READ)
         traced.detach()
@@ -191,10 +192,7 @@ def test_call_under_way_from_attach_to_detach(program: str) -> None:
         os.close(gate)
         wait_for_call(pid, READ)
         traced.put_rules(all_rules())
-        traced.put_processes({pid: lib.SCOPE_TRACED})
-        traced.attach()
-        traced.mark()
-        traced.start()
+        begin(traced, pid, lib.SCOPE_TRACED)
         traced.detach()
         rows = traced.calls_under_way()
         os.write(writing, b"!")
@@ -225,10 +223,7 @@ def test_what_is_in_no_call_is_not_said_to_be(program: str, where: str) -> None:
             os.kill(pid, signal.SIGSTOP)
             wait_until(lambda: state_of(pid) == "T", "it is stopped")
         traced.put_rules(all_rules() | {(lib.ABI_X86_64, READ): rule(selected=False)})
-        traced.put_processes({pid: lib.SCOPE_TRACED})
-        traced.attach()
-        traced.mark()
-        traced.start()
+        begin(traced, pid, lib.SCOPE_TRACED)
         if where == "has ended":
             os.kill(pid, signal.SIGKILL)
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
