@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from proctor.kernel.process_table import cgroup_root
 from proctor.kernel.trace_object import kernel_version
 from tests.kernel.trace_command import (
     TOTALS,
@@ -145,6 +147,39 @@ def test_calls_that_hang_are_shown_at_the_end(options: list[str], tmp_path: Path
     (slept,) = traced.calls("clock_nanosleep")
     assert re.search(r"\(CLOCK_MONOTONIC, TIMER_ABSTIME, 0x\w+, NULL\) += \? <under way>$", slept)
     assert ", 2 under way at the end, 0 lost" in traced.lines[-1]
+
+
+@pytest.mark.skipif(kernel_version() < (5, 15), reason="bpf_task_pt_regs: since 5.15")
+def test_a_call_that_hangs_in_a_cgroup_is_shown_at_the_end(tmp_path: Path) -> None:
+    """Its thread makes no call while traced, so nothing but the walk at the end meets it."""
+    log = tmp_path / "log"
+    root = cgroup_root()
+    assert root is not None
+    cgroup = root / f"proctor-hangs-{os.getpid()}"
+    cgroup.mkdir()
+    try:
+        with running("cat") as process:
+            (cgroup / "cgroup.procs").write_text(str(process.pid))
+            wait_until(
+                lambda: 0 in calls_of(Path(f"/proc/{process.pid}/task")), "cat reads", 10 * SLOW
+            )
+            tracer = subprocess.Popen(
+                [*PROCTOR, "trace", "-o", str(log), "-e", "read", "--cgroup", str(cgroup)],
+                env=environment(),
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            with tracer:
+                await_tracing(tracer)
+                tracer.send_signal(signal.SIGINT)
+                assert tracer.wait(TIMEOUT_S) == 0
+    finally:
+        wait_until(lambda: not (cgroup / "cgroup.procs").read_text(), "it is empty", 10 * SLOW)
+        cgroup.rmdir()
+    traced = Traced(0, "", "", log.read_text())
+    traced.check_totals()
+    (read,) = traced.calls("read")
+    assert re.fullmatch(r"\d+ +read\(0<pipe:\[\d+\]>, 0x\w+, \d+\) += \? <under way>", read)
 
 
 def calls_of(threads: Path) -> set[int]:
