@@ -21,7 +21,11 @@ from setuptools.modified import newer_group
 
 CLANG = os.environ.get("CLANG", "clang")
 STRIP = os.environ.get("LLVM_STRIP", "llvm-strip")
-CFFI_BUILDERS = ["src/proctor/records/layout_build.py", "src/proctor/kernel/bpf_build.py"]
+CFFI_BUILDERS = [
+    "src/proctor/records/layout_build.py",
+    "src/proctor/intake/lane_build.py",
+    "src/proctor/kernel/bpf_build.py",
+]
 BPF_SOURCES = {
     "proctor.kernel.proctor_bpf": Path("bpf/proctor.bpf.c"),
     "proctor.kernel.trace_bpf": Path("bpf/trace/trace.bpf.c"),

@@ -9,8 +9,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from proctor.intake.admission import piece_at
-from proctor.intake.repeats import Repeats
+from proctor.intake.lane import Lane
 from proctor.records.decode import decode
 from proctor.records.layout import LAYOUTS, RECORD_TYPES
 from proctor.records.restoring import Restorer
@@ -28,7 +27,7 @@ _STRUCT_BYTES: Final = LAYOUTS["tls_repeat_record"].size_bytes
 
 def run(data: bytes) -> None:
     half = len(data) // 2
-    writer, reader, strained = Repeats(SEED), Restorer(SEED), Restorer(SEED)
+    writer, reader, strained = Lane(SEED), Restorer(SEED), Restorer(SEED)
     for at in range(0, half - 4, 5):
         raw = _told(*data[at : at + 5])
         written = _written(writer, bytearray(raw))
@@ -54,13 +53,13 @@ def _told(handle: int, kind: int, begins: int, size: int, place: int) -> bytes:
     )
 
 
-def _written(writer: Repeats, raw: bytearray) -> bytes:
-    piece = piece_at(raw, 0, len(raw))
-    assert piece
-    parts = writer.shortened(piece)
-    if parts is None:
-        return bytes(raw)
-    return b"".join(buffer[start:end] for buffer, start, end in parts)
+def _written(writer: Lane, raw: bytearray) -> bytes:
+    writer.add(raw)
+    parts, records, size_bytes = writer.frame()
+    written = b"".join(parts)
+    assert (records, size_bytes) == (1, len(written))
+    writer.clear()
+    return written
 
 
 def _strain(reader: Restorer, written: bytes, strange: bytes) -> None:

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 from proctor.intake.direction_mask import DirectionMask
 from proctor.intake.exchange import Verdict, VerdictKind
 from proctor.intake.judgement import EVIDENCE_MAX_BYTES, Judgement, judge
+from proctor.intake.lane import Lane
 from proctor.records.layout import (
     DIRECTION_SENT,
     FLAG_LATE,
@@ -51,11 +52,9 @@ _REMIND_BYTES: Final = 1 << 20
 
 
 class Piece(NamedTuple):
-    """What a TLS_DATA record says, and where it lies."""
+    """What a TLS_DATA record says."""
 
-    buffer: bytearray
-    start: int
-    end: int
+    record: bytearray
     flags: int
     tls: int
     stream_bytes: int
@@ -64,19 +63,19 @@ class Piece(NamedTuple):
     sent: bool
 
     @property
-    def data_start(self) -> int:
-        return self.start + _DATA_BYTES
+    def data_bytes(self) -> int:
+        return len(self.record) - _DATA_BYTES
 
 
-def piece_at(buffer: bytearray, start: int, end: int) -> Piece | None:
-    """The TLS_DATA record in `buffer[start:end]`; None where it cannot be one."""
-    if end - start < _DATA_BYTES:
+def piece_at(record: bytearray) -> Piece | None:
+    """What a record says; None where it cannot be a TLS_DATA record."""
+    if len(record) < _DATA_BYTES:
         return None
-    kind, flags, tls, stream_bytes, position, call, direction = _unpack_piece(buffer, start)
+    kind, flags, tls, stream_bytes, position, call, direction = _unpack_piece(record)
     if kind != _TLS_DATA:
         return None
     sent = direction == DIRECTION_SENT
-    return Piece(buffer, start, end, flags, tls, stream_bytes, position, call, sent)
+    return Piece(record, flags, tls, stream_bytes, position, call, sent)
 
 
 class State(Enum):
@@ -116,10 +115,21 @@ class Handle:
         self.sent = DirectionMask(sent=True, from_beginning=not late)
         self.received = DirectionMask(sent=False, from_beginning=not late)
 
+    def open_lane(self, lane: Lane) -> None:
+        """From now on most of its records need not come by here."""
+        opened = lane.open(self.tls)
+        self.sent.open_lane(opened.sent)
+        self.received.open_lane(opened.received)
+
+    def close_lane(self, lane: Lane) -> None:
+        self.sent.close_lane()
+        self.received.close_lane()
+        lane.close(self.tls)
+
     def mask(self, piece: Piece) -> None:
-        buffer, start, end, _, _, stream_bytes, position, call, sent = piece
+        record, _, _, stream_bytes, position, call, sent = piece
         direction = self.sent if sent else self.received
-        direction.mask_piece(buffer, start + _DATA_BYTES, end, call, stream_bytes, position)
+        direction.mask_piece(record, _DATA_BYTES, len(record), call, stream_bytes, position)
 
 
 @dataclass(slots=True)
@@ -135,14 +145,18 @@ class Admitted:
 
 
 _DROP: Final = Admitted()
-WRITE: Final = Admitted(write=True)
-"""Of nearly all records of a flood: nothing is released before it."""
+_WRITE: Final = Admitted(write=True)
 
 
 class Admission:
-    """Judges handles by their records. `verdicts` are to be taken and sent to the recorder."""
+    """Judges handles by their records. `verdicts` are to be taken and sent to the recorder.
 
-    def __init__(self) -> None:
+    Those that carry model traffic are open in the lane, unless they are so many that it
+    matters which was not heard of for longest.
+    """
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
         self._handles: OrderedDict[int, Handle] = OrderedDict()
         self._held_bytes = 0
         self.verdicts: list[Verdict] = []
@@ -153,15 +167,15 @@ class Admission:
         """A TLS_OPEN record."""
         self._handle(tls, late=bool(flags & FLAG_LATE))
 
-    def returned(self, tls: int, batch: bytearray, start: int, end: int) -> Admitted:
-        """A TLS_RETURN record, `batch[start:end]`: it goes the way of the writes before it."""
+    def returned(self, tls: int, record: bytearray) -> Admitted:
+        """A TLS_RETURN record: it goes the way of the writes before it."""
         handle = self._handles.get(tls)
         if handle is None or handle.state is _SKIPPED:
             return _DROP
         if handle.state is _MODEL:
-            return WRITE
+            return _WRITE
         if handle.evidence_start is not None:
-            self._hold(handle, batch[start:end])
+            self._hold(handle, record)
         return _DROP
 
     def settled(self, tls: int) -> Admitted:
@@ -171,7 +185,8 @@ class Admission:
 
     def forget(self, tls: int) -> None:
         """A handle that is no more."""
-        self._handles.pop(tls, None)
+        if handle := self._handles.pop(tls, None):
+            handle.close_lane(self._lane)
 
     def is_skipped(self, tls: int) -> bool:
         handle = self._handles.get(tls)
@@ -182,7 +197,7 @@ class Admission:
         return [self._settle(handle) for handle in list(self._handles.values())]
 
     def data(self, piece: Piece) -> Admitted:
-        """A TLS_DATA record. It is masked in its place, or copied and held."""
+        """A TLS_DATA record. It is masked in its place now, or held and masked later."""
         handle = self._handles.get(piece.tls)
         if handle is None:
             handle = self._handle(
@@ -198,7 +213,7 @@ class Admission:
             self._reconsider(handle, marked=bool(piece.flags & FLAG_RECONSIDER))
         if handle.state is _MODEL:
             handle.mask(piece)
-            return WRITE
+            return _WRITE
         return self._undecided(handle, piece)
 
     def _undecided(self, handle: Handle, piece: Piece) -> Admitted:
@@ -211,7 +226,7 @@ class Admission:
             complete = not self._add_evidence(handle, piece)
         elif _is_interim_answer(piece):
             complete = False
-        self._hold(handle, piece.buffer[piece.start : piece.end])
+        self._hold(handle, piece.record)
         if handle.held_bytes >= HELD_MAX_BYTES or self._held_bytes >= ALL_HELD_MAX_BYTES:
             complete = True
         if not complete and len(handle.evidence) < handle.judge_at_bytes:
@@ -228,8 +243,7 @@ class Admission:
         whole = 0 <= at <= len(handle.evidence) and not piece.flags & FLAG_UNREADABLE
         if whole:
             room = max(EVIDENCE_MAX_BYTES - at, 0)
-            end = min(piece.end, piece.data_start + room)
-            handle.evidence[at:] = piece.buffer[piece.data_start : end]
+            handle.evidence[at:] = piece.record[_DATA_BYTES : _DATA_BYTES + room]
         return whole
 
     def _decide(self, handle: Handle, judgement: Judgement) -> Admitted:
@@ -238,12 +252,14 @@ class Admission:
         held = self._release(handle)
         if judgement is Judgement.MODEL:
             handle.state = _MODEL
+            if len(self._handles) <= HANDLES_MAX // 2:
+                handle.open_lane(self._lane)
             if handle.told:
                 self._tell(handle, VerdictKind.KEEP)
             return Admitted(released=self._masked(handle, held))
         for record in held:
-            if piece := piece_at(record, 0, len(record)):
-                self.skipped_bytes += piece.end - piece.data_start
+            if piece := piece_at(record):
+                self.skipped_bytes += piece.data_bytes
         self._tell(handle, VerdictKind.SKIP)
         handle.state = _SKIPPED
         return Admitted(unsupported=judgement is Judgement.UNSUPPORTED)
@@ -251,24 +267,24 @@ class Admission:
     def _masked(self, handle: Handle, held: list[bytearray]) -> tuple[bytearray, ...]:
         first = handle.reconsidered
         for record in held:
-            piece = piece_at(record, 0, len(record))
+            piece = piece_at(record)
             if piece is None:
                 continue
             handle.mask(piece)
             if first:
-                set_flags(record, 0, FLAG_RECONSIDER)
+                set_flags(record, FLAG_RECONSIDER)
                 first = False
         handle.reconsidered = False
         return tuple(held)
 
     def _skip(self, handle: Handle, piece: Piece) -> Admitted:
-        self._hold(handle, piece.buffer[piece.start : piece.end])
+        self._hold(handle, piece.record)
         return self._decide(handle, Judgement.BORING)
 
     def _drop(self, handle: Handle, piece: Piece) -> Admitted:
         """Of a skipped handle. The kernel may have forgotten what it was told: remind it."""
-        self.skipped_bytes += piece.end - piece.data_start
-        handle.unreminded_bytes += piece.end - piece.data_start
+        self.skipped_bytes += piece.data_bytes
+        handle.unreminded_bytes += piece.data_bytes
         if handle.unreminded_bytes > _REMIND_BYTES:
             self._tell(handle, VerdictKind.SKIP)
         return _DROP
@@ -311,21 +327,22 @@ class Admission:
             if len(self._handles) >= HANDLES_MAX:
                 _, forgotten = self._handles.popitem(last=False)
                 self.skipped_bytes += sum(map(len, self._release(forgotten)))
+            if len(self._handles) == HANDLES_MAX // 2:
+                for each in self._handles.values():
+                    each.close_lane(self._lane)
             handle = self._handles[tls] = Handle(tls, late=late)
         return handle
 
 
 def _begins_post(piece: Piece) -> bool:
-    at = piece.data_start
-    return piece.sent and piece.position == 0 and piece.buffer[at : at + 5] == b"POST "
+    return piece.sent and piece.position == 0 and piece.record.startswith(b"POST ", _DATA_BYTES)
 
 
 def _is_interim_answer(piece: Piece) -> bool:
-    return piece.buffer[piece.data_start : piece.data_start + 10].startswith(b"HTTP/1.1 1")
+    return piece.record.startswith(b"HTTP/1.1 1", _DATA_BYTES)
 
 
-def set_flags(buffer: bytearray, start: int, flags: int) -> None:
-    """Adds flags to the record that begins at `start`."""
-    at = start + _FLAGS_AT
-    old = int.from_bytes(buffer[at : at + 2], byteorder)
-    buffer[at : at + 2] = (old | flags).to_bytes(2, byteorder)
+def set_flags(record: bytearray, flags: int) -> None:
+    """Adds flags to those of a record."""
+    old = int.from_bytes(record[_FLAGS_AT : _FLAGS_AT + 2], byteorder)
+    record[_FLAGS_AT : _FLAGS_AT + 2] = (old | flags).to_bytes(2, byteorder)

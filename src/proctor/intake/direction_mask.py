@@ -11,11 +11,10 @@ in which a secret may stand, and no line's end need be before it. An answer's ho
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from proctor.intake.masking import BEGINNING, NAME_BYTES, PLAIN, UNKNOWN, LineState, Mode, mask
 from proctor.intake.message_ends import HEAD, IN_LINE, Framing, read_head
-from proctor.intake.usual_heads import mask_usual_head
 
 TLS_RECORD_BYTES: Final = 16384
 """A write that is taken in part is taken up to a multiple of this, the largest TLS record."""
@@ -24,15 +23,18 @@ _PLACES_MAX: Final = 4096
 _MESSAGE_HEAD: Final = re.compile(rb"[A-Z]{3,10} [/hH]|HTTP/1\.[01] [1-5]")
 _HEAD_BEGUN: Final = re.compile(rb"[A-Z]{1,10} ?\Z")
 _ENDLESS: Final = Framing(ends_at=1 << 66)
+_LANE_ENDLESS: Final = (1 << 64) - 1
 _SHOWN: Final = frozenset((Mode.PLAIN, Mode.LINE_START))
 _Place = tuple[LineState, Framing]
-_IN_ENDLESS: Final[_Place] = (BEGINNING, _ENDLESS)
 
 
 class DirectionMask:
     """Masks pieces of calls in their place. Bytes after a hole are masked up to the line's end."""
 
-    __slots__ = ("_body_ends_at", "_call", "_head", "_in_line", "_places", "_plain", "_step_bytes")
+    __slots__ = (
+        *("_body_ends_at", "_call", "_head", "_in_line", "_lane", "_places", "_plain"),
+        "_step_bytes",
+    )
 
     def __init__(self, *, sent: bool, from_beginning: bool) -> None:
         """`from_beginning`: position 0 is where the connection's plaintext begins."""
@@ -43,6 +45,17 @@ class DirectionMask:
         self._places: dict[int, _Place] = {0: (BEGINNING, self._head)} if from_beginning else {}
         self._plain: list[tuple[range, Framing]] = []
         """Positions that lie in one line without a secret: a long body, mostly."""
+        self._lane: Any = None
+        """`struct lane_direction`: pieces may pass this by on the lane."""
+
+    def open_lane(self, lane: Any) -> None:
+        self._lane = lane
+
+    def close_lane(self) -> None:
+        """What is known on the lane is known here from now on."""
+        if self._lane:
+            self._catch_up(self._lane)
+            self._lane = None
 
     def mask_piece(
         self,
@@ -54,6 +67,8 @@ class DirectionMask:
         position: int,
     ) -> None:
         """`buffer[start:end]` is at `position` of the call that begins at `stream_bytes`."""
+        if self._lane and self._lane.is_ahead:
+            self._catch_up(self._lane)
         at = stream_bytes + position
         known = call == self._call or position == 0
         place = self._place_at(at) if known else self._behind_hole(at)
@@ -61,38 +76,54 @@ class DirectionMask:
             self._call = call
             self._places.clear()
             self._plain.clear()
-        first = at - start
         state = place[0]
         if position == 0 and (state is PLAIN or state is BEGINNING or state is UNKNOWN):
             # The line that the call before left is over: a body need not end with one, and
             # one that the server refused does not come.
-            body, place_there = self._usual_head(buffer, start, end, first)
-            if place_there is not None:
-                self._places[at] = BEGINNING, self._head
-                start, place = body, place_there
-            elif _MESSAGE_HEAD.match(buffer, start, end):
+            if _MESSAGE_HEAD.match(buffer, start, end):
                 place = BEGINNING, self._head
             elif state is PLAIN and _HEAD_BEGUN.match(buffer, start, end):
                 place = BEGINNING, place[1]
-        self._mask(buffer, start, end, first, stream_bytes, place)
+        after = self._mask(buffer, start, end, at - start, stream_bytes, place)
+        if self._lane:
+            self._lead(self._lane, at - start + end, after)
 
-    def _usual_head(
-        self, buffer: bytearray, start: int, end: int, first: int
-    ) -> tuple[int, _Place | None]:
-        """Where the body begins of a message with such a head, and the place there."""
-        # A call may go on behind so many bytes: no head lies over that.
-        body, length_bytes = mask_usual_head(buffer, start, min(end, start + TLS_RECORD_BYTES))
-        if body > start:
-            if self._head is _ENDLESS:
-                return body, _IN_ENDLESS
-            if length_bytes:
-                return body, (BEGINNING, Framing(b"", 0, first + body + length_bytes))
-        return start, None
+    def _catch_up(self, lane: Any) -> None:
+        """To behind the call that passed on the lane."""
+        if not lane.is_ahead:
+            return
+        lane.is_ahead = False
+        self._call = lane.call
+        ends_at = lane.body_ends_at
+        in_body = _ENDLESS if ends_at == _LANE_ENDLESS else Framing(ends_at=ends_at)
+        self._body_ends_at = in_body.ends_at
+        self._places.clear()
+        self._plain.clear()
+        self._places[lane.call_at] = BEGINNING, self._head
+        self._places[lane.body_at] = BEGINNING if lane.began_line else PLAIN, in_body
+        if lane.until > lane.body_at:
+            self._pass_over(lane.body_at, lane.until, in_body)
+
+    def _lead(self, lane: Any, at: int, place: _Place) -> None:
+        """The next piece may pass on the lane if it begins at a place that is this simple."""
+        state, framing = place
+        lane.is_ready = (
+            state in (PLAIN, BEGINNING)
+            and (framing.ends_at > 0 or framing == HEAD)
+            and at < _LANE_ENDLESS
+        )
+        if lane.is_ready:
+            lane.begins_line = state == BEGINNING
+            lane.until = at
+            lane.body_ends_at = min(framing.ends_at, _LANE_ENDLESS)
 
     def _mask(
         self, buffer: bytearray, start: int, end: int, first: int, call_at: int, place: _Place
-    ) -> None:
-        """The same of bytes whose place in the stream is `first` behind that in the buffer."""
+    ) -> _Place:
+        """The same of bytes whose place in the stream is `first` behind that in the buffer.
+
+        Returns the place behind them.
+        """
         state, framing = self._places[first + start] = place
         call_start, step_bytes = call_at - first, self._step_bytes
         while start < end:
@@ -115,6 +146,7 @@ class DirectionMask:
         self._body_ends_at = framing.ends_at
         while len(self._places) > _PLACES_MAX:
             del self._places[next(iter(self._places))]
+        return state, framing
 
     def _pass_over(self, at: int, until: int, framing: Framing) -> None:
         plain = self._plain

@@ -8,21 +8,22 @@ from __future__ import annotations
 import errno
 import json
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from proctor.intake.admission import WRITE, Admission, Admitted, Piece, piece_at, set_flags
+from proctor.intake._lane import ffi
+from proctor.intake.admission import Admission, Admitted, Piece, piece_at, set_flags
 from proctor.intake.arguments import mask_arguments
 from proctor.intake.exchange import Verdict
-from proctor.intake.repeats import Part, Repeats
+from proctor.intake.lane import Lane
 from proctor.records.layout import FLAG_SKIPPED, HEAD, LAYOUTS, RECORD_TYPES
-from proctor.records.places import Place, places_of
-from proctor.records.recording import FRAME_BYTES, FRAME_MAX_BYTES, FRAME_MAX_PARTS, RecordingWriter
+from proctor.records.places import Places
+from proctor.records.recording import FRAME_MAX_BYTES, RecordingWriter
 
 _PROGRAM: Final = LAYOUTS["exec_record"]
 _TLS_AT: Final = LAYOUTS["tls_return_record"].offsets["tls"]
 _TLS: Final = struct.Struct("=Q")
+_LENGTH: Final = struct.Struct("=I")
 _TLS_OPEN: Final = RECORD_TYPES["RECORD_TLS_OPEN"]
 _TLS_DATA: Final = RECORD_TYPES["RECORD_TLS_DATA"]
 _TLS_RETURN: Final = RECORD_TYPES["RECORD_TLS_RETURN"]
@@ -58,9 +59,9 @@ class Keeper:
 
     def __init__(self, writer: RecordingWriter) -> None:
         self._writer = writer
-        self._admission = Admission()
-        self._repeats = Repeats(writer.seed)
-        self._frame = _Frame()
+        self._lane = Lane(writer.seed)
+        self._admission = Admission(self._lane)
+        self._places = Places()
         self._unsaid: dict[str, Loss] = {}
         self._time_ns = 0
         self._summary = KeeperSummary()
@@ -68,24 +69,34 @@ class Keeper:
     def feed(
         self, batch: bytearray, size_bytes: int | None = None, *, cut: bool = False
     ) -> list[Verdict]:
-        """Takes whole records in `batch[:size_bytes]`, masks them there and writes them.
+        """Takes whole records in `batch[:size_bytes]` and writes them, masked.
 
         Returns verdicts for the recorder. Keeps nothing of `batch`. `cut`: the
         last record need not be whole.
         """
-        end = len(batch) if size_bytes is None else size_bytes
-        return self.take(batch, self.split(batch, 0, end, cut=cut))
+        self.find(self._places, batch, len(batch) if size_bytes is None else size_bytes, cut=cut)
+        self._places.sort()
+        verdicts = self.take(self._places)
+        self._places.clear()
+        return verdicts
 
-    def take(self, batch: bytearray, places: Sequence[Place]) -> list[Verdict]:
-        """The same for records of `batch` at these places, in this order."""
-        for time_ns, start, stop, kind in places:
-            self._time_ns = time_ns
-            if kind == _TLS_DATA:
-                self._data(batch, start, stop)
-            elif kind == _TLS_RETURN:
-                self._return(batch, start, stop)
-            else:
-                self._record(batch, start, stop, kind)
+    def find(self, places: Places, batch: bytearray, size_bytes: int, *, cut: bool = False) -> None:
+        """Adds where the records of `batch[:size_bytes]` lie."""
+        end = places.add(batch, size_bytes, FRAME_MAX_BYTES)
+        if end < size_bytes and not cut:
+            self._lose("malformed", 1, size_bytes - end)
+
+    def take(self, places: Places) -> list[Verdict]:
+        """The same as `feed` for records that lie at these places, in this order."""
+        at = 0
+        while (at := self._lane.take(places, at)) < places.count:
+            place = places.rows[at]
+            if not self._lane.has_room(place.length):
+                self._flush()
+                continue
+            self._time_ns = place.time_ns
+            self._take(place)
+            at += 1
         self._flush()
         verdicts, self._admission.verdicts = self._admission.verdicts, []
         return verdicts
@@ -100,108 +111,94 @@ class Keeper:
         self._summary.bytes_written = self._writer.size_bytes
         return self._summary
 
-    def split(self, batch: bytearray, start: int, end: int, *, cut: bool = False) -> list[Place]:
-        """Where the records of `batch[start:end]` lie, ordered by time."""
-        places, after = places_of(batch, start, end, FRAME_MAX_BYTES)
-        if after < end and not cut:
-            self._lose("malformed", 1, end - after)
-        return places
+    def _take(self, place: Any) -> None:
+        """The whole way, for a copy that can be masked."""
+        record = bytearray(ffi.buffer(ffi.cast("char *", place.address), place.length))
+        kind = place.type
+        if len(record) < HEAD.size_bytes or _LENGTH.unpack_from(record)[0] != len(record):
+            self._lose("malformed", 1, len(record))
+        elif kind == _TLS_DATA:
+            self._data(record)
+        elif kind == _TLS_RETURN:
+            self._return(record)
+        elif kind in _OF_TLS:
+            self._of_tls(record, kind)
+        else:
+            if kind in _PROGRAMS:
+                _mask_program(record)
+            elif kind == _END:
+                self._settle()
+            self._write(record)
 
-    def _record(self, batch: bytearray, start: int, end: int, kind: int) -> None:
-        if kind in _OF_TLS:
-            self._of_tls(batch, start, end, kind)
-            return
-        if kind in _PROGRAMS:
-            _mask_program(batch, start, end)
-        elif kind == _END:
-            self._settle()
-        self._write(batch, start, end)
-
-    def _data(self, batch: bytearray, start: int, end: int) -> None:
-        piece = piece_at(batch, start, end)
+    def _data(self, record: bytearray) -> None:
+        piece = piece_at(record)
         if piece is None:
-            self._lose("malformed", 1, end - start)
-            return
-        admitted = self._admission.data(piece)
-        if admitted is WRITE or self._release(admitted, piece):
-            self._write_piece(piece)
+            self._lose("malformed", 1, len(record))
+        elif self._release(self._admission.data(piece), piece):
+            self._write(record)
 
-    def _return(self, batch: bytearray, start: int, end: int) -> None:
-        tls = self._tls_of(batch, start, end)
-        if tls is not None:
-            admitted = self._admission.returned(tls, batch, start, end)
-            if admitted is WRITE or self._release(admitted):
-                self._write(batch, start, end)
+    def _return(self, record: bytearray) -> None:
+        tls = self._tls_of(record)
+        if tls is not None and self._release(self._admission.returned(tls, record)):
+            self._write(record)
 
-    def _of_tls(self, batch: bytearray, start: int, end: int, kind: int) -> None:
-        tls = self._tls_of(batch, start, end)
+    def _of_tls(self, record: bytearray, kind: int) -> None:
+        tls = self._tls_of(record)
         if tls is None:
             return
         if kind == _TLS_OPEN:
-            self._admission.opened(tls, HEAD.packing.unpack_from(batch, start)[2])
+            self._admission.opened(tls, HEAD.packing.unpack_from(record)[2])
         else:
             if kind == _TLS_FREE:
                 self._release(self._admission.settled(tls))
             if self._admission.is_skipped(tls):
-                set_flags(batch, start, FLAG_SKIPPED)
+                set_flags(record, FLAG_SKIPPED)
             if kind == _TLS_FREE:
                 self._admission.forget(tls)
-        self._write(batch, start, end)
+        self._write(record)
 
-    def _tls_of(self, batch: bytearray, start: int, end: int) -> int | None:
+    def _tls_of(self, record: bytearray) -> int | None:
         """The handle that a record is of, which all but TLS_DATA have at one place."""
-        if end - start < _TLS_AT + _TLS.size:
-            self._lose("malformed", 1, end - start)
+        if len(record) < _TLS_AT + _TLS.size:
+            self._lose("malformed", 1, len(record))
             return None
-        return int(_TLS.unpack_from(batch, start + _TLS_AT)[0])
+        return int(_TLS.unpack_from(record, _TLS_AT)[0])
 
     def _release(self, admitted: Admitted, piece: Piece | None = None) -> bool:
         for record in admitted.released:
-            if held := piece_at(record, 0, len(record)):
-                self._write_piece(held)
-            else:
-                self._write(record, 0, len(record))
+            self._write(record)
         if admitted.unsupported and piece is not None:
-            head = list(HEAD.packing.unpack_from(piece.buffer, piece.start))
+            head = list(HEAD.packing.unpack_from(piece.record))
             said = {"tls": piece.tls, "state": "unsupported", "reason": "protocol_unsupported"}
-            record = _json_record("RECORD_COVERAGE", said, head)
-            self._write(record, 0, len(record))
+            self._write(_json_record("RECORD_COVERAGE", said, head))
         return admitted.write
 
     def _settle(self) -> None:
         for admitted in self._admission.settle_all():
             self._release(admitted)
 
-    def _write_piece(self, piece: Piece) -> None:
-        parts = self._repeats.shortened(piece)
-        if parts is None:
-            self._write(piece.buffer, piece.start, piece.end)
-        elif not self._frame.add_parts(parts):
+    def _write(self, record: bytearray) -> None:
+        if not self._lane.has_room(len(record)):
             self._flush()
-            self._frame.add_parts(parts)
-
-    def _write(self, buffer: bytearray, start: int, end: int) -> None:
-        if not self._frame.add(buffer, start, end):
-            self._flush()
-            self._frame.add(buffer, start, end)
+        self._lane.add(record)
 
     def _flush(self, *, even_if_empty: bool = False) -> None:
         """One frame, begun by what was lost before it. If that fails, it is lost as well."""
-        frame = self._frame
-        if not frame.records and not even_if_empty:
+        parts, records, size_bytes = self._lane.frame()
+        if not records and not even_if_empty:
             return
         said = self._losses() if self._unsaid else []
         try:
-            self._writer.write_frame([*said, *frame.parts()])
+            self._writer.write_frame([*said, *parts])
         except OSError as error:
             reason = "disk_full" if error.errno in _NO_SPACE else "write_failed"
-            if frame.records:
-                self._lose(reason, frame.records, frame.size_bytes)
-                self._repeats.distrust()
+            if records:
+                self._lose(reason, records, size_bytes)
+                self._lane.distrust()
         else:
             self._unsaid.clear()
-            self._summary.records_written += frame.records + len(said)
-        frame.clear()
+            self._summary.records_written += records + len(said)
+        self._lane.clear()
 
     def _losses(self) -> list[bytearray]:
         return [
@@ -220,74 +217,14 @@ class Keeper:
             loss.size_bytes += size_bytes
 
 
-class _Frame:
-    """Gathers records for one frame; neighbours in a buffer stay one part."""
-
-    __slots__ = ("_buffer", "_end", "_runs", "_start", "records", "size_bytes")
-
-    def __init__(self) -> None:
-        self._runs: list[Part] = []
-        self._buffer: bytearray | None = None
-        """Of the run that the next record may go on with: `buffer[start:end]`."""
-        self._start = self._end = 0
-        self.records = 0
-        self.size_bytes = 0
-
-    def add(self, buffer: bytearray, start: int, end: int) -> bool:
-        """False where the frame is full."""
-        size_bytes = self.size_bytes + end - start
-        if size_bytes > FRAME_BYTES and self.records:
-            return False
-        if start != self._end or buffer is not self._buffer:
-            if not self._has_room(1):
-                return False
-            self._end_run()
-            self._buffer, self._start = buffer, start
-        self._end = end
-        self.size_bytes = size_bytes
-        self.records += 1
-        return True
-
-    def add_parts(self, record: list[Part]) -> bool:
-        """The same for a record that does not lie in one place."""
-        size_bytes = self.size_bytes
-        for _, start, end in record:
-            size_bytes += end - start
-        if self.records and (size_bytes > FRAME_BYTES or not self._has_room(len(record))):
-            return False
-        self._end_run()
-        self._runs += record
-        self.size_bytes = size_bytes
-        self.records += 1
-        return True
-
-    def parts(self) -> list[memoryview]:
-        self._end_run()
-        return [memoryview(buffer)[start:end] for buffer, start, end in self._runs]
-
-    def clear(self) -> None:
-        self._runs.clear()
-        self._buffer = None
-        self.records = 0
-        self.size_bytes = 0
-
-    def _has_room(self, parts: int) -> bool:
-        return len(self._runs) + parts < FRAME_MAX_PARTS - 20
-
-    def _end_run(self) -> None:
-        if self._buffer is not None:
-            self._runs.append((self._buffer, self._start, self._end))
-            self._buffer = None
-
-
-def _mask_program(batch: bytearray, start: int, end: int) -> None:
+def _mask_program(record: bytearray) -> None:
     """The arguments of a program that starts; the record's other texts are paths."""
-    if end - start < _PROGRAM.size_bytes:
+    if len(record) < _PROGRAM.size_bytes:
         return
-    values = dict(zip(_PROGRAM.fields, _PROGRAM.packing.unpack_from(batch, start), strict=True))
-    first = start + _PROGRAM.size_bytes + values["exe_bytes"] + values["cwd_bytes"]
-    if first < end:
-        batch[first:end] = mask_arguments(bytes(batch[first:end]))
+    values = dict(zip(_PROGRAM.fields, _PROGRAM.packing.unpack_from(record), strict=True))
+    first = _PROGRAM.size_bytes + values["exe_bytes"] + values["cwd_bytes"]
+    if first < len(record):
+        record[first:] = mask_arguments(bytes(record[first:]))
 
 
 def _json_record(kind: str, content: dict[str, object], head: list[int]) -> bytearray:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import select
 import socket
-from bisect import bisect_right
-from operator import itemgetter
 from typing import Final, Protocol
 
 from proctor.intake.exchange import BATCH_HEAD, BATCH_MAX_BYTES, VERDICT, Verdict
 from proctor.intake.keeper import Keeper, KeeperSummary
 from proctor.records._layout import lib
+from proctor.records.places import Places
 from proctor.records.recording import RecordingWriter
 
 PAYLOAD_BYTES: Final = 512 << 10
@@ -26,7 +25,6 @@ PAYLOAD_BYTES: Final = 512 << 10
 PATIENCE_SECONDS: Final = 0.005
 FILL_MAX: Final = 1 / lib.PAYLOAD_WAKEUP_SHARE
 """Of the payload ring: from here on it is read, though the recorder says nothing."""
-_TIME: Final = itemgetter(0)
 
 
 class Payload(Protocol):
@@ -41,8 +39,14 @@ class Payload(Protocol):
     def fill(self) -> float:
         """The share of the ring that is taken."""
 
-    def drain(self, into: memoryview, until: int) -> int:
-        """Copies whole records that lie before `until`; returns the bytes copied."""
+    def look(self, places: Places, size_bytes: int, until: int) -> bool:
+        """Adds where whole records lie before `until`: the next `size_bytes` of the ring, or so.
+
+        False where there is none.
+        """
+
+    def release(self) -> None:
+        """Gives back to the kernel what was looked at."""
 
 
 def run_keeper(
@@ -56,26 +60,26 @@ def run_keeper(
     """
     keeper = Keeper(writer)
     head = bytearray(BATCH_HEAD.size)
-    batch = bytearray(PAYLOAD_BYTES)
+    batch = bytearray()
     poll = select.epoll()
     poll.register(connection.fileno(), select.EPOLLIN)
     poll.register(payload.fd, select.EPOLLIN | select.EPOLLET)
     while True:
-        _await_batch(poll, connection, keeper, batch, payload)
+        _await_batch(poll, connection, keeper, payload)
         if _receive(connection, head, len(head)) < len(head):
             break
         size, until = BATCH_HEAD.unpack(head)
         if size > BATCH_MAX_BYTES:
             raise RuntimeError(f"recorder: a batch of {size} bytes; at most {BATCH_MAX_BYTES}")
-        if size + PAYLOAD_BYTES > len(batch):
-            batch = bytearray(size + PAYLOAD_BYTES)
+        if size > len(batch):
+            batch = bytearray(size)
         received = _receive(connection, batch, size)
         if received < size:
             keeper.feed(batch, received, cut=True)
             break
         _answer(connection, _feed_both(keeper, batch, received, payload, until))
     poll.close()
-    _feed_both(keeper, batch, 0, payload, payload.produced())
+    _feed_both(keeper, bytearray(), 0, payload, payload.produced())
     return keeper.close()
 
 
@@ -83,7 +87,6 @@ def _await_batch(
     poll: select.epoll,
     connection: socket.socket,
     keeper: Keeper,
-    batch: bytearray,
     payload: Payload,
 ) -> None:
     """Until the recorder says something, or is gone.
@@ -98,7 +101,7 @@ def _await_batch(
         if connection.fileno() in ready:
             return
         if not ready:
-            _answer(connection, _feed_both(keeper, batch, 0, payload, payload.produced()))
+            _answer(connection, _feed_both(keeper, bytearray(), 0, payload, payload.produced()))
 
 
 def _feed_both(
@@ -109,14 +112,17 @@ def _feed_both(
     The payload comes in several readings: what is younger than one waits for the next, so that
     no exit overtakes what its process has sent.
     """
-    own = keeper.split(batch, 0, size)
+    own, both = Places(), Places()
+    keeper.find(own, batch, size)
+    own.sort()
     verdicts: list[Verdict] = []
-    while used := payload.drain(memoryview(batch)[size:], until):
-        found = keeper.split(batch, size, size + used)
-        older = bisect_right(own, found[-1][0], key=_TIME) if found else 0
-        verdicts += keeper.take(batch, sorted(own[:older] + found, key=_TIME))
-        del own[:older]
-    return verdicts + keeper.take(batch, own)
+    while payload.look(both, PAYLOAD_BYTES, until):
+        both.sort()
+        own.move_older(both)
+        verdicts += keeper.take(both)
+        payload.release()
+        both.clear()
+    return verdicts + keeper.take(own)
 
 
 def _receive(connection: socket.socket, buffer: bytearray, size: int) -> int:

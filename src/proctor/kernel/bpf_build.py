@@ -70,6 +70,9 @@ void proctor_ring_close(proctor_ring *ring);
 uint64_t proctor_ring_produced(const proctor_ring *ring);
 size_t proctor_ring_drain(proctor_ring *ring, void *buffer, size_t capacity_bytes, uint64_t until);
 uint64_t proctor_ring_consumed(const proctor_ring *ring);
+uint32_t proctor_ring_look(proctor_ring *ring, void *places, uint32_t places_max,
+                           uint64_t size_bytes, uint64_t until);
+void proctor_ring_release(proctor_ring *ring);
 """
 
 
@@ -90,7 +93,7 @@ ffibuilder.set_source(
     "proctor.kernel._bpf",
     '#include "native.h"',
     sources=["src/proctor/kernel/native.c"],
-    include_dirs=[str(HERE)],
+    include_dirs=[str(HERE), str(HERE.parent / "records"), str(HERE.parents[2] / "bpf")],
     libraries=["bpf"],
     depends=["src/proctor/kernel/native.h"],
     extra_compile_args=["-O2", "-Wall", *_flags("--cflags")],

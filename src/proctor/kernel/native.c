@@ -11,6 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "proctor.h"
+#include "places.h"
+
 /* Verifier logs of several programs: what is longer loses its beginning, the end says why. */
 #define LOG_BYTES (4 << 20)
 
@@ -154,6 +157,7 @@ struct proctor_ring {
 	unsigned long *consumer; /* a page of ours */
 	unsigned long *producer; /* a page of the kernel's, then the data, mapped twice in a row */
 	const char *data;
+	uint64_t looked_at;      /* up to here, since it was released last */
 };
 
 proctor_ring *proctor_ring_open(int map_fd, size_t size_bytes)
@@ -231,4 +235,43 @@ size_t proctor_ring_drain(proctor_ring *ring, void *buffer, size_t capacity_byte
 	}
 	__atomic_store_n(ring->consumer, position, __ATOMIC_RELEASE);
 	return used;
+}
+
+uint32_t proctor_ring_look(proctor_ring *ring, void *places, uint32_t places_max,
+			   uint64_t size_bytes, uint64_t until)
+{
+	uint64_t first = *ring->consumer, position = first;
+	struct record_place *place = places;
+	uint32_t count = 0;
+
+	while (position < until && count < places_max && (!count || position - first < size_bytes)) {
+		const char *record = ring->data + (position & (ring->size - 1));
+		uint32_t said = __atomic_load_n((const uint32_t *)record, __ATOMIC_ACQUIRE);
+		uint32_t length = said & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+		struct record_head head = { 0 };
+
+		if (said & BPF_RINGBUF_BUSY_BIT)
+			break;
+		position += (length + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
+		if (said & BPF_RINGBUF_DISCARD_BIT)
+			continue;
+		record += BPF_RINGBUF_HDR_SZ;
+		memcpy(&head, record, length < sizeof(head) ? length : sizeof(head));
+		place->time_ns = head.time_ns;
+		place->address = (uintptr_t)record;
+		place->length = length < head.length ? length : head.length;
+		place->type = head.type;
+		place->flags = head.flags;
+		place++;
+		count++;
+	}
+	ring->looked_at = position;
+	if (!count)
+		proctor_ring_release(ring);
+	return count;
+}
+
+void proctor_ring_release(proctor_ring *ring)
+{
+	__atomic_store_n(ring->consumer, ring->looked_at, __ATOMIC_RELEASE);
 }

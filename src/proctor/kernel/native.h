@@ -45,4 +45,15 @@ uint64_t proctor_ring_produced(const proctor_ring *ring);
 size_t proctor_ring_drain(proctor_ring *ring, void *buffer, size_t capacity_bytes, uint64_t until);
 uint64_t proctor_ring_consumed(const proctor_ring *ring);
 
+/*
+ * Writes down where whole committed records lie before `until`, places_max at most (an array of
+ * struct record_place), and until the next would begin size_bytes behind the first. Returns how
+ * many. They stay there until they are released.
+ */
+uint32_t proctor_ring_look(proctor_ring *ring, void *places, uint32_t places_max,
+			   uint64_t size_bytes, uint64_t until);
+
+/* Gives what was looked at last back to the kernel. */
+void proctor_ring_release(proctor_ring *ring);
+
 #endif

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from proctor.kernel.libbpf import ffi, lib
 from proctor.kernel.object import KernelError
+from proctor.records.places import Places
 
 
 class Ring:
@@ -44,6 +45,21 @@ class Ring:
         """Copy whole committed records that lie before `until`; returns the bytes copied."""
         buffer = ffi.from_buffer(into, require_writable=True)
         return int(lib.proctor_ring_drain(self._ring, buffer, len(into), until))
+
+    def look(self, places: Places, size_bytes: int, until: int) -> bool:
+        """Add where whole committed records lie: the next `size_bytes` or so, before `until`.
+
+        False where there is none. They stay there until they are released.
+        """
+        room = places.room()
+        rows = ffi.cast("void *", places.rows + places.count)
+        found = lib.proctor_ring_look(self._ring, rows, room, size_bytes, until)
+        places.count += found
+        return bool(found)
+
+    def release(self) -> None:
+        """Give what was looked at last back to the kernel."""
+        lib.proctor_ring_release(self._ring)
 
 
 _SIZE: Final = struct.Struct("=Q")

@@ -28,18 +28,51 @@ typedef signed long long __s64;
 """
 
 
-FUNCTIONS = (Path(__file__).with_name("places.c"), Path(__file__).with_name("repeats.c"))
+HERE = Path(__file__).resolve().parent
+FUNCTIONS = tuple(HERE / name for name in ("places.h", "handles.c", "repeats.c"))
+PLACES = HERE / "places.c"
 FUNCTION_DECLARATIONS = """
 struct record_place {
     __u64 time_ns;
-    __u64 start;
-    __u64 end;
-    __u64 type;
+    __u64 address;
+    __u32 length;
+    __u16 type;
+    __u16 flags;
 };
 __u32 proctor_places(const void *batch, __u64 start, __u64 end, __u32 length_max,
                      struct record_place *places, __u32 places_max);
-__u32 proctor_remember(void *remembered, const void *came, __u32 size_bytes, __u32 start,
-                       struct tls_repeat_run *runs, __u32 runs_max);
+void proctor_sort_places(struct record_place *places, __u32 count);
+
+struct repeat_limits {
+    __u32 piece_min_bytes;
+    __u32 body_max_bytes;
+    __u32 repeated_max_bytes;
+    __u32 memory_max_bytes;
+    __u32 handle_bytes;
+    __u32 head_max_bytes;
+};
+struct repeat_body {
+    __u64 repeated_bytes;
+    __u8 *data;
+    __u32 size_bytes;
+    ...;
+};
+struct repeat_spot {
+    struct repeat_body *body;
+    __u32 at;
+    __u32 skipped_bytes;
+    __u32 size_bytes;
+};
+struct repeat_memory *proctor_memory_new(const struct repeat_limits *limits);
+void proctor_memory_free(struct repeat_memory *memory);
+int proctor_memory_spot(struct repeat_memory *memory, const struct tls_data_record *piece,
+                        __u32 size_bytes, const void *beginning, __u32 beginning_bytes,
+                        struct repeat_spot *spot);
+void proctor_memory_put(struct repeat_memory *memory, struct repeat_body *body, __u32 at,
+                        const void *data, __u32 size_bytes);
+void proctor_memory_distrust(struct repeat_memory *memory);
+__u32 proctor_remember(struct repeat_memory *memory, const struct repeat_spot *spot,
+                       const void *came, struct tls_repeat_run *runs, __u32 runs_max);
 """
 
 
@@ -50,18 +83,17 @@ def declarations(header: str) -> str:
     return FIXED_WIDTH_TYPES + header
 
 
+def source(*more: Path) -> str:
+    """The structs and the functions on them in C, and more files behind them."""
+    texts = (path.read_text(encoding="utf-8") for path in (*HEADERS, *FUNCTIONS, *more))
+    return FIXED_WIDTH_TYPES + "\n".join(texts)
+
+
 def make_ffibuilder() -> FFI:
-    header, functions = (
-        "\n".join(path.read_text(encoding="utf-8") for path in paths)
-        for paths in (HEADERS, FUNCTIONS)
-    )
     builder = FFI()
+    header = "\n".join(path.read_text(encoding="utf-8") for path in HEADERS)
     builder.cdef(declarations(header) + FUNCTION_DECLARATIONS)
-    builder.set_source(
-        "proctor.records._layout",
-        FIXED_WIDTH_TYPES + header + functions,
-        py_limited_api=True,
-    )
+    builder.set_source("proctor.records._layout", source(PLACES), py_limited_api=True)
     return builder
 
 

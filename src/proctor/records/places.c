@@ -1,13 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiled behind bpf/proctor.h by layout_build.py. */
 #include <string.h>
-
-struct record_place {
-	__u64 time_ns;
-	__u64 start;
-	__u64 end;
-	__u64 type;
-};
 
 /*
  * Writes down where the records of `batch[start..end)` lie, `places_max` at most, and returns how
@@ -25,10 +17,25 @@ static __u32 proctor_places(const void *batch, __u64 start, __u64 end, __u32 len
 		    head.length > end - start)
 			break;
 		places[count].time_ns = head.time_ns;
-		places[count].start = start;
+		places[count].address = (__u64)(const __u8 *)batch + start;
+		places[count].length = head.length;
 		places[count].type = head.type;
+		places[count++].flags = head.flags;
 		start += head.length;
-		places[count++].end = start;
 	}
 	return count;
+}
+
+/* By time; those of one time stay in their order. They come nearly so. */
+static void proctor_sort_places(struct record_place *places, __u32 count)
+{
+	__u32 next, at;
+
+	for (next = 1; next < count; next++) {
+		struct record_place moved = places[next];
+
+		for (at = next; at > 0 && places[at - 1].time_ns > moved.time_ns; at--)
+			places[at] = places[at - 1];
+		places[at] = moved;
+	}
 }

@@ -23,10 +23,9 @@ is unreadable, and nothing is shown that was not sent.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Final
+from typing import Any, Final
 
-from proctor.records.layout import HEAD
+from proctor.records._layout import ffi, lib
 
 PIECE_MIN_BYTES: Final = 4096
 BODY_MAX_BYTES: Final = 2 << 20
@@ -37,109 +36,58 @@ HANDLE_BYTES: Final = 1024
 HEAD_MAX_BYTES: Final = 8192
 """In which the blank line is looked for."""
 
-PROCESS: Final = slice(HEAD.offsets["start_ns"], HEAD.offsets["tid"])
-"""Where a record's head says whose it is."""
-_POST: Final = b"POST "
-_BLANK_LINE: Final = b"\r\n\r\n"
+
+AnyBytes = bytes | bytearray | memoryview
 
 
-AnyBytes = bytes | bytearray
+def limits() -> Any:
+    """These numbers, for the functions of repeats.c."""
+    numbers = (PIECE_MIN_BYTES, BODY_MAX_BYTES, REPEATED_MAX_BYTES)
+    return ffi.new(
+        "struct repeat_limits *", (*numbers, MEMORY_MAX_BYTES, HANDLE_BYTES, HEAD_MAX_BYTES)
+    )
 
 
 class Body:
-    """What one handle sent last."""
+    """What one handle sent last, from the place in it that a piece belongs to."""
 
-    __slots__ = ("begins_at", "data", "is_new", "process", "repeated_bytes")
+    def __init__(self, memory: Any, spot: Any) -> None:
+        self._memory = memory
+        self._body = spot.body
+        self.at: int = spot.at
+        self.skipped_bytes: int = spot.skipped_bytes
+        """Of the piece's first bytes, which come before the body."""
+        self.size_bytes: int = spot.size_bytes
+        """How many bytes after them belong there."""
 
-    def __init__(self, process: AnyBytes) -> None:
-        self.process = process
-        self.begins_at = 0
-        """Its place in the stream."""
-        self.data = bytearray()
-        self.is_new = True
-        self.repeated_bytes = 0
-        """Since it was written whole; REPEATED_MAX_BYTES: what is left of this request, and the
-        next, are to be written whole."""
+    def put(self, at: int, data: AnyBytes) -> None:
+        """Remembers bytes at a place of the body."""
+        lib.proctor_memory_put(self._memory, self._body, at, ffi.from_buffer(data), len(data))
 
-
-Spot = tuple[Body, int, int, int]
-"""Where a piece belongs: the body, the place in it; how many of the piece's first bytes come
-before the body, and how many of it belong there."""
+    def known(self, at: int, size_bytes: int) -> bytes:
+        """What is remembered there: of what is not, nothing. It counts as repeated."""
+        self._body.repeated_bytes += size_bytes
+        end = min(at + size_bytes, self._body.size_bytes)
+        return bytes(ffi.buffer(self._body.data + at, end - at)) if end > at else b""
 
 
 class Memory:
     """The bodies of all handles. To be asked about every piece that was sent and has bytes."""
 
     def __init__(self) -> None:
-        self._bodies: OrderedDict[int, Body] = OrderedDict()
-        self._size_bytes = 0
+        self._memory = ffi.gc(lib.proctor_memory_new(limits()), lib.proctor_memory_free)
+        self._piece = ffi.new("struct tls_data_record *")
+        self._spot = ffi.new("struct repeat_spot *")
 
-    def spot(
-        self,
-        tls: int,
-        place: int,
-        size_bytes: int,
-        beginning: bytes | bytearray,
-        process: bytes | bytearray,
-    ) -> Spot | None:
-        """Where a piece at `place` of the stream belongs; None where it is to be passed over.
+    def spot(self, record: AnyBytes, size_bytes: int, beginning: AnyBytes) -> Body | None:
+        """Where a piece of `size_bytes` belongs; None where it is to be passed over.
 
-        `beginning`: its first HEAD_MAX_BYTES if it is a call's first piece, else nothing.
-        `process`: what its record has at PROCESS.
+        `record` begins with the piece's struct. `beginning`: its first HEAD_MAX_BYTES if it
+        is a call's first piece, else nothing. The body is there until the next question.
         """
-        skipped_bytes = 0
-        body = self._bodies.get(tls)
-        if beginning.startswith(_POST):
-            blank_line = beginning.find(_BLANK_LINE)
-            skipped_bytes = size_bytes if blank_line < 0 else blank_line + len(_BLANK_LINE)
-            if body is None:
-                body = self._bodies[tls] = Body(process)
-                self._size_bytes += HANDLE_BYTES
-            body.begins_at = place + skipped_bytes
-            if body.repeated_bytes >= REPEATED_MAX_BYTES:
-                self._size_bytes -= len(body.data)
-                body.data = bytearray()
-                body.repeated_bytes = 0
-        elif body is None:
-            return None
-        at = place + skipped_bytes - body.begins_at
-        size_bytes = min(size_bytes - skipped_bytes, BODY_MAX_BYTES - at)
-        if size_bytes >= PIECE_MIN_BYTES and at >= 0:
-            self._bodies.move_to_end(tls)
-            if body.is_new:
-                self._inherit(body)
-        if self._size_bytes > MEMORY_MAX_BYTES:
-            self._forget_the_oldest()
-        if size_bytes < PIECE_MIN_BYTES or at < 0:
-            return None
-        return body, at, skipped_bytes, size_bytes
-
-    def put(self, body: Body, at: int, data: memoryview | bytes) -> None:
-        """Remembers bytes at a place that a spot names."""
-        known = body.data
-        before = len(known)
-        if at > before:
-            known += bytes(at - before)
-        known[at : at + len(data)] = data
-        self._size_bytes += len(known) - before
-
-    def distrust(self) -> None:
-        """What was written last may not be in the recording: all is to be written whole again."""
-        for body in self._bodies.values():
-            body.repeated_bytes = REPEATED_MAX_BYTES
-
-    def _inherit(self, body: Body) -> None:
-        body.is_new = False
-        for other in reversed(self._bodies.values()):
-            if other.process == body.process and other.data:
-                if other.repeated_bytes >= REPEATED_MAX_BYTES:
-                    return  # this is the next request
-                body.data = other.data.copy()
-                body.repeated_bytes = other.repeated_bytes
-                self._size_bytes += len(body.data)
-                return
-
-    def _forget_the_oldest(self) -> None:
-        while self._size_bytes > MEMORY_MAX_BYTES and len(self._bodies) > 1:
-            _, forgotten = self._bodies.popitem(last=False)
-            self._size_bytes -= HANDLE_BYTES + len(forgotten.data)
+        ffi.memmove(self._piece, record, ffi.sizeof("struct tls_data_record"))
+        belongs = lib.proctor_memory_spot(
+            *(self._memory, self._piece, size_bytes),
+            *(ffi.from_buffer(beginning), len(beginning), self._spot),
+        )
+        return Body(self._memory, self._spot) if belongs else None

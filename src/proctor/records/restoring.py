@@ -8,7 +8,7 @@ from xxhash import xxh3_64
 
 from proctor.records.decode import decode
 from proctor.records.layout import DIRECTION_SENT, FLAG_UNREADABLE, LAYOUTS, RECORD_TYPES
-from proctor.records.repeats import HEAD_MAX_BYTES, PROCESS, AnyBytes, Memory, Spot
+from proctor.records.repeats import HEAD_MAX_BYTES, AnyBytes, Body, Memory
 from proctor.records.types import TlsRepeatRecord
 
 _DATA: Final = LAYOUTS["tls_data_record"]
@@ -16,9 +16,8 @@ _DATA_BYTES: Final = _DATA.size_bytes
 _DIRECTION_AT: Final = _DATA.offsets["direction"]
 _TLS_DATA: Final = RECORD_TYPES["RECORD_TLS_DATA"]
 _TLS_REPEAT: Final = RECORD_TYPES["RECORD_TLS_REPEAT"]
-_LENGTH, _TYPE, _FLAGS, _TLS, _STREAM_BYTES, _POSITION, _PIECE_BYTES = map(
-    _DATA.fields.index,
-    ("length", "type", "flags", "tls", "stream_bytes", "position", "piece_bytes"),
+_LENGTH, _TYPE, _FLAGS, _POSITION, _PIECE_BYTES = map(
+    _DATA.fields.index, ("length", "type", "flags", "position", "piece_bytes")
 )
 
 Part = tuple[int, int, AnyBytes | None]
@@ -47,27 +46,24 @@ class Restorer:
         return [raw]
 
     def _remember(self, raw: memoryview) -> None:
-        values = _DATA.packing.unpack_from(raw)
-        place, position = values[_STREAM_BYTES] + values[_POSITION], values[_POSITION]
-        beginning = b"" if position else bytes(raw[_DATA_BYTES : _DATA_BYTES + HEAD_MAX_BYTES])
-        size_bytes = len(raw) - _DATA_BYTES
-        spot = self._memory.spot(values[_TLS], place, size_bytes, beginning, bytes(raw[PROCESS]))
-        if spot:
-            body, at, skipped_bytes, size_bytes = spot
-            first = _DATA_BYTES + skipped_bytes
-            self._memory.put(body, at, raw[first : first + size_bytes])
+        position = _DATA.packing.unpack_from(raw)[_POSITION]
+        data = raw[_DATA_BYTES:]
+        body = self._memory.spot(raw, len(data), b"" if position else data[:HEAD_MAX_BYTES])
+        if body:
+            first = body.skipped_bytes
+            body.put(body.at, data[first : first + body.size_bytes])
 
     def _restored(self, raw: memoryview, record: TlsRepeatRecord) -> list[memoryview]:
-        spot = self._spot(raw, record)
-        repeated = self._repeated(spot, record)
+        body = self._body(raw, record)
+        repeated = self._repeated(body, record)
         parts: list[Part] = []
         at = taken = 0
         ends = [*record.repeated, (record.piece_bytes, 0)]
         for (start, size_bytes), known in zip(ends, [*repeated, b""], strict=True):
             written = record.data[taken : taken + start - at]
             taken += len(written)
-            if spot:
-                self._put(spot, at, written)
+            if body:
+                _put(body, at, written)
             parts += [(at, len(written), written), (start, size_bytes, known)]
             at = start + size_bytes
         whole = b"".join(known for *_, known in parts if known)
@@ -75,38 +71,34 @@ class Restorer:
             parts = [(0, len(whole), whole)]
         return [_piece(record, *part) for part in parts if part[1]]
 
-    def _spot(self, raw: memoryview, record: TlsRepeatRecord) -> Spot | None:
+    def _body(self, raw: memoryview, record: TlsRepeatRecord) -> Body | None:
         # What begins with a repeat begins no request, for heads are not remembered.
         begins = record.position == 0 and record.repeated and record.repeated[0][0]
-        place = record.stream_bytes + record.position
         beginning = record.data[:HEAD_MAX_BYTES] if begins else b""
-        process = bytes(raw[PROCESS])
-        return self._memory.spot(record.tls, place, record.piece_bytes, beginning, process)
+        return self._memory.spot(raw, record.piece_bytes, beginning)
 
-    def _repeated(self, spot: Spot | None, record: TlsRepeatRecord) -> list[bytearray | None]:
+    def _repeated(self, body: Body | None, record: TlsRepeatRecord) -> list[bytes | None]:
         """The bytes of each run: of all of them or of none."""
-        if spot is None:
+        if body is None:
             return [None] * len(record.repeated)
-        body, first, skipped_bytes, _ = spot
         known = []
         digest = xxh3_64(seed=self._seed)
         for start, size_bytes in record.repeated:
-            at = first + max(start - skipped_bytes, 0)
-            known.append(body.data[at : at + size_bytes])
+            at = body.at + max(start - body.skipped_bytes, 0)
+            known.append(body.known(at, size_bytes))
             digest.update(known[-1])
-            body.repeated_bytes += size_bytes
         sizes = [len(each) for each in known]
         if digest.intdigest() == record.checksum and sizes == [size for _, size in record.repeated]:
             return [*known]
         return [None] * len(known)
 
-    def _put(self, spot: Spot, start: int, written: bytes) -> None:
-        """What of these bytes, `start` bytes behind the piece's first, belongs into the body."""
-        body, at, skipped_bytes, size_bytes = spot
-        first = max(skipped_bytes - start, 0)
-        last = skipped_bytes + size_bytes - start
-        if first < min(last, len(written)):
-            self._memory.put(body, at + start + first - skipped_bytes, written[first:last])
+
+def _put(body: Body, start: int, written: bytes) -> None:
+    """What of these bytes, `start` bytes behind the piece's first, belongs into the body."""
+    first = max(body.skipped_bytes - start, 0)
+    last = body.skipped_bytes + body.size_bytes - start
+    if first < min(last, len(written)):
+        body.put(body.at + start + first - body.skipped_bytes, written[first:last])
 
 
 def _piece(

@@ -9,6 +9,7 @@ from proctor.intake.admission import Admission, Admitted, Piece
 from proctor.intake.admission import piece_at as piece_in
 from proctor.intake.exchange import Verdict, VerdictKind
 from proctor.intake.judgement import Judgement, judge
+from proctor.intake.lane import Lane
 from proctor.records.layout import (
     DIRECTION_RECEIVED,
     DIRECTION_SENT,
@@ -29,14 +30,14 @@ def piece(data: bytes, call: int = 1, *, sent: bool = True, tls: int = 1, **more
     direction = DIRECTION_SENT if sent else DIRECTION_RECEIVED
     known = {"tls": tls, "call": call, "direction": direction, "piece_bytes": len(data)}
     raw = bytearray(record("RECORD_TLS_DATA", data, **{**known, **more}))
-    found = piece_in(raw, 0, len(raw))
+    found = piece_in(raw)
     assert found is not None
     return found
 
 
 def data_of(admitted: Admitted) -> list[bytes]:
-    pieces = [piece_in(each, 0, len(each)) for each in admitted.released]
-    return [bytes(each.buffer[each.data_start :]) for each in pieces if each]
+    pieces = [piece_in(each) for each in admitted.released]
+    return [bytes(each.record[-each.data_bytes :]) for each in pieces if each]
 
 
 def taken(admission: Admission) -> list[Verdict]:
@@ -45,7 +46,7 @@ def taken(admission: Admission) -> list[Verdict]:
 
 
 def test_held_until_known_then_in_order() -> None:
-    admission = Admission()
+    admission = Admission(Lane(1))
     assert admission.data(piece(MODEL[:30])) == Admitted()
     admitted = admission.data(piece(MODEL[30:], 2, stream_bytes=30))
     assert data_of(admitted) == [MODEL[:30], MODEL[30:]]
@@ -54,7 +55,7 @@ def test_held_until_known_then_in_order() -> None:
 
 
 def test_a_retry_replaces_the_attempt_in_what_is_judged() -> None:
-    admission = Admission()
+    admission = Admission(Lane(1))
     admission.data(piece(MODEL[:40]))
     admission.data(piece(MODEL[:40], 2))
     admitted = admission.data(piece(MODEL, 3))
@@ -63,14 +64,14 @@ def test_a_retry_replaces_the_attempt_in_what_is_judged() -> None:
 
 def test_the_answer_ends_the_waiting_but_an_interim_one_does_not() -> None:
     for answer, waits in ((b"HTTP/1.1 100 Continue\r\n\r\n", True), (ANSWER, False)):
-        admission = Admission()
+        admission = Admission(Lane(1))
         admission.data(piece(OPEN))
         admission.data(piece(answer, 2, sent=False))
         assert (taken(admission) == []) is waits
 
 
 def test_one_who_hears_first_is_no_client() -> None:
-    admission = Admission()
+    admission = Admission(Lane(1))
     assert admission.data(piece(MODEL, sent=False)) == Admitted()
     assert taken(admission) == [(SKIP, 1, 1)]
     assert admission.data(piece(ANSWER, 2)) == Admitted()
@@ -78,7 +79,7 @@ def test_one_who_hears_first_is_no_client() -> None:
 
 
 def test_joined_late_it_is_skipped_until_a_post_begins() -> None:
-    admission = Admission()
+    admission = Admission(Lane(1))
     admission.opened(1, FLAG_LATE)
     assert admission.data(piece(b'": "rest of a body"}')) == Admitted()
     assert taken(admission) == [(SKIP, 1, 1)]
@@ -89,7 +90,7 @@ def test_joined_late_it_is_skipped_until_a_post_begins() -> None:
 
 
 def test_a_handle_first_seen_in_mid_stream_is_late() -> None:
-    admission = Admission()
+    admission = Admission(Lane(1))
     assert admission.data(piece(b"body", stream_bytes=99)) == Admitted()
     assert taken(admission) == [(SKIP, 1, 1)]
     assert admission.data(piece(MODEL, position=65536, tls=2)) == Admitted()
@@ -97,24 +98,24 @@ def test_a_handle_first_seen_in_mid_stream_is_late() -> None:
 
 
 def test_joined_late_at_a_request_it_is_judged() -> None:
-    admission = Admission()
+    admission = Admission(Lane(1))
     admission.opened(1, FLAG_LATE)
     assert data_of(admission.data(piece(MODEL))) == [MODEL]
 
 
 def test_a_hole_ends_the_evidence() -> None:
-    admission = Admission()
+    admission = Admission(Lane(1))
     admission.data(piece(OPEN))
     assert admission.data(piece(b"x", 2, stream_bytes=9999)) == Admitted()
     assert taken(admission) == [(SKIP, 1, 2)]
-    admission = Admission()
+    admission = Admission(Lane(1))
     admission.data(piece(OPEN + b'{"input": ['))
     unreadable = piece(b"", 2, stream_bytes=len(OPEN) + 11, flags=FLAG_UNREADABLE, piece_bytes=9)
     assert len(admission.data(unreadable).released) == 2
 
 
 def test_an_empty_write_ends_nothing() -> None:
-    admission = Admission()
+    admission = Admission(Lane(1))
     admission.data(piece(OPEN))
     assert admission.data(piece(b"", 2, stream_bytes=len(OPEN))) == Admitted()
     assert taken(admission) == []
@@ -123,7 +124,7 @@ def test_an_empty_write_ends_nothing() -> None:
 def test_held_bytes_are_bounded_for_one_and_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     body = b'{"messages": ["' + b"x" * 1000
     monkeypatch.setattr(rules, "HELD_MAX_BYTES", 3000)
-    admission = Admission()
+    admission = Admission(Lane(1))
     admission.data(piece(OPEN + body))
     at, results = len(OPEN + body), []
     for call in range(2, 5):
@@ -132,7 +133,7 @@ def test_held_bytes_are_bounded_for_one_and_for_all(monkeypatch: pytest.MonkeyPa
     assert [len(each.released) for each in results] == [0, 3, 0]
     assert results[-1].write
     monkeypatch.setattr(rules, "ALL_HELD_MAX_BYTES", 2500)
-    admission = Admission()
+    admission = Admission(Lane(1))
     assert not admission.data(piece(OPEN + body, tls=1)).released
     assert not admission.data(piece(OPEN + body, tls=2)).released
     assert admission.data(piece(OPEN + body, tls=3)).released
@@ -148,7 +149,7 @@ def test_long_evidence_is_not_judged_at_every_byte(monkeypatch: pytest.MonkeyPat
         return judge(evidence, complete=complete)
 
     monkeypatch.setattr(rules, "judge", counting)
-    admission = Admission()
+    admission = Admission(Lane(1))
     admission.data(piece(OPEN + b'{"messages": ["' + b"x" * 17_000))
     at = len(OPEN) + 17_015
     for call in range(2, 102):
@@ -158,7 +159,7 @@ def test_long_evidence_is_not_judged_at_every_byte(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_kernel_is_reminded_of_a_skip_it_forgot() -> None:
-    admission = Admission()
+    admission = Admission(Lane(1))
     admission.data(piece(GET))
     assert taken(admission) == [(SKIP, 1, 1)]
     for call in range(2, 20):
@@ -168,7 +169,7 @@ def test_the_kernel_is_reminded_of_a_skip_it_forgot() -> None:
 
 def test_a_skip_that_was_sent_is_undone_but_not_one_that_was_marked() -> None:
     for flags, expected in ((0, [(KEEP, 1, 2)]), (FLAG_RECONSIDER, [])):
-        admission = Admission()
+        admission = Admission(Lane(1))
         admission.data(piece(GET))
         taken(admission)
         admission.data(piece(MODEL, 2, stream_bytes=len(GET), flags=flags))
@@ -177,7 +178,7 @@ def test_a_skip_that_was_sent_is_undone_but_not_one_that_was_marked() -> None:
 
 def test_the_longest_silent_handle_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "HANDLES_MAX", 4)
-    admission = Admission()
+    admission = Admission(Lane(1))
     for tls in range(1, 5):
         admission.data(piece(MODEL, tls=tls))
     admission.data(piece(b"x", 2, tls=1, stream_bytes=len(MODEL)))

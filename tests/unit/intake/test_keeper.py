@@ -24,6 +24,7 @@ from proctor.intake.keeper import (
 )
 from proctor.intake.keeping import PAYLOAD_BYTES, run_keeper
 from proctor.records.layout import FLAG_RECONSIDER, FLAG_SKIPPED, LAYOUTS, RECORD_TYPES
+from proctor.records.places import Places
 from proctor.records.reading import Damage, RecordingReader
 from proctor.records.recording import RecordingWriter, header_of_this_host
 from proctor.testing import record
@@ -258,7 +259,7 @@ class Ringful:
     """A payload ring of whole records, each at a position of its own."""
 
     def __init__(self, *records: bytes) -> None:
-        self._records = list(records)
+        self._records = [bytearray(each) for each in records]
         self._taken = 0
         self.fd = os.eventfd(len(records))
 
@@ -271,14 +272,17 @@ class Ringful:
     def fill(self) -> float:
         return (len(self._records) - self._taken) / 10
 
-    def drain(self, into: memoryview, until: int) -> int:
-        used = 0
-        while self._taken < until and used + len(self._records[self._taken]) <= len(into):
+    def look(self, places: Places, size_bytes: int, until: int) -> bool:
+        first = self._taken
+        while self._taken < until and size_bytes > 0:
             record = self._records[self._taken]
-            into[used : used + len(record)] = record
-            used += len(record)
+            places.add(record, len(record), len(record))
+            size_bytes -= len(record)
             self._taken += 1
-        return used
+        return self._taken > first
+
+    def release(self) -> None:
+        """They stay as long as this does."""
 
 
 def ran(kept: Kept, sent: bytes, payload: Ringful | None = None) -> tuple[KeeperSummary, bytes]:

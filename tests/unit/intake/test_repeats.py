@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proctor.intake.keeper import Keeper
-from proctor.intake.repeats import Repeats
 from proctor.records import repeats as rules
 from proctor.records.decode import decode
 from proctor.records.layout import FLAG_UNREADABLE, LAYOUTS, RECORD_TYPES
@@ -165,9 +164,10 @@ def test_a_piece_larger_than_it_says_is_left_alone(kept: Kept, handle: TlsHandle
 
 
 def test_after_so_many_repeats_a_request_is_whole(
-    kept: Kept, handle: TlsHandle, monkeypatch: pytest.MonkeyPatch
+    handle: TlsHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "REPEATED_MAX_BYTES", 250_000)
+    kept = Kept()
     kept.feed(*handle.open())
     sizes = [kept.feed(*handle.write(request(TEXT[:100_000]))) for _ in range(9)]
     assert [size > 100_000 for size in sizes] == [True, *[False] * 3, True, *[False] * 3, True]
@@ -175,9 +175,10 @@ def test_after_so_many_repeats_a_request_is_whole(
 
 
 def test_and_then_repeats_begin_anew_also_where_each_connects_anew(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rules, "REPEATED_MAX_BYTES", 250_000)
+    kept = Kept()
     clock, sizes = Clock(), []
     for tls in range(1, 10):
         handle = TlsHandle(tls, clock=clock)
@@ -187,11 +188,10 @@ def test_and_then_repeats_begin_anew_also_where_each_connects_anew(
     assert whole(kept.content()) == kept.given
 
 
-def test_what_is_remembered_of_another_connection_counts(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_remembered_of_another_connection_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three times the same body is remembered: too much with a stranger's."""
     monkeypatch.setattr(rules, "MEMORY_MAX_BYTES", 210_000)
+    kept = Kept()
     clock = Clock()
     stranger = TlsHandle(9, pid=9, clock=clock)
     kept.feed(*stranger.open(), *stranger.write(request(TEXT[-60_000:])))
@@ -204,10 +204,9 @@ def test_what_is_remembered_of_another_connection_counts(
     assert whole(kept.content()) == kept.given
 
 
-def test_who_was_not_heard_of_for_longest_is_forgotten(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_was_not_heard_of_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "MEMORY_MAX_BYTES", 150_000)
+    kept = Kept()
     clock = Clock()
     first, second, third = (TlsHandle(tls, pid=tls, clock=clock) for tls in (1, 2, 3))
     bodies = {id(first): TEXT[:60_000], id(second): TEXT[70_000:130_000], id(third): TEXT[-60_000:]}
@@ -227,12 +226,11 @@ def test_who_was_not_heard_of_for_longest_is_forgotten(
     assert whole(kept.content()) == kept.given
 
 
-def test_a_reader_forgets_what_a_whole_request_replaces(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_forgets_what_a_whole_request_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or it would remember more than the writer did, and forget others for that."""
     monkeypatch.setattr(rules, "MEMORY_MAX_BYTES", 150_000)
     monkeypatch.setattr(rules, "REPEATED_MAX_BYTES", 150_000)
+    kept = Kept()
     clock = Clock()
     first, second = (TlsHandle(tls, pid=tls, clock=clock) for tls in (1, 2))
     kept.feed(*first.open(), *second.open())
@@ -274,9 +272,10 @@ def frames(content: bytes | bytearray) -> Iterator[tuple[int, int]]:
 
 
 def test_damage_leaves_holes_of_exact_size_and_spreads_no_further(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rules, "REPEATED_MAX_BYTES", 450_000)
+    kept = Kept()
     clock = Clock()
     hit, other = TlsHandle(1, clock=clock), TlsHandle(2, pid=7, clock=clock)
     kept.feed(*hit.open(), *other.open())
@@ -346,7 +345,7 @@ def test_all_comes_out_as_if_nothing_were_left_out(
             patch.setattr(rules, "BODY_MAX_BYTES", 9000)
             patch.setattr(rules, "REPEATED_MAX_BYTES", 30_000)
             patch.setattr(rules, "MEMORY_MAX_BYTES", 22_000)
-        kept, plain, clock = Kept(), Kept(), Clock()
+        kept, clock = Kept(), Clock()
         handles = {tls: TlsHandle(tls, pid=tls // 2, clock=clock) for tls in range(1, 5)}
         for tls, start, size, changes, accepted, piece_max, unreadable in told:
             body = bytearray(TEXT[start * 1000 : start * 1000 + size])
@@ -363,10 +362,12 @@ def test_all_comes_out_as_if_nothing_were_left_out(
                 if not rest:
                     break
         kept.feed(END)
-        patch.setattr(Repeats, "shortened", lambda *_: None)
-        for raw in kept.given:
-            plain.feed(raw)
-        expected = whole(plain.content())
+        with pytest.MonkeyPatch.context() as unlimited:
+            unlimited.setattr(rules, "PIECE_MIN_BYTES", 1 << 30)  # nothing is remembered
+            plain = Kept()
+            for raw in kept.given:
+                plain.feed(raw)
+            expected = whole(plain.content())
         assert whole(kept.content()) == expected
         damaged = bytearray(kept.content())
         damaged[chance.randrange(next(frames(damaged))[0], len(damaged))] ^= 1 << chance.randrange(
