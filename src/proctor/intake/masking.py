@@ -109,7 +109,7 @@ ORDINARY_HEADERS: Final = (
 )
 
 
-def spellings(names: Iterable[bytes]) -> bytes:
+def _spellings(names: Iterable[bytes]) -> bytes:
     """A pattern of header names as programs spell them: a search that ignores case is slow."""
     lower = sorted(names)
     title = [name.title() for name in lower]
@@ -125,18 +125,17 @@ def spellings(names: Iterable[bytes]) -> bytes:
 # a status line, a request line whose URL is a bare path, an ordinary header, the empty line.
 _ORDINARY_LINES: Final = re.compile(
     rb"(?:\r?\n|HTTP/1\.[01] [^\n]*\n|(?:[A-Z]{2,20}|patch) /[^\n:?&;#]*\n(?=[^ \t])"
-    rb"|(?:%s)[ \t]*:[^\n]*\n)++" % spellings(ORDINARY_HEADERS)
+    rb"|(?:%s)[ \t]*:[^\n]*\n)++" % _spellings(ORDINARY_HEADERS)
 )
 _URL_PARTS: Final = re.compile(rb"[^?&;#:/= \t\r]+|[?&;#:/= \t\r]")
 _BEGINS_NAME: Final = frozenset((b"?", b"&", b";", b"#"))
 _ENDS_VALUE: Final = frozenset((b"&", b"#", b" ", b"\t", b"\r"))
 _ENDS_AUTHORITY: Final = frozenset((b"/", b"?", b"#", b" ", b"\t", b"\r"))
 # A whole line that holds a credential and is not continued: what follows the scheme is it.
-CREDENTIAL: Final = (
+_CREDENTIAL_LINE: Final = re.compile(
     rb"(?i:(?:proxy-)?authorization[ \t]*:[ \t]*(?:%s)"
-    rb"|(?:x-api-key|api-key|(?:set-)?cookie)[ \t]*:)" % b"|".join(_SCHEMES)
+    rb"|(?:x-api-key|api-key|(?:set-)?cookie)[ \t]*:)([^\n]*)\n(?=[^ \t])" % b"|".join(_SCHEMES)
 )
-_CREDENTIAL_LINE: Final = re.compile(CREDENTIAL + rb"([^\n]*)\n(?=[^ \t])")
 
 
 def mask(buffer: bytearray, start: int, end: int, state: LineState) -> LineState:
@@ -169,7 +168,7 @@ def _whole_lines(buffer: bytearray, start: int, end: int) -> int:
         line = _CREDENTIAL_LINE.match(buffer, start, end)
         if line is None:
             return start
-        hide(buffer, *line.span(1))
+        _hide(buffer, *line.span(1))
         start = line.end()
 
 
@@ -221,13 +220,13 @@ def _header_value(name: bytes) -> LineState:
     return _URL_AFTER_COLON if name in URL_HEADERS else PLAIN
 
 
-def hide(buffer: bytearray, start: int, stop: int) -> None:
+def _hide(buffer: bytearray, start: int, stop: int) -> None:
     """All of it is secret: what is no blank becomes a star."""
     buffer[start:stop] = buffer[start:stop].translate(_STARS)
 
 
 def _secret(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
-    hide(buffer, start, stop)
+    _hide(buffer, start, stop)
     return stop, state
 
 
@@ -249,7 +248,7 @@ def _scheme(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple
 
 def _unknown(buffer: bytearray, start: int, stop: int, state: LineState) -> tuple[int, LineState]:
     stop = min(stop, start + state.left_bytes)
-    hide(buffer, start, stop)
+    _hide(buffer, start, stop)
     left_bytes = state.left_bytes - (stop - start)
     return stop, LineState(Mode.UNKNOWN, b"", left_bytes) if left_bytes else PLAIN
 
