@@ -19,8 +19,8 @@ from proctor.records._layout import lib
 from proctor.records.places import Places
 from proctor.records.recording import RecordingWriter
 
-PAYLOAD_BYTES: Final = 512 << 10
-"""Of the payload ring at a time: little enough to stay in a core's cache until it is written."""
+PAYLOAD_BYTES: Final = 1 << 20
+"""Of the payload ring at a time: some requests for each frame, little beside what may wait."""
 
 PATIENCE_SECONDS: Final = 0.005
 FILL_MAX: Final = 1 / lib.PAYLOAD_WAKEUP_SHARE

@@ -34,7 +34,7 @@ MAGIC: Final = b"PROCTOR\n"
 FORMAT_VERSION: Final = 2
 """1: without TLS_REPEAT records, else the same."""
 FRAME_BYTES: Final = 256 * 1024
-"""What writers should fill a frame to; only a record larger than that makes a larger one."""
+"""With so many a frame is full. What passes it still belongs to it, if it is no huge record."""
 FRAME_MAX_BYTES: Final = 2 << 20
 """What readers take for a frame."""
 FRAME_MAX_PARTS: Final = 1000

@@ -358,7 +358,7 @@ def test_payload_is_read_from_the_ring_as_far_as_the_batch_says(kept: Kept) -> N
 
 def test_nothing_overtakes_payload_that_takes_several_readings(kept: Kept) -> None:
     own = record("RECORD_FORK", time_ns=5) + record("RECORD_EXIT", time_ns=35)
-    large = [record("RECORD_ACCEPT", bytes(200_000), time_ns=at) for at in (10, 20, 30, 40)]
+    large = [record("RECORD_ACCEPT", bytes(400_000), time_ns=at) for at in (10, 20, 30, 40)]
     assert sum(map(len, large[:3])) > PAYLOAD_BYTES
     ran(kept, BATCH_HEAD.pack(len(own), 4) + own, Ringful(*large))
     whole = [item for item in kept.items() if isinstance(item, bytes)]
