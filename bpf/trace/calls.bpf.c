@@ -138,13 +138,14 @@ static __always_inline void note_stacks(void *ctx, struct thread *thread)
 
 static __always_inline void call_entered(void *ctx, struct pt_regs *regs, long id)
 {
-	struct thread *thread = traced_thread();
+	struct task_struct *task = current();
+	struct thread *thread = traced_thread(task);
 	struct trace_rule *rule;
 	u8 abi, at_entry;
 
 	if (!thread || !tracing())
 		return;
-	abi = current_abi(id);
+	abi = current_abi(task, id);
 	thread->number = plain_number(id, abi);
 	thread->abi = abi;
 	rule = rule_of(abi, thread->number);
@@ -257,8 +258,8 @@ static __always_inline void append_outcome(void *ctx, struct ring *ring, struct 
 		append_stacks(&sink, ctx);
 }
 
-static __always_inline void emit_call(void *ctx, struct thread *thread, struct trace_rule *rule,
-				      s64 result, enum trace_kind kind)
+static __always_inline void emit_call(void *ctx, struct task_struct *task, struct thread *thread,
+				      struct trace_rule *rule, s64 result, enum trace_kind kind)
 {
 	u64 now_ns = bpf_ktime_get_ns(), duration_ns = 0;
 	u8 mask = thread->again;
@@ -275,7 +276,7 @@ static __always_inline void emit_call(void *ctx, struct thread *thread, struct t
 		mask = 0; /* the memory is that of the new program */
 	if (rule->returns_file && !is_error(result))
 		returned = current_file(result);
-	if (!open_ring(&ring))
+	if (!open_ring(&ring, task))
 		return;
 	if (!outcome_wanted(thread, returned, result, duration_ns)) {
 		ring.counts[TRACE_FILTERED]++;
@@ -299,17 +300,21 @@ static __always_inline void emit_call(void *ctx, struct thread *thread, struct t
 }
 
 /* Whether it is the child's return from the call that made it; at their own tracepoints it may not be seen. */
-static __always_inline bool made_thread(u8 before, struct pt_regs *regs)
+static __always_inline bool made_thread(struct task_struct *task, u8 before, struct pt_regs *regs)
 {
 	long id = number_in(regs);
-	u8 abi = current_abi(id);
+	u8 abi;
 
-	return before == CALL_BORN && is_fork(abi, plain_number(id, abi));
+	if (before != CALL_BORN)
+		return false;
+	abi = current_abi(task, id);
+	return is_fork(abi, plain_number(id, abi));
 }
 
 static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 result)
 {
-	struct thread *thread = traced_thread();
+	struct task_struct *task = current();
+	struct thread *thread = traced_thread(task);
 	struct trace_rule *rule;
 	u8 before;
 
@@ -317,11 +322,11 @@ static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 resul
 		return;
 	before = thread->call;
 	thread->call = CALL_NONE;
-	if (before == CALL_UNSELECTED || thread->scope & SCOPE_FROM_EXEC || made_thread(before, regs))
+	if (before == CALL_UNSELECTED || thread->scope & SCOPE_FROM_EXEC || made_thread(task, before, regs))
 		return;
 	/* With no entry though we would have seen it: seccomp comes before the tracepoint. */
 	if (before != CALL_UNDER_WAY)
-		note_unseen(thread, regs, current_abi(number_in(regs)));
+		note_unseen(thread, regs, current_abi(task, number_in(regs)));
 	rule = rule_of(thread->abi, thread->number);
 	if (!rule || !rule->selected)
 		return;
@@ -329,7 +334,8 @@ static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 resul
 		count(TRACE_FILTERED);
 		return;
 	}
-	emit_call(ctx, thread, rule, result, before == CALL_UNKNOWN ? TRACE_JOINED : TRACE_SYSCALL);
+	emit_call(ctx, task, thread, rule, result,
+		  before == CALL_UNKNOWN ? TRACE_JOINED : TRACE_SYSCALL);
 }
 
 SEC("tp_btf/sys_enter")

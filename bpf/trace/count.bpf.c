@@ -176,11 +176,12 @@ static __always_inline void count_duration(struct trace_latency *latency, u64 du
 }
 
 /* Which call it is, as rules have it. False: not one that is wanted. */
-static __always_inline bool identify(struct trace_count_key *key, long number)
+static __always_inline bool identify(struct trace_count_key *key, struct task_struct *task,
+				     long number)
 {
 	struct trace_rule *rule;
 
-	key->abi = current_abi(number);
+	key->abi = current_abi(task, number);
 	key->number = number == -1 ? sigreturn(key->abi) : plain_number(number, key->abi);
 	rule = rule_of(key->abi, key->number);
 	return rule && rule->selected;
@@ -195,12 +196,13 @@ static __always_inline void set_thread(struct trace_count_key *key, struct threa
 static __always_inline void count_left(struct pt_regs *regs, s64 result)
 {
 	struct trace_count_key key = {};
+	struct task_struct *task = current();
 	struct trace_counted *counted;
 	struct thread *thread;
 
-	if (!tracing() || !identify(&key, number_in(regs)))
+	if (!tracing() || !identify(&key, task, number_in(regs)))
 		return;
-	thread = traced_thread();
+	thread = traced_thread(task);
 	if (!thread || thread->scope & SCOPE_FROM_EXEC || !result_wanted(result))
 		return;
 	if (!result && is_fork(key.abi, key.number))
@@ -240,12 +242,13 @@ static __always_inline bool counted_there(struct thread *thread, struct trace_co
 
 static __always_inline void latency_entered(struct pt_regs *regs, long number)
 {
+	struct task_struct *task = current();
 	struct trace_count_key key = {};
 	struct thread *thread;
 
-	if (!tracing() || !identify(&key, number))
+	if (!tracing() || !identify(&key, task, number))
 		return;
-	thread = traced_thread();
+	thread = traced_thread(task);
 	if (!thread)
 		return;
 	thread->call = counted_here(thread, regs, &key) ? CALL_UNDER_WAY : CALL_UNSELECTED;
@@ -258,22 +261,23 @@ static __always_inline void latency_entered(struct pt_regs *regs, long number)
  */
 static __always_inline void latency_left(struct pt_regs *regs, s64 result)
 {
+	struct task_struct *task = current();
 	struct trace_count_key key = {};
 	struct trace_latency *latency;
 	u64 duration_ns = 0;
 	struct thread *thread;
 	u8 before;
 
-	if (!tracing() || !identify(&key, number_in(regs)))
+	if (!tracing() || !identify(&key, task, number_in(regs)))
 		return;
-	thread = traced_thread();
+	thread = traced_thread(task);
 	if (!thread)
 		return;
 	before = thread->call;
 	thread->call = CALL_NONE;
 	if (before == CALL_UNDER_WAY)
 		duration_ns = bpf_ktime_get_ns() - thread->entered_ns;
-	else if (before == CALL_UNSELECTED || made_thread(before, regs) ||
+	else if (before == CALL_UNSELECTED || made_thread(task, before, regs) ||
 		 !counted_here(thread, regs, &key))
 		return;
 	if (thread->scope & SCOPE_FROM_EXEC || !duration_wanted(duration_ns) ||

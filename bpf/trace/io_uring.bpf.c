@@ -59,14 +59,12 @@ static __always_inline void append_path(struct ring *ring, const char *path)
  * With IORING_SETUP_SQPOLL a thread of the kernel's submits, in the program's process. It comes
  * without a fork that is traced, so it is in scope as the process's first thread is.
  */
-static __always_inline struct thread *submitting_thread(void)
+static __always_inline struct thread *submitting_thread(struct task_struct *task)
 {
-	struct thread *thread = traced_thread(), *first;
-	struct task_struct *task;
+	struct thread *thread = traced_thread(task), *first;
 
 	if (thread || !configuration.task_storage)
 		return thread;
-	task = bpf_get_current_task_btf();
 	if (!(task->flags & PF_IO_WORKER))
 		return NULL;
 	first = bpf_task_storage_get(&threads, task->group_leader, 0, 0);
@@ -80,7 +78,8 @@ static __always_inline struct thread *submitting_thread(void)
 
 static __always_inline void emit_request(struct io_kiocb *request)
 {
-	struct thread *thread = submitting_thread();
+	struct task_struct *task = current();
+	struct thread *thread = submitting_thread(task);
 	struct io_rw *transfer = (struct io_rw *)request;
 	struct trace_record *record;
 	const char *path;
@@ -90,7 +89,7 @@ static __always_inline void emit_request(struct io_kiocb *request)
 
 	if (!thread || thread->scope & SCOPE_FROM_EXEC || !tracing())
 		return;
-	record = begin_moment(&ring, thread, TRACE_IO_URING);
+	record = begin_moment(&ring, task, thread, TRACE_IO_URING);
 	if (!record)
 		return;
 	opcode = BPF_CORE_READ(request, opcode);

@@ -17,12 +17,13 @@ static __always_inline void fill_moment(struct trace_record *record, u64 now_ns)
 	record->flags = 0;
 }
 
-static __always_inline struct trace_record *begin_moment(struct ring *ring, struct thread *thread,
+static __always_inline struct trace_record *begin_moment(struct ring *ring, struct task_struct *task,
+							 struct thread *thread,
 							 enum trace_kind kind)
 {
 	struct trace_record *record;
 
-	if (!open_ring(ring))
+	if (!open_ring(ring, task))
 		return NULL;
 	record = begin_record(ring, thread, kind);
 	if (record)
@@ -33,7 +34,7 @@ static __always_inline struct trace_record *begin_moment(struct ring *ring, stru
 /* The forking thread, also where it came into scope only now and made no call since. */
 static __always_inline struct thread *forking_thread(struct task_struct *parent)
 {
-	struct thread *thread = current_thread();
+	struct thread *thread = current_thread(parent);
 	u32 tgid = parent->tgid;
 
 	if (thread)
@@ -67,7 +68,7 @@ int BPF_PROG(thread_forked, struct task_struct *parent, struct task_struct *chil
 	forked->call = tracing() ? CALL_BORN : CALL_UNKNOWN;
 	if (!configuration.processes || !(thread->scope & SCOPE_TRACED) || !tracing())
 		return 0;
-	record = begin_moment(&ring, thread, TRACE_FORK);
+	record = begin_moment(&ring, parent, thread, TRACE_FORK);
 	if (!record)
 		return 0;
 	record->args[0] = forked->pid;
@@ -122,7 +123,7 @@ int BPF_PROG(thread_executed, struct task_struct *task, int old_tid, struct linu
 	struct ring ring;
 
 	rename_thread(task, old_tid);
-	thread = current_thread();
+	thread = current_thread(task);
 	if (!thread || !(thread->scope & (SCOPE_TRACED | SCOPE_FROM_EXEC)))
 		return 0;
 	thread->tid = task->pid;
@@ -130,7 +131,7 @@ int BPF_PROG(thread_executed, struct task_struct *task, int old_tid, struct linu
 		thread->scope = SCOPE_TRACED;
 	if (!configuration.processes || !tracing())
 		return 0;
-	record = begin_moment(&ring, thread, TRACE_EXEC);
+	record = begin_moment(&ring, task, thread, TRACE_EXEC);
 	if (!record)
 		return 0;
 	record->args[0] = old_tid;
@@ -141,13 +142,13 @@ int BPF_PROG(thread_executed, struct task_struct *task, int old_tid, struct linu
 	return 0;
 }
 
-static __always_inline void end_call(struct thread *thread)
+static __always_inline void end_call(struct task_struct *task, struct thread *thread)
 {
 	u64 duration_ns = bpf_ktime_get_ns() - thread->entered_ns;
 	struct trace_record *record;
 	struct ring ring;
 
-	if (thread->call != CALL_UNDER_WAY || !open_ring(&ring))
+	if (thread->call != CALL_UNDER_WAY || !open_ring(&ring, task))
 		return;
 	thread->call = CALL_NONE;
 	/* What has no result, and returned no file, passes no filter by them. */
@@ -196,7 +197,7 @@ static __always_inline void emit_exit(struct task_struct *task, struct thread *t
 	struct ring ring;
 	u32 code;
 
-	record = begin_moment(&ring, thread, TRACE_EXIT);
+	record = begin_moment(&ring, task, thread, TRACE_EXIT);
 	if (!record)
 		return;
 	code = task->exit_code;
@@ -209,13 +210,13 @@ static __always_inline void emit_exit(struct task_struct *task, struct thread *t
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(thread_exited, struct task_struct *task)
 {
-	struct thread *thread = current_thread();
+	struct thread *thread = current_thread(task);
 	u32 tid = task->pid;
 
 	if (!thread)
 		return 0;
 	if (thread->scope & SCOPE_TRACED && tracing() && !configuration.counting) {
-		end_call(thread);
+		end_call(task, thread);
 		if (configuration.processes)
 			emit_exit(task, thread);
 	}

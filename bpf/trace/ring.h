@@ -39,18 +39,13 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1); /* CPUs */
 	__type(key, u32);
-	__type(value, struct trace_head);
-} heads SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1); /* CPUs */
-	__type(key, u32);
 	__type(value, struct trace_tail);
 } tails SEC(".maps");
 
-/* Of the record being made on this CPU. In a map, where functions that are verified alone find it. */
+/*
+ * Of the record being made on this CPU. Beside the CPU's head, where functions that are verified
+ * alone find it: a look-up for both.
+ */
 struct work {
 	u64 position;    /* in the memory ring, where its chunks begin */
 	u64 left;        /* see struct sink */
@@ -62,14 +57,10 @@ struct work {
 	u32 cut;         /* see struct sink */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct work);
-} work SEC(".maps");
+_Static_assert(sizeof(struct work) <= sizeof(((struct trace_head *)0)->reserved), "no room");
 
 struct ring {
+	struct task_struct *task; /* the current one */
 	struct trace_head *head;
 	struct trace_tail *tail;
 	u64 *counts;
@@ -77,26 +68,31 @@ struct ring {
 	u32 cpu;
 };
 
-static __always_inline struct work *current_work(void)
+static __always_inline struct work *work_of(struct trace_head *head)
 {
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&work, &zero);
+	return (struct work *)head->reserved;
 }
 
-static __always_inline bool open_ring(struct ring *ring)
+static __always_inline struct work *current_work(void)
 {
-	struct trace_counts *mine;
-	u32 cpu = bpf_get_smp_processor_id();
+	struct trace_head *head = current_head();
 
-	ring->cpu = cpu;
-	ring->head = bpf_map_lookup_elem(&heads, &cpu);
+	return head ? work_of(head) : NULL;
+}
+
+static __always_inline bool open_ring(struct ring *ring, struct task_struct *task)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct trace_head *head = bpf_map_lookup_elem(&heads, &cpu);
+
 	ring->tail = bpf_map_lookup_elem(&tails, &cpu);
-	mine = bpf_map_lookup_elem(&counts, &cpu);
-	ring->work = current_work();
-	if (!ring->head || !ring->tail || !mine || !ring->work)
+	if (!head || !ring->tail)
 		return false;
-	ring->counts = mine->count;
+	ring->task = task;
+	ring->cpu = cpu;
+	ring->head = head;
+	ring->counts = head->counts;
+	ring->work = work_of(head);
 	return true;
 }
 
@@ -123,7 +119,7 @@ static __always_inline struct trace_record *begin_record(struct ring *ring, stru
 	record->pid = thread->pid;
 	record->tid = thread->tid;
 	record->process_start_ns = thread->process_start_ns;
-	record->cgroup = current_cgroup();
+	record->cgroup = current_cgroup(ring->task);
 	record->memory_bytes = 0;
 
 	ring->work->position = ring->head->memory;

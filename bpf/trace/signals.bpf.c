@@ -16,7 +16,8 @@ static __always_inline bool is_fault(int signal, int code)
 SEC("tp_btf/signal_deliver")
 int BPF_PROG(signal_delivered, int signal, struct kernel_siginfo *info)
 {
-	struct thread *thread = current_thread();
+	struct task_struct *task = current();
+	struct thread *thread = current_thread(task);
 	struct signal_sender sender = {};
 	struct trace_record *record;
 	struct ring ring;
@@ -26,7 +27,7 @@ int BPF_PROG(signal_delivered, int signal, struct kernel_siginfo *info)
 
 	if (!thread || !(thread->scope & SCOPE_TRACED) || !tracing())
 		return 0;
-	record = begin_moment(&ring, thread, TRACE_SIGNAL);
+	record = begin_moment(&ring, task, thread, TRACE_SIGNAL);
 	if (!record)
 		return 0;
 	code = BPF_CORE_READ(info, si_code);

@@ -91,39 +91,39 @@ struct {
 	__type(value, u8);
 } scope_cgroups SEC(".maps");
 
-/* 1 while tracing. One word, so that entries and exits begin at the same moment. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, u32);
-} control SEC(".maps");
+/*
+ * 1 while tracing. One word, so that entries and exits begin at the same moment. A variable and no
+ * map's element: it is read at every call, without a look-up.
+ */
+volatile u32 control SEC(".data.control") = 0;
 
-struct trace_counts { u64 count[TRACE_COUNTS]; };
-
-/* A cache line a CPU, by number of the CPU. */
+/* By number of the CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1); /* set when loading */
 	__type(key, u32);
-	__type(value, struct trace_counts);
-} counts SEC(".maps");
+	__type(value, struct trace_head);
+} heads SEC(".maps");
+
+static __always_inline struct trace_head *current_head(void)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&heads, &cpu);
+}
 
 static __always_inline void count(enum trace_count what)
 {
-	u32 cpu = bpf_get_smp_processor_id();
-	struct trace_counts *mine = bpf_map_lookup_elem(&counts, &cpu);
+	struct trace_head *head = current_head();
 
-	if (mine)
-		mine->count[what]++;
+	if (head)
+		head->counts[what]++;
 }
 
 static __always_inline bool tracing(void)
 {
-	u32 zero = 0, *on = bpf_map_lookup_elem(&control, &zero);
-
-	return on && *on;
+	return control;
 }
 
 /*
@@ -137,11 +137,12 @@ static __always_inline struct task_struct *current(void)
 	return (struct task_struct *)bpf_get_current_task();
 }
 
-static __always_inline u64 current_cgroup(void)
+/* In what follows `task` is what current() returned: asking once a program is cheaper. */
+static __always_inline u64 current_cgroup(struct task_struct *task)
 {
 	/* Plain loads take a tenth of the helper's time. */
 	if (configuration.task_storage)
-		return bpf_get_current_task_btf()->cgroups->dfl_cgrp->kn->id;
+		return task->cgroups->dfl_cgrp->kn->id;
 	return bpf_get_current_cgroup_id();
 }
 
@@ -170,10 +171,10 @@ static __always_inline bool in_scope_cgroup(struct task_struct *task)
 }
 
 /* The current thread's entry, or NULL. */
-static __always_inline struct thread *current_thread(void)
+static __always_inline struct thread *current_thread(struct task_struct *task)
 {
 	if (configuration.task_storage)
-		return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+		return bpf_task_storage_get(&threads, task, 0, 0);
 
 	u32 tid = bpf_get_current_pid_tgid();
 
@@ -210,15 +211,13 @@ static __always_inline struct thread *make_thread(struct task_struct *task)
 	return thread;
 }
 
-static __always_inline struct thread *make_current_thread(void)
+static __always_inline struct thread *make_current_thread(struct task_struct *task)
 {
 	struct thread *thread;
-	struct task_struct *task;
 	u64 ids;
 
 	if (configuration.task_storage)
-		return make_thread(bpf_get_current_task_btf());
-	task = (struct task_struct *)bpf_get_current_task();
+		return make_thread(task);
 	ids = bpf_get_current_pid_tgid();
 	thread = make_thread_by_tid(ids);
 	if (!thread) {
@@ -246,25 +245,25 @@ static __always_inline void decide_scope(struct thread *thread, struct task_stru
 }
 
 /* The current thread if it is traced; the one look-up of those that are not. */
-static __always_inline struct thread *traced_thread(void)
+static __always_inline struct thread *traced_thread(struct task_struct *task)
 {
-	struct thread *thread = current_thread();
+	struct thread *thread = current_thread(task);
 
 	if (!thread) {
 		if (!configuration.scope_host && !configuration.scope_cgroups_set)
 			return NULL;
-		thread = make_current_thread();
+		thread = make_current_thread(task);
 		if (!thread)
 			return NULL;
 		if (configuration.scope_cgroups_set)
-			thread->cgroup = current_cgroup();
-		decide_scope(thread, current());
+			thread->cgroup = current_cgroup(task);
+		decide_scope(thread, task);
 	} else if (configuration.scope_cgroups_set && !configuration.scope_host) {
-		u64 cgroup = current_cgroup();
+		u64 cgroup = current_cgroup(task);
 
 		if (thread->cgroup != cgroup) {
 			thread->cgroup = cgroup;
-			decide_scope(thread, current());
+			decide_scope(thread, task);
 		}
 	}
 	return thread->scope & (SCOPE_TRACED | SCOPE_FROM_EXEC) ? thread : NULL;
@@ -293,11 +292,11 @@ static __always_inline enum trace_abi abi_of(struct task_struct *task, long numb
 	return abi_by(BPF_CORE_READ(task, thread_info.ABI_WORD), number);
 }
 
-static __always_inline enum trace_abi current_abi(long number)
+static __always_inline enum trace_abi current_abi(struct task_struct *task, long number)
 {
 	if (configuration.task_storage)
-		return abi_by(bpf_get_current_task_btf()->thread_info.ABI_WORD, number);
-	return abi_of(current(), number);
+		return abi_by(task->thread_info.ABI_WORD, number);
+	return abi_of(task, number);
 }
 
 #endif

@@ -154,18 +154,19 @@ struct trace_rule {
  * by one at the next block's beginning: memory_position says where each lies, never the sum of sizes.
  */
 
-/* Positions of one CPU's rings. Written by the kernel program, read by the reader. */
+/* Of one CPU: its rings' positions, and counts. Written by the kernel program, read by the reader. */
 struct trace_head {
 	__u64 records;           /* records[cpu * capacity + n % capacity] */
 	__u64 memory;            /* bytes */
-	__u64 reserved[6];       /* a cache line a CPU */
+	__u64 counts[8];         /* by enum trace_count */
+	__u64 reserved[6];       /* the program's own, of the record that it makes; two cache lines a CPU */
 };
 
 /* Up to where the reader has read: written by it, read by the kernel program. */
 struct trace_tail {
 	__u64 records;
 	__u64 memory;
-	__u64 reserved[6];
+	__u64 reserved[14];       /* as large as the head */
 };
 
 /* Counted per CPU. made = written + lost_*; every wanted call is in made. */

@@ -154,7 +154,8 @@ def records_of(rings: Rings) -> list[Record]:
         each.close()
     found = []
     for cpu in range(rings.cpus):
-        head = int.from_bytes(heads[64 * cpu : 64 * cpu + 8], "little")
+        at = cpu * ffi.sizeof("struct trace_head")
+        head = int.from_bytes(heads[at : at + 8], "little")
         for number in range(head):
             found.append(_record(rings, cpu, number, records, memory))
     return sorted(found, key=lambda record: record.start_ns + record.duration_ns)

@@ -59,6 +59,7 @@ _EVENT_NAMES: Final = {
 _OWN_TRACEPOINT: Final = {"leave_own_tracepoint": "sys_exit_", "enter_own_tracepoint": "sys_enter_"}
 _DISPATCHER: Final = ("leave_call", "enter_call")
 _ITERATORS: Final = ("mark_threads", "processes_in_scope", "calls_under_way")
+_CONTROL: Final = ".data.control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Rings:
-    """What the reader maps. The first four cells a CPU; layouts in bpf/trace/trace.h."""
+    """What the reader maps, for each CPU; layouts in bpf/trace/trace.h."""
 
     cpus: int
     record_capacity: int
@@ -81,7 +82,6 @@ class Rings:
     heads: Ring
     tails: Ring
     """The only one that the reader writes."""
-    counts: Ring
 
 
 class TraceObject:
@@ -143,7 +143,7 @@ class TraceObject:
         kernel.configure(options.pack(task_storage=self._task_storage, typed_loads=typed_loads))
         for name in kernel.refused.keys() | self._unused():
             kernel.skip(name)
-        for name in ("heads", "tails", "counts"):
+        for name in ("heads", "tails"):
             kernel.resize(name, self.cpus)
         kernel.resize("records", self.cpus * options.record_capacity)
         kernel.resize("memory", self.cpus * options.memory_blocks)
@@ -256,11 +256,11 @@ class TraceObject:
                 raise KernelError(f"kernel program {name}: {reason}", self._kernel.log, name)
 
     def start(self) -> None:
-        self._kernel.map("control", "__u32", "__u32").put(_u32(0), _u32(1))
+        self._kernel.map(_CONTROL, "__u32", "__u32").put(_u32(0), _u32(1))
 
     def stop(self) -> None:
         """No more records; what is attached stays."""
-        self._kernel.map("control", "__u32", "__u32").put(_u32(0), _u32(0))
+        self._kernel.map(_CONTROL, "__u32", "__u32").put(_u32(0), _u32(0))
 
     def detach(self) -> None:
         """Take all programs off but the walks over threads."""
@@ -283,15 +283,17 @@ class TraceObject:
 
     def counts(self) -> list[list[int]]:
         """By CPU, `enum trace_count` each."""
-        cells = self._kernel.map("counts", "__u32", "struct trace_head")
+        heads = self._kernel.map("heads", "__u32", "struct trace_head")
+        head = ffi.new("struct trace_head *")
         found = []
         for cpu in range(self.cpus):
-            cell = cells.get(_u32(cpu)) or b""
-            found.append([int.from_bytes(cell[at : at + 8], "little") for at in range(0, 64, 8)])
+            cell = heads.get(_u32(cpu)) or bytes(ffi.sizeof("struct trace_head"))
+            ffi.memmove(head, cell, len(cell))
+            found.append(list(head.counts))
         return found
 
     def rings(self) -> Rings:
-        options, cell = self.options, ffi.sizeof("struct trace_head")
+        options = self.options
         block = int(lib.TRACE_BLOCK_BYTES + lib.TRACE_SLACK_BYTES)
         record = ffi.sizeof("struct trace_record")
 
@@ -304,9 +306,8 @@ class TraceObject:
             memory_blocks=options.memory_blocks,
             records=ring("records", record),
             memory=ring("memory", block),
-            heads=ring("heads", cell),
-            tails=ring("tails", cell),
-            counts=ring("counts", cell),
+            heads=ring("heads", ffi.sizeof("struct trace_head")),
+            tails=ring("tails", ffi.sizeof("struct trace_tail")),
         )
 
     def _read(self, name: str) -> bytes:
