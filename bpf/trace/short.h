@@ -36,12 +36,18 @@ static __always_inline void head_chunk(struct trace_chunk *chunk, u8 arg, u8 kin
 	chunk->bytes = bytes;
 }
 
+static __always_inline void copy_words(u64 *to, u64 *from, u64 bytes)
+{
+	for (u32 i = 0; i < SHORT_BYTES / 8 && i * 8 < bytes; i++)
+		to[i] = from[i];
+}
+
 /* False: it is to be fetched as all others. */
 static __always_inline bool short_at_entry(struct thread *thread, struct trace_rule *rule)
 {
 	struct trace_chunk *chunk = (struct trace_chunk *)thread->piece;
 	struct trace_fetch *fetch = &rule->fetch[0];
-	u64 wanted, bytes, pointer;
+	u64 wanted, bytes, pointer, found[SHORT_BYTES / 8] = {};
 	u32 arg = fetch->arg;
 	long read;
 
@@ -50,10 +56,11 @@ static __always_inline bool short_at_entry(struct thread *thread, struct trace_r
 	if (!pointer)
 		return true;
 	if (fetch->kind == FETCH_STRING) {
-		read = bpf_probe_read_user_str(chunk + 1, SHORT_BYTES, (void *)pointer);
+		read = bpf_probe_read_user_str(found, SHORT_BYTES, (void *)pointer);
 		if (read == SHORT_BYTES)
 			return false;
 		if (read > 0) {
+			copy_words((u64 *)(chunk + 1), found, read - 1);
 			head_chunk(chunk, arg, CHUNK_STRING, 0, read - 1);
 			thread->short_bytes = sizeof(*chunk) + ALIGN8(read - 1);
 			return true;
@@ -63,7 +70,8 @@ static __always_inline bool short_at_entry(struct thread *thread, struct trace_r
 		if (!bytes)
 			return false;
 		CLAMP(bytes, SHORT_BYTES);
-		if (!bpf_probe_read_user(chunk + 1, bytes, (void *)pointer)) {
+		if (!bpf_probe_read_user(found, bytes, (void *)pointer)) {
+			copy_words((u64 *)(chunk + 1), found, bytes);
 			head_chunk(chunk, arg, CHUNK_BYTES, bytes < wanted ? CHUNK_MORE : 0, bytes);
 			thread->short_bytes = sizeof(*chunk) + ALIGN8(bytes);
 			return true;
