@@ -3,13 +3,12 @@
  * System calls: noted at the entry, one record at the exit.
  */
 #include "filter.h"
+#include "folder.h"
 #include "place.h"
 #include "short.h"
 #include "special.h"
 #include "stack.h"
 #include "vector.h"
-
-#define RETURNED 6 /* the argument of chunks about what the call returned */
 
 static __always_inline u16 plain_number(long number, u8 abi)
 {
@@ -103,14 +102,20 @@ static __always_inline void note_files(struct thread *thread, struct trace_rule 
 {
 	for (u32 i = 0; i < 6; i++) {
 		u64 path;
+		u32 at;
+		int used;
 
 		if (!(rule->fd_arguments >> i & 1))
 			continue;
 		path = path_of_descriptor((s32)thread->args[i]);
 		if (!path)
 			continue;
-		note_entry_memory(thread, file_at_entry(path, i, thread->entry_bytes));
+		at = thread->entry_bytes;
+		used = file_at_entry(path, i, at);
+		note_entry_memory(thread, used);
 		thread->flags |= TRACE_FILES_TOLD;
+		if (rule->returns_file)
+			note_folder(thread, (struct path *)path, at, used);
 	}
 }
 
@@ -162,6 +167,7 @@ static __always_inline void call_entered(void *ctx, struct pt_regs *regs, long i
 	thread->short_bytes = 0;
 	thread->again = 0;
 	thread->flags = 0;
+	thread->folder = NULL;
 	copy_args(thread->args, regs, abi);
 	if (!place_wanted(thread, rule)) {
 		thread->call = CALL_UNSELECTED;
@@ -229,6 +235,7 @@ static __always_inline void note_unseen(struct thread *thread, struct pt_regs *r
 	thread->short_bytes = 0;
 	thread->flags = 0;
 	thread->again = 0;
+	thread->folder = NULL;
 	copy_args(thread->args, regs, thread->abi);
 }
 
@@ -243,7 +250,7 @@ static __always_inline bool outcome_wanted(struct thread *thread, struct file *r
 /* What is only known at the exit, after the chunks from the entry. */
 static __always_inline void append_outcome(void *ctx, struct ring *ring, struct thread *thread,
 					   struct trace_rule *rule, u8 mask, struct file *returned,
-					   s64 result)
+					   s64 result, u64 duration_ns)
 {
 	struct sink sink;
 
@@ -251,7 +258,7 @@ static __always_inline void append_outcome(void *ctx, struct ring *ring, struct 
 		mask &= ~1;
 	if (mask)
 		fetch_all(thread, rule, mask, result, true);
-	if (returned)
+	if (returned && !opened_in_folder(thread, returned, duration_ns))
 		append_kernel_file((u64)returned, RETURNED);
 	if (stacks_wanted() && !is_exec(thread->abi, thread->number) &&
 	    open_ring_sink(&sink, ring->work))
@@ -295,7 +302,7 @@ static __always_inline void emit_call(void *ctx, struct task_struct *task, struc
 	if (kind == TRACE_JOINED)
 		record->duration_ns = now_ns; /* so that start and duration say the end, as in all */
 	append_entry(ring.work, thread);
-	append_outcome(ctx, &ring, thread, rule, mask, returned, result);
+	append_outcome(ctx, &ring, thread, rule, mask, returned, result, duration_ns);
 	finish_record(&ring, record);
 }
 

@@ -47,6 +47,7 @@ struct {
 #define NOT_READABLE -1
 #define NO_ROOM -2
 #define ENTRY_CUT 0x10000 /* beside the bytes: something is missing */
+#define PATH_WHOLE 0x20000 /* likewise: nothing of the path is */
 
 /* Where chunks go. All but `memory` and the pointers are constants to the verifier. */
 struct sink {

@@ -114,15 +114,15 @@ static __always_inline bool append_components(struct sink *sink, struct path *pa
 	return false;
 }
 
-/* A KERNEL_FILE chunk. place: its arg, and its part times 256. */
-static __always_inline void append_file(struct sink *sink, struct path *path, u32 place)
+/* A KERNEL_FILE chunk. place: its arg, and its part times 256. False: without all of its path. */
+static __always_inline bool append_file(struct sink *sink, struct path *path, u32 place)
 {
 	u8 *start = chunk_room(sink), flags = CHUNK_MORE;
 	struct trace_file *described;
 	u32 before, bytes;
 
 	if (!start)
-		return;
+		return false;
 	before = *sink->used;
 	described = (void *)start + sizeof(struct trace_chunk);
 	/* Before the walk: both at once are more than the stack of three functions before 6.12 holds. */
@@ -136,6 +136,7 @@ static __always_inline void append_file(struct sink *sink, struct path *path, u3
 	bytes = *sink->used - before - sizeof(struct trace_chunk);
 	*sink->used = before;
 	end_chunk(sink, start, place, CHUNK_KERNEL_FILE, flags, place >> 8, bytes);
+	return !flags;
 }
 
 /* Functions of their own, verified once each, and with numbers only (as 5.10 has it). */
@@ -166,15 +167,16 @@ __noinline int append_pair(u64 pointer, u32 arg)
 	return 0;
 }
 
-/* Returns what fetch_at_entry does. */
+/* Returns what fetch_at_entry does, and PATH_WHOLE. */
 __noinline int file_at_entry(u64 path_address, u32 arg, u32 used)
 {
 	struct sink sink;
+	bool whole;
 
 	if (!open_entry_sink(&sink, used))
 		return NO_ROOM;
-	append_file(&sink, (struct path *)path_address, arg);
-	return *sink.used | (*sink.cut ? ENTRY_CUT : 0);
+	whole = append_file(&sink, (struct path *)path_address, arg);
+	return *sink.used | (*sink.cut ? ENTRY_CUT : 0) | (whole ? PATH_WHOLE : 0);
 }
 
 #endif

@@ -49,7 +49,9 @@ struct thread {
 	u8 flags;            /* enum trace_flag, from the entry */
 	u8 elsewhere;        /* the path filter matches no argument: what the call returns decides */
 	u32 short_bytes;     /* of `piece`, for the call under way */
-	u32 zero;
+	u32 folder_at;       /* in entry memory: the chunk of the descriptor that is the folder below */
+	struct dentry *folder;  /* what a descriptor of the call under way stood for, never read through */
+	struct vfsmount *folder_mount;
 	u64 piece[(sizeof(struct trace_chunk) + SHORT_BYTES) / 8]; /* what the first fetch found, if it is short */
 };
 

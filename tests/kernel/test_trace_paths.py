@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import struct
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +71,69 @@ def test_a_pipe_has_no_path() -> None:
     told = next(c for c in opened.chunks if c.arg == 6)
     assert struct.unpack_from("=Q", told.content)[0] == os.fstat(reading).st_ino
     assert kernel_path(told.content) == "/"
+
+
+@pytest.mark.usefixtures("way")
+def test_what_lies_in_the_folder_that_a_call_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told by one walk where that is certain, and as by two."""
+    lengths = [*("n" * length for length in (1, 31, 32, 33, 39, 40, 41, 255)), "sub/leaf", "."]
+    names = {
+        tmp_path: [*lengths, "..", "link"],
+        tmp_path / "/".join(["d" * 255] * 9): lengths,
+        Path("/"): ["proc", "proc/version", "dev/null", "usr", ".."],
+        Path("/dev"): ["null", "pts", "/"],
+    }
+    for folder in [*names][:2]:
+        (folder / "sub").mkdir(parents=True)
+        for name in lengths[:-1]:
+            (folder / name).touch()
+    (tmp_path / "link").symlink_to("/dev/null")
+    for folder, below in names.items():
+        monkeypatch.chdir(folder)
+        for name, opened in zip(below, opened_by_cat(below), strict=True):
+            told = {c.arg: c for c in opened.chunks if c.kind == lib.CHUNK_KERNEL_FILE}
+            path = (folder / name).resolve()
+            assert {arg: kernel_path(chunk.content) for arg, chunk in told.items()} == {
+                0: str(folder),
+                6: str(path),
+            }
+            inode, _, mode = struct.unpack_from("=QII", told[6].content)
+            assert (inode, mode) == (path.stat().st_ino, path.stat().st_mode)
+            assert (told[0].flags, told[6].flags) == (0, lib.CHUNK_AT_EXIT)
+
+
+@pytest.mark.usefixtures("way")
+def test_a_folder_that_moves_while_a_call_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    os.mkfifo(before / "pipe")
+    monkeypatch.chdir(before)
+
+    def move() -> None:
+        while not waits_to_open(before):
+            time.sleep(0.01)
+        before.rename(after)
+        (after / "pipe").write_text("content")
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    (opened,) = opened_by_cat(["pipe"])
+    mover.join()
+    told = {c.arg: kernel_path(c.content) for c in opened.chunks if c.kind == lib.CHUNK_KERNEL_FILE}
+    assert told == {0: str(before), 6: str(after / "pipe")}
+
+
+def waits_to_open(folder: Path) -> bool:
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            call = (process / "syscall").read_text().split()[0]
+            if (process / "cwd").readlink() == folder and call == str(OPENAT):
+                return True
+    return False
 
 
 def opened_by_cat(paths: list[str], *inherited: int) -> list[Record]:
