@@ -15,6 +15,7 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -170,6 +171,8 @@ def main() -> int:
     options = parser.parse_args(arguments[:split])
     tests = part_tests() if options.part else ["tests/kernel"]
     command = shlex.join(arguments[split + 1 :]) or f"{PYTEST} {' '.join(tests)}"
+    # Who ends this ends the emulator, and what it keeps in /tmp goes.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         if platform.machine() != "x86_64":
             raise KernelError("the guest runs this machine's own programs: x86_64 only, so far")
