@@ -93,7 +93,7 @@ enum loss_reason {
 
 enum {
 	/* Who reads the payload ring is woken when more than this share of it gets taken. */
-	PAYLOAD_WAKEUP_SHARE = 32,
+	PAYLOAD_WAKEUP_SHARE = 16,
 };
 
 struct record_head {

@@ -135,8 +135,8 @@ def test_each_piece_lost_is_counted_and_the_others_stay(machine: Machine, handle
 def test_one_record_wakes_when_the_ring_fills(
     machine: Machine, handle: Handle, waiting: int, flags: int
 ) -> None:
-    """The one that crosses the 32nd part of the ring."""
-    machine.lib.stub_waiting(waiting, 32 * MARK)
+    """The one that crosses the 16th part of the ring."""
+    machine.lib.stub_waiting(waiting, 16 * MARK)
     handle.read(b"x" * 100)
     (submitted,) = [deed for deed in machine.deeds() if deed.what == "submit"]
     assert submitted.flags == flags
