@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -51,9 +52,9 @@ class Places:
         if not into.count:
             return
         youngest_ns = into.rows[into.count - 1].time_ns
-        older = 0
-        while older < self.count and self.rows[older].time_ns <= youngest_ns:
-            older += 1
+        older = bisect_right(
+            range(self.count), youngest_ns, key=lambda row: int(self.rows[row].time_ns)
+        )
         if not older:
             return
         while into.room() < older:
