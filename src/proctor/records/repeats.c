@@ -23,8 +23,8 @@ struct repeat_body {
 	__u32 size_bytes;
 	__u32 room_bytes;
 	__u32 pid;
-	struct repeat_body *older, *newer;
-	int is_new;
+	struct repeat_body *older, *newer; /* by when they were heard of */
+	int is_new;              /* nothing was remembered of it yet, see `inherit` */
 };
 
 struct repeat_spot {
@@ -37,8 +37,8 @@ struct repeat_spot {
 struct repeat_memory {
 	struct repeat_limits limits;
 	struct handle_table bodies;
-	struct repeat_body *oldest, *newest; /* heard of */
-	__u64 size_bytes;
+	struct repeat_body *oldest, *newest;
+	__u64 size_bytes;        /* what they count for */
 };
 
 static struct repeat_memory *proctor_memory_new(const struct repeat_limits *limits)
@@ -81,6 +81,16 @@ static void give_room(struct repeat_body *body, __u32 size_bytes)
 	body->data = allocated(realloc(body->data, body->room_bytes));
 }
 
+/* Its memory, too: what is remembered is to be bounded in truth. */
+static void empty_body(struct repeat_memory *memory, struct repeat_body *body)
+{
+	memory->size_bytes -= body->size_bytes;
+	free(body->data);
+	body->data = NULL;
+	body->size_bytes = body->room_bytes = 0;
+	body->repeated_bytes = 0;
+}
+
 static struct repeat_body *new_body(struct repeat_memory *memory,
 				    const struct tls_data_record *piece)
 {
@@ -98,8 +108,9 @@ static struct repeat_body *new_body(struct repeat_memory *memory,
 
 static void inherit(struct repeat_memory *memory, struct repeat_body *body)
 {
-	struct repeat_body *other;
+	const struct repeat_body *other;
 
+	/* Of no body that is new has anything been remembered. */
 	body->is_new = 0;
 	for (other = memory->newest; other; other = other->older)
 		if (other->size_bytes && other->pid == body->pid &&
@@ -110,7 +121,7 @@ static void inherit(struct repeat_memory *memory, struct repeat_body *body)
 		return;
 	give_room(body, other->size_bytes);
 	memcpy(body->data, other->data, other->size_bytes);
-	memory->size_bytes += other->size_bytes - body->size_bytes;
+	memory->size_bytes += other->size_bytes;
 	body->size_bytes = other->size_bytes;
 	body->repeated_bytes = other->repeated_bytes;
 }
@@ -154,11 +165,8 @@ static int proctor_memory_spot(struct repeat_memory *memory, const struct tls_da
 		if (!body)
 			body = new_body(memory, piece);
 		body->begins_at = place + skipped_bytes;
-		if (body->repeated_bytes >= limits->repeated_max_bytes) {
-			memory->size_bytes -= body->size_bytes;
-			body->size_bytes = 0;
-			body->repeated_bytes = 0;
-		}
+		if (body->repeated_bytes >= limits->repeated_max_bytes)
+			empty_body(memory, body);
 	} else if (!body) {
 		return 0;
 	}
