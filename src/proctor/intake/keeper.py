@@ -64,6 +64,7 @@ class Keeper:
         self._places = Places()
         self._unsaid: dict[str, Loss] = {}
         self._time_ns = 0
+        """Of the record that was come to last: that of what is said of losses."""
         self._summary = KeeperSummary()
 
     def feed(
@@ -91,12 +92,14 @@ class Keeper:
         at = 0
         while (at := self._lane.take(places, at)) < places.count:
             place = places.rows[at]
+            self._time_ns = place.time_ns
             if not self._lane.has_room(place.length):
                 self._flush()
                 continue
-            self._time_ns = place.time_ns
             self._take(place)
             at += 1
+        if at:
+            self._time_ns = places.rows[at - 1].time_ns
         self._flush()
         verdicts, self._admission.verdicts = self._admission.verdicts, []
         return verdicts

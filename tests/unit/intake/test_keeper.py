@@ -242,6 +242,18 @@ def test_a_full_disk_loses_records_and_says_so_when_space_is_back(
     assert len(kept.json_of("RECORD_LOSS")) == 2
 
 
+def test_a_loss_is_of_the_time_when_it_is_said(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = (record("RECORD_FORK", time_ns=at) for at in (1000, 2000, 3000))
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordingWriter, "write_frame", failing(errno.ENOSPC))
+        kept.feed(first)
+    kept.feed(second, third)
+    said, *after = (item for item in kept.items() if isinstance(item, bytes))
+    assert type_of(said) == RECORD_TYPES["RECORD_LOSS"]
+    assert said[8:16] == third[8:16]
+    assert after == [second, third]
+
+
 def test_a_disk_that_stays_full_is_said_by_the_summary(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
