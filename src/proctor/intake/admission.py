@@ -157,6 +157,7 @@ class Admission:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
+        self._in_lane: set[Handle] = set()
         self._handles: OrderedDict[int, Handle] = OrderedDict()
         self._held_bytes = 0
         self.verdicts: list[Verdict] = []
@@ -186,7 +187,7 @@ class Admission:
     def forget(self, tls: int) -> None:
         """A handle that is no more."""
         if handle := self._handles.pop(tls, None):
-            handle.close_lane(self._lane)
+            self._close_lane(handle)
 
     def is_skipped(self, tls: int) -> bool:
         handle = self._handles.get(tls)
@@ -252,8 +253,7 @@ class Admission:
         held = self._release(handle)
         if judgement is Judgement.MODEL:
             handle.state = _MODEL
-            if len(self._handles) <= HANDLES_MAX // 2:
-                handle.open_lane(self._lane)
+            self._open_lane(handle)
             if handle.told:
                 self._tell(handle, VerdictKind.KEEP)
             return Admitted(released=self._masked(handle, held))
@@ -321,15 +321,25 @@ class Admission:
         handle.evidence, handle.evidence_start = bytearray(), None
         return held
 
+    def _open_lane(self, handle: Handle) -> None:
+        if len(self._handles) <= HANDLES_MAX // 2:
+            handle.open_lane(self._lane)
+            self._in_lane.add(handle)
+
+    def _close_lane(self, handle: Handle) -> None:
+        if handle in self._in_lane:
+            self._in_lane.remove(handle)
+            handle.close_lane(self._lane)
+
     def _handle(self, tls: int, *, late: bool) -> Handle:
         handle = self._handles.get(tls)
         if handle is None:
             if len(self._handles) >= HANDLES_MAX:
                 _, forgotten = self._handles.popitem(last=False)
                 self.skipped_bytes += sum(map(len, self._release(forgotten)))
-            if len(self._handles) == HANDLES_MAX // 2:
-                for each in self._handles.values():
-                    each.close_lane(self._lane)
+            if len(self._handles) >= HANDLES_MAX // 2:
+                for each in [*self._in_lane]:
+                    self._close_lane(each)
             handle = self._handles[tls] = Handle(tls, late=late)
         return handle
 

@@ -185,3 +185,24 @@ def test_the_longest_silent_handle_is_forgotten(monkeypatch: pytest.MonkeyPatch)
     admission.data(piece(MODEL, tls=5))
     assert admission.data(piece(b"x", 3, tls=1, stream_bytes=len(MODEL) + 1)).write
     assert not admission.data(piece(b"x", 2, tls=2, stream_bytes=len(MODEL))).write
+
+
+def test_who_leaves_the_lane_leaves_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where connections come and go at the limit, each costs no look at all the others."""
+    left: list[int] = []
+    close = Lane.close
+
+    def counting(lane: Lane, tls: int) -> None:
+        left.append(tls)
+        close(lane, tls)
+
+    monkeypatch.setattr(Lane, "close", counting)
+    monkeypatch.setattr(rules, "HANDLES_MAX", 200)
+    admission = Admission(Lane(1))
+    for tls in range(1, 101):
+        admission.data(piece(MODEL, tls=tls))
+    assert left == []
+    for tls in range(101, 201):
+        admission.data(piece(MODEL, tls=tls))
+        assert sorted(left) == list(range(1, 101))
+        admission.forget(tls)
