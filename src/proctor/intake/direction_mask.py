@@ -100,13 +100,14 @@ class DirectionMask:
         self._places.clear()
         self._plain.clear()
         self._places[lane.call_at] = BEGINNING, self._head
-        self._places[lane.body_at] = BEGINNING if lane.began_line else PLAIN, in_body
-        if lane.until > lane.body_at:
-            self._pass_over(lane.body_at, lane.until, in_body)
+        self._places[lane.plain_at] = BEGINNING if lane.began_line else PLAIN, in_body
+        if lane.until > lane.plain_at:
+            self._pass_over(lane.plain_at, lane.until, in_body)
 
     def _lead(self, lane: Any, at: int, place: _Place) -> None:
         """The next piece may pass on the lane if it begins at a place that is this simple."""
         state, framing = place
+        lane.call = self._call
         lane.is_ready = (
             state in (PLAIN, BEGINNING)
             and (framing.ends_at > 0 or framing == HEAD)
@@ -143,6 +144,8 @@ class DirectionMask:
             state = mask(buffer, start, stop, state)
             start = stop
             self._places[first + start] = state, framing
+        # Also where all was passed over: a piece that came twice may have left another state there.
+        self._places[first + start] = state, framing
         self._body_ends_at = framing.ends_at
         while len(self._places) > _PLACES_MAX:
             del self._places[next(iter(self._places))]

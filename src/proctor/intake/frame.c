@@ -57,12 +57,12 @@ static void frame_clear(struct frame *frame)
 /* What lies there must stay until the frame is written. */
 static void frame_part(struct frame *frame, const void *address, __u32 size_bytes)
 {
-	struct frame_part *last = frame->parts + frame->part_count - 1;
+	struct frame_part *last = frame->part_count ? frame->parts + frame->part_count - 1 : NULL;
 
 	if (!size_bytes)
 		return;
 	frame->size_bytes += size_bytes;
-	if (frame->part_count && (const __u8 *)last->address + last->size_bytes == address) {
+	if (last && (const __u8 *)last->address + last->size_bytes == address) {
 		last->size_bytes += size_bytes;
 		return;
 	}

@@ -8,16 +8,20 @@
 /* No stream comes so far: below it no sum overflows. */
 static const __u64 FAR = 1ULL << 62;
 
+/*
+ * Where one direction of a handle stands. DirectionMask writes it behind each piece that went the
+ * whole way, and reads it before the next. Positions are those of the stream.
+ */
 struct lane_direction {
-	__u64 call_at;           /* where the last call begins in the stream */
-	__u64 body_at;           /* where the body that it has, or goes on with */
+	__u64 call_at;           /* where the last call begins */
+	__u64 plain_at;          /* from here on nothing of it can be secret */
 	__u64 until;             /* where it ends: the next piece is to begin there */
 	__u64 body_ends_at;      /* 0: the next call is to begin a message */
-	__u32 call;
+	__u32 call;              /* the last, on either way */
 	__u8 is_ready;           /* the lane may go on at `until` */
-	__u8 is_ahead;           /* it has: what is above is not known on the other way */
+	__u8 is_ahead;           /* it has: what is above is not known on the whole way */
 	__u8 begins_line;        /* at `until`; 0: nothing of the line there can be secret */
-	__u8 began_line;         /* at `body_at` */
+	__u8 began_line;         /* at `plain_at` */
 };
 
 struct lane_handle {
@@ -68,49 +72,65 @@ static void proctor_lane_close(struct lane *lane, __u64 tls)
 	free(table_take(&lane->handles, tls));
 }
 
-/* Where the direction stands behind this piece. 0: it is none for the lane. */
-static int follow(const struct lane *lane, const struct tls_data_record *record,
-		  const __u8 *data, struct lane_direction *after, struct usual_head *head)
+/*
+ * Whether nothing of these bytes of a body can be secret: they are of one line, which is no header,
+ * and no next message begins in them.
+ */
+static int is_plain(const struct lane_direction *at, const __u8 *data, __u32 size_bytes)
 {
-	__u32 size_bytes = record->piece_bytes;
-	int is_sent = record->direction == DIRECTION_SENT;
-	__u64 at = record->stream_bytes + record->position;
+	return at->until < at->body_ends_at && size_bytes <= at->body_ends_at - at->until &&
+	       !(at->begins_line && is_name_byte(*data)) && !memchr(data, '\n', size_bytes);
+}
 
-	if (!after->is_ready || at != after->until || record->stream_bytes > FAR ||
-	    record->position > FAR)
+/* A call begins there. 0: it may begin a message whose head is not as usual. */
+static int begin_call(const struct lane *lane, const struct tls_data_record *record,
+		      const __u8 *data, struct lane_direction *at, struct usual_head *head)
+{
+	int is_sent = record->direction == DIRECTION_SENT;
+	__u32 size_bytes = record->piece_bytes;
+
+	at->call = record->call;
+	at->call_at = at->plain_at = at->until;
+	at->began_line = at->begins_line;
+	*head = read_usual_head(&lane->ordinary, data,
+				size_bytes < HEAD_MAX_BYTES ? size_bytes : HEAD_MAX_BYTES, is_sent);
+	if (!head->size_bytes)
+		return *data < 'A' || *data > 'Z';
+	at->until += head->size_bytes;
+	at->body_ends_at = is_sent ? at->until + head->length_bytes : ~0ULL;
+	at->plain_at = at->until;
+	at->began_line = at->begins_line = 1;
+	/* Where none is told, chunks may follow, or nothing. */
+	return !is_sent || head->length_bytes;
+}
+
+/* Goes on behind this piece. 0: it is none for the lane, and `at` is of no use any more. */
+static int follow(const struct lane *lane, const struct tls_data_record *record,
+		  const __u8 *data, struct lane_direction *at, struct usual_head *head)
+{
+	__u32 body_bytes;
+
+	if (!at->is_ready || record->stream_bytes > FAR || record->position > FAR ||
+	    record->stream_bytes + record->position != at->until)
 		return 0;
-	if (record->position) {
-		if (!after->is_ahead || record->call != after->call)
-			return 0;
-	} else {
-		if (after->is_ahead && record->call == after->call)
-			return 0;
-		*head = read_usual_head(&lane->ordinary, data,
-					size_bytes < HEAD_MAX_BYTES ? size_bytes : HEAD_MAX_BYTES,
-					is_sent);
-		after->call = record->call;
-		after->call_at = after->body_at = at;
-		after->began_line = after->begins_line;
-	}
-	if (head->size_bytes) {
-		if (is_sent && !head->length_bytes)
-			return 0;
-		after->body_at += head->size_bytes;
-		after->body_ends_at = is_sent ? after->body_at + head->length_bytes : ~0ULL;
-		after->began_line = after->begins_line = 1;
-	} else if (!record->position && *data >= 'A' && *data <= 'Z') {
-		return 0; /* it may begin a message */
-	}
-	after->until = at + size_bytes;
-	after->is_ahead = 1;
-	if (head->size_bytes == size_bytes)
-		return 1;
-	at += head->size_bytes;
-	if (at >= after->body_ends_at || after->until > after->body_ends_at ||
-	    (after->begins_line && is_name_byte(data[head->size_bytes])) ||
-	    memchr(data + head->size_bytes, '\n', size_bytes - head->size_bytes))
+	/* Pieces of one call go one way: where it began stays known for a retry of it. */
+	if (record->position ? !at->is_ahead || record->call != at->call : record->call == at->call)
 		return 0;
-	after->begins_line = 0;
+	if (!record->position && !begin_call(lane, record, data, at, head))
+		return 0;
+	at->is_ahead = 1;
+	body_bytes = record->piece_bytes - head->size_bytes;
+	if (body_bytes) {
+		if (!is_plain(at, data + head->size_bytes, body_bytes))
+			return 0;
+		at->until += body_bytes;
+		at->begins_line = 0;
+	}
+	if (head->size_bytes && record->direction == DIRECTION_RECEIVED) {
+		/* The whole way looks at lines there, and so knows the piece's end alone. */
+		at->plain_at = at->until;
+		at->began_line = at->begins_line;
+	}
 	return 1;
 }
 

@@ -16,7 +16,7 @@ FUNCTIONS = tuple(HERE / name for name in ("usual_heads.c", "frame.c", "lane.c")
 DECLARATIONS = """
 struct lane_direction {
     __u64 call_at;
-    __u64 body_at;
+    __u64 plain_at;
     __u64 until;
     __u64 body_ends_at;
     __u32 call;

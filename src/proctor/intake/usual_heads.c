@@ -4,12 +4,12 @@
  * neither URL nor secret, but for a few whole credentials. What is said here of such a head,
  * masking.py and message_ends.py say, too, line by line: what differs in anything is no such head.
  */
-#include <strings.h>
+#include <string.h>
 
 enum {
 	SECRETS_MAX = 4,
 	NAME_MAX_BYTES = 40,
-	BLANKS_MAX = 9,
+	BLANKS_MAX = 9,          /* those two are message_ends.py's limits of a Content-Length */
 	DIGITS_MAX = 15,
 };
 
@@ -19,7 +19,7 @@ struct header_names {
 };
 
 struct secret {
-	__u32 start, end;
+	__u32 start, end;        /* counted from the head's first byte */
 };
 
 struct usual_head {
@@ -34,12 +34,14 @@ static int is_blank(__u8 byte)
 	return byte == ' ' || byte == '\t';
 }
 
+/* NAME_BYTES of masking.py: what a header's name is made of. */
 static int is_name_byte(__u8 byte)
 {
 	return (byte >= '0' && byte <= '9') || ((byte | 32) >= 'a' && (byte | 32) <= 'z') ||
 	       (byte && strchr("!#$%&'*+-.^_`|~", byte));
 }
 
+/* Blanks and the line's end stay, as on the whole way. */
 static void hide(__u8 *start, __u8 *end)
 {
 	for (; start < end; start++)
@@ -54,23 +56,36 @@ static const __u8 *skip_blanks(const __u8 *at, const __u8 *end)
 	return at;
 }
 
+/* ASCII's, whatever the locale says of other bytes. */
+static __u8 lower(__u8 byte)
+{
+	return byte >= 'A' && byte <= 'Z' ? byte | 32 : byte;
+}
+
+/* Behind `text`, which is in lower case; NULL where something else stands there. */
+static const __u8 *skip_text(const __u8 *at, const __u8 *end, const char *text)
+{
+	for (; *text; text++, at++)
+		if (at == end || lower(*at) != (__u8)*text)
+			return NULL;
+	return at;
+}
+
 /* Behind the scheme and its blank; NULL where it is not one of those known. */
-static const __u8 *behind_scheme(const __u8 *at, const __u8 *end)
+static const __u8 *skip_scheme(const __u8 *at, const __u8 *end)
 {
 	static const char *const schemes[] = { "bearer ", "basic ", "digest ", "token ",
 					       "negotiate ", "apikey ", "aws4-hmac-sha256 " };
+	const __u8 *behind = NULL;
 	unsigned int i;
 
 	at = skip_blanks(at, end);
-	for (i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
-		size_t size = strlen(schemes[i]);
-
-		if (size <= (size_t)(end - at) && !strncasecmp((const char *)at, schemes[i], size))
-			return at + size;
-	}
-	return NULL;
+	for (i = 0; i < sizeof(schemes) / sizeof(*schemes) && !behind; i++)
+		behind = skip_text(at, end, schemes[i]);
+	return behind;
 }
 
+/* A Content-Length's value. 0: message_ends.py does not take it for one. */
 static int read_length(const __u8 *at, const __u8 *end, __u64 *length_bytes)
 {
 	const __u8 *first = skip_blanks(at, end), *last;
@@ -101,7 +116,10 @@ static int is_one_of(const char *name, const char *const *names, __u32 count)
 	return 0;
 }
 
-/* A header's line, without its CR and LF. 0: one that no usual head has. */
+/*
+ * A header's line, without its CR and LF: notes the length or the secret that it has. 0: one that
+ * no usual head has.
+ */
 static int read_header(const struct header_names *ordinary, const __u8 *data, const __u8 *line,
 		       const __u8 *end, struct usual_head *head)
 {
@@ -110,19 +128,20 @@ static int read_header(const struct header_names *ordinary, const __u8 *data, co
 	__u32 size;
 
 	for (size = 0; size < NAME_MAX_BYTES && line + size < end && is_name_byte(line[size]); size++)
-		name[size] = line[size] >= 'A' && line[size] <= 'Z' ? line[size] | 32 : line[size];
+		name[size] = lower(line[size]);
 	name[size] = 0;
 	at = skip_blanks(line + size, end);
 	if (!size || at == end || *at != ':' || at - line - size > BLANKS_MAX)
 		return 0;
 	value = at + 1;
 	if (!strcmp(name, "content-length"))
+		/* One that is told twice, or is 0, ends where only message_ends.py knows. */
 		return !head->length_bytes && skip_blanks(value, end) - value <= BLANKS_MAX &&
 		       read_length(value, end, &head->length_bytes) && head->length_bytes;
 	if (is_one_of(name, ordinary->names, ordinary->count))
 		return 1;
 	if (!strcmp(name, "authorization") || !strcmp(name, "proxy-authorization"))
-		value = behind_scheme(value, end);
+		value = skip_scheme(value, end);
 	else if (strcmp(name, "x-api-key") && strcmp(name, "api-key") && strcmp(name, "cookie") &&
 		 strcmp(name, "set-cookie"))
 		return 0;
@@ -133,6 +152,7 @@ static int read_header(const struct header_names *ordinary, const __u8 *data, co
 	return 1;
 }
 
+/* The first line, without its CR and LF. A URL with a host or parameters may hold a secret. */
 static int begins_usually(const __u8 *line, const __u8 *end, int is_sent)
 {
 	static const char version[] = "HTTP/1.";

@@ -269,6 +269,44 @@ def test_what_says_it_could_not_be_read_goes_the_whole_way(judged: list[int]) ->
     assert records[-1] == empty
 
 
-@given(st.lists(st.sampled_from(fuzz_lane.SEEDS) | st.binary(max_size=90)).map(b"".join))
-def test_any_bytes(data: bytes) -> None:
+def test_an_answer_from_an_earlier_place_is_masked_as_on_the_whole_way() -> None:
+    """Which knows no place within a piece that it looked at line by line."""
+    handle = TlsHandle()
+    batches = [handle.open(), handle.write(request(b"{}")), handle.read(ANSWER + b"{}")]
+    batches.append(handle.read(ANSWER + b"{" * 99))
+    handle.received_bytes -= 50
+    batches.append(handle.read(b"ie: " + KEY))
+    by_lane = kept(*batches)
+    with without_lane():
+        assert kept(*batches) == by_lane
+    assert by_lane[0][-1].endswith(b"*" * len(KEY))
+
+
+def test_a_call_that_begins_twice_goes_one_way(judged: list[int]) -> None:
+    """A retry may begin at any place that it came by."""
+    handle = TlsHandle()
+    batches = [handle.open(), handle.write(request(b"{}"))]
+    handle.calls -= 1
+    batches.append(handle.write(request(b"{" * 99)))
+    handle.sent_bytes -= 150
+    batches.append(handle.write(b"{" * 150))
+    by_lane = kept(*batches)
+    assert judged == [1, 1, 2]
+    with without_lane():
+        assert kept(*batches) == by_lane
+
+
+TOLD = st.lists(
+    st.tuples(
+        st.integers(0, 255),
+        st.integers(0, 255),
+        st.sampled_from(fuzz_lane.TEXTS) | st.binary(max_size=90),
+    ).map(lambda step: bytes(step[:2]) + step[2] + fuzz_lane.STEP_ENDS),
+    max_size=12,
+)
+
+
+@given(TOLD.map(b"".join))
+def test_any_story(data: bytes) -> None:
+    """Pieces of several handles between each other, again, from elsewhere, lost or in reverse."""
     fuzz_lane.run(data)

@@ -24,7 +24,13 @@ BUILDERS = {
     "proctor.records._layout": layout_build.make_ffibuilder,
     "proctor.intake._lane": lane_build.make_ffibuilder,
 }
-TESTS = ("test_lane.py", "test_repeats.py", "test_keeper.py")
+TESTS = (
+    "intake/test_lane.py",
+    "intake/test_repeats.py",
+    "intake/test_keeper.py",
+    "intake/test_admission.py",
+    "records/test_places.py",
+)
 # Whoever imports these modules later gets the ones that were compiled here.
 PRELUDE = """
 import sys
@@ -83,7 +89,7 @@ def sanitized(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(300)
 def test_no_step_beyond_what_is_theirs() -> None:
-    tests = [str(Path(__file__).with_name(name)) for name in TESTS]
+    tests = [str(Path(__file__).parents[1] / name) for name in TESTS]
     result = sanitized(RUN, "-q", "-p", "no:cacheprovider", *tests)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
 
