@@ -273,5 +273,7 @@ uint32_t proctor_ring_look(proctor_ring *ring, void *places, uint32_t places_max
 
 void proctor_ring_release(proctor_ring *ring)
 {
-	__atomic_store_n(ring->consumer, ring->looked_at, __ATOMIC_RELEASE);
+	/* A step back would be a full ring to the kernel, and old records to who reads on. */
+	if (ring->looked_at > *ring->consumer)
+		__atomic_store_n(ring->consumer, ring->looked_at, __ATOMIC_RELEASE);
 }
