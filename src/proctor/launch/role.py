@@ -87,12 +87,12 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def run_before_others() -> None:
+def run_before_others(niceness: int = HURRIED_NICENESS) -> None:
     """Who reads the kernel's rings runs before those it watches: a ring that fills loses.
 
     They sleep nearly always; under a flood this is what slows the flood down.
     """
-    _set_niceness(0, HURRIED_NICENESS)
+    _set_niceness(0, niceness)
 
 
 def run_after_others(pid: int = 0) -> None:

@@ -36,6 +36,10 @@ GATHER_SECONDS: Final = 0.2
 """Into a file nobody looks sooner: few large batches take half of the time of many small ones, and
 what we take of a core's other half slows the program down."""
 IDLE_SECONDS: Final = 0.2
+DRAINER_NICENESS: Final = -5
+"""Three times a program's weight, which is enough beside twelve that never sleep. With thirty times
+(-15) a tenth of a processor weighs as much as three programs: the kernel leaves two programs on the
+other processor, and it is the formatter, of the idle class, that runs on this one."""
 _MESSAGE_BYTES: Final = 1 << 20
 READY: Final = b"ready"
 FINISH: Final = b"finish"
@@ -66,7 +70,7 @@ def drainer_life(task: DrainerTask, identity: Identity) -> int:
     from proctor.tracing.rings import Rings
     from proctor.tracing.spool import SpoolWriter
 
-    run_before_others()
+    run_before_others(DRAINER_NICENESS)
     with Rings(task.rings) as rings:
         mappings = MappingRings(task.mapping_events) if task.mapping_events else None
         drop_to(identity)

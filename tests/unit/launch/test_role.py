@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from proctor.launch.role import run_after_others, run_as_others
+from proctor.launch.role import (
+    HURRIED_NICENESS,
+    run_after_others,
+    run_as_others,
+    run_before_others,
+)
 
 AUTOGROUP = Path("/proc/self/autogroup")
 
@@ -58,3 +63,16 @@ def test_a_session_of_ours_runs_after_others() -> None:
         os.waitpid(pid, 0)
     assert slowed.endswith("nice 19\n")
     assert again.endswith("nice 0\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root: a process before others")
+@pytest.mark.parametrize("niceness", [HURRIED_NICENESS, -5])
+def test_a_process_of_ours_runs_before_others(niceness: int) -> None:
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        run_before_others(niceness)
+        group = AUTOGROUP.read_text() if AUTOGROUP.exists() else f"nice {niceness}\n"
+        both = os.getpriority(os.PRIO_PROCESS, 0), group.split()[-1]
+        os._exit(both != (niceness, str(niceness)))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
