@@ -13,17 +13,24 @@ struct handle_table {
 	__u32 count;
 };
 
+/* What malloc and its like gave. Without memory there is no going on: half of a step is none. */
 static void *allocated(void *memory)
 {
-	/* As in a program's interpreter: nothing can be told apart from nothing known here. */
 	if (!memory)
 		abort();
 	return memory;
 }
 
+/* Where the search for `tls` begins. */
+static __u32 first_slot(const struct handle_table *table, __u64 tls)
+{
+	return (tls * 0x9E3779B97F4A7C15ULL) >> 32 & (table->size - 1);
+}
+
+/* Where `tls` is, or would be put. */
 static __u32 slot_of(const struct handle_table *table, __u64 tls)
 {
-	__u32 at = (tls * 0x9E3779B97F4A7C15ULL) >> 32 & (table->size - 1);
+	__u32 at = first_slot(table, tls);
 
 	while (table->slots[at].value && table->slots[at].tls != tls)
 		at = (at + 1) & (table->size - 1);
@@ -64,25 +71,22 @@ static void table_put(struct handle_table *table, __u64 tls, void *value)
 
 static void *table_take(struct handle_table *table, __u64 tls)
 {
-	__u32 free_at, at;
-	void *value;
+	__u32 last = table->size - 1, hole, at;
+	void *value = table_get(table, tls);
 
-	if (!table->size)
-		return NULL;
-	free_at = at = slot_of(table, tls);
-	value = table->slots[at].value;
 	if (!value)
 		return NULL;
-	table->slots[at].value = NULL;
 	table->count--;
-	/* Those behind it came there by passing it: each goes where it is found from now on. */
-	while (table->slots[at = (at + 1) & (table->size - 1)].value) {
-		struct handle_slot moved = table->slots[at];
+	/* Those behind it came there by passing it: who is searched for from before it moves up. */
+	for (at = hole = slot_of(table, tls); table->slots[at = (at + 1) & last].value;) {
+		__u32 first = first_slot(table, table->slots[at].tls);
 
-		table->slots[at].value = NULL;
-		free_at = slot_of(table, moved.tls);
-		table->slots[free_at] = moved;
+		if (((at - first) & last) >= ((at - hole) & last)) {
+			table->slots[hole] = table->slots[at];
+			hole = at;
+		}
 	}
+	table->slots[hole].value = NULL;
 	return value;
 }
 
