@@ -102,13 +102,25 @@ def test_a_credential_of_any_spelling_is_masked_in_the_lane(judged: list[int]) -
         b"POST / HTTP/1.1\r\nHost: h\r\nCookie: a\r\n %s\r\nContent-Length: 2\r\n\r\n",
         b"POST / HTTP/1.1\nCookie: %s\nContent-Length: 2\n\n",
         b"PUT / HTTP/1.1\r\nCookie: %s\r\nContent-Length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nCookie: %s\r\nContent-Length          : 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nCookie: %s\r\nContent-Length:          2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nCookie: %s\r\nContent-Length: 2          \r\n\r\n",
+        b"POST / HTTP/1.1\r\nCookie: %s\r\nContent-Length: 0000000000000002\r\n\r\n",
+        b"POST / HTTP/1.1\r\nCookie: %s\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nCookie: %s\r\nContent-Length: 0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nCookie: %s\r\n\r\n",
+        b"POST / HTTP/1.1\r\nCookie: %s\r\nContent-Length: 2\r\n\n",
     ],
 )
 def test_what_the_lane_is_not_sure_of_goes_the_whole_way(head: bytes, judged: list[int]) -> None:
     handle = TlsHandle()
-    records, _ = kept(handle.open(), handle.write(request(b"{}")), handle.write(head % KEY + b"{}"))
-    assert judged == [1, 2]
-    assert KEY not in b"".join(records)
+    batches = [handle.open(), handle.write(request(b"{}")), handle.write(head % KEY + b"{}")]
+    batches.append(handle.write(b"\nCookie: " + KEY))  # whether the body ended or not
+    by_lane = kept(*batches)
+    assert judged == [1, 2, 3]
+    assert KEY not in b"".join(by_lane[0])
+    with without_lane():
+        assert kept(*batches) == by_lane
 
 
 def test_two_requests_in_one_write_go_the_whole_way(judged: list[int]) -> None:
@@ -294,6 +306,43 @@ def test_a_call_that_begins_twice_goes_one_way(judged: list[int]) -> None:
     assert judged == [1, 1, 2]
     with without_lane():
         assert kept(*batches) == by_lane
+
+
+def test_where_no_body_is_told_none_goes_by_the_lane(judged: list[int]) -> None:
+    """A head may come there, whose lines say where it ends."""
+    handle = TlsHandle()
+    batches = [handle.open(), handle.write(request(b"{}"))]
+    batches.append(handle.write(b"GET / HTTP/1.1\r\n\r\n"))
+    batches.append(handle.write(b"{}"))
+    kept(*batches)
+    assert judged == [1, 2, 3]
+
+
+def test_a_piece_that_came_behind_a_hole_and_comes_again() -> None:
+    handle = TlsHandle(piece_max_bytes=100)
+    batches = [handle.open(), handle.write(request(b"{}")), handle.read(ANSWER + b"{}")]
+    first, second = handle.read(ANSWER + b"{" * 50)
+    batches += [[second], [first], [second], handle.read(ANSWER)]
+    by_lane = kept(*batches)
+    with without_lane():
+        assert kept(*batches) == by_lane
+
+
+@pytest.mark.parametrize("before", [b"", b"{" * 50])
+@pytest.mark.parametrize("back", [0, 20, 50])
+def test_a_retry_that_says_something_else(before: bytes, back: int, judged: list[int]) -> None:
+    """A line begins at the body's first byte and at no other."""
+    handle = TlsHandle()
+    batches = [handle.open(), handle.write(request(b"{}"))]
+    batches.append(handle.write(HEAD % (KEY, 300) + before))
+    batches.append(handle.write(b"{" * 50))
+    handle.sent_bytes -= back
+    batches.append(handle.write(b"Cookie: " + KEY))
+    by_lane = kept(*batches)
+    assert judged == [1, 4]
+    with without_lane():
+        assert kept(*batches) == by_lane
+    assert (KEY not in by_lane[0][-2]) == (back == 50 and not before)
 
 
 TOLD = st.lists(
