@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records that are gathered for one frame: parts of memory, written where they lie. */
+/*
+ * Records that are gathered for one frame: parts of memory, written from where they lie. What is
+ * made here (masked heads, structs of shortened records) and what is small lies in the scratch.
+ *
+ *     a piece as it is       struct and data where they lie
+ *     with a usual head      struct and masked head in the scratch, then the body where it lies
+ *     that repeats           struct, runs and head in the scratch, then what is in no run
+ */
 enum {
 	FRAME_SCRATCH_BYTES = 256 * 1024,
 	COPIED_MAX_BYTES = 1024, /* a record so small is copied: it would be a part of its own */
 	HEAD_MAX_BYTES = 8192,   /* of a message, copied to be masked */
-	LARGE_BYTES = 512 * 1024,
+	LARGE_BYTES = 512 * 1024, /* a record beyond has a frame of its own: readers take 2 MiB */
 	RUNS_MAX = 64,           /* of one piece; what would make more is written */
 	REPEATS_MAX = 128,       /* of one frame */
+	/* Of one record: the scratch, and what lies before, between and behind its runs. */
 	RECORD_PARTS_MAX = RUNS_MAX + 2,
 	RECORD_SCRATCH_MAX_BYTES = sizeof(struct tls_repeat_record) + HEAD_MAX_BYTES +
 				   RUNS_MAX * sizeof(struct tls_repeat_run),
@@ -32,13 +40,13 @@ struct frame {
 	__u32 part_count;
 	__u32 parts_max;
 	__u32 records;
-	__u32 size_bytes;
+	__u32 size_bytes;        /* of all parts */
 	__u32 full_bytes;        /* with so many it is full */
 	__u32 scratch_used;
 	__u8 scratch[FRAME_SCRATCH_BYTES];
 };
 
-/* For one record more. One that is very large has a frame of its own. */
+/* For one record more, whatever becomes of it. */
 static int frame_has_room(const struct frame *frame, __u32 length)
 {
 	return !frame->records ||
@@ -102,6 +110,7 @@ struct masked_piece {
 	struct usual_head head;  /* of a message that begins there; else all is masked where it lies */
 };
 
+/* A copy of the piece's head, masked. */
 static void frame_head(struct frame *frame, const struct masked_piece *piece)
 {
 	const struct usual_head *usual = &piece->head;
@@ -113,6 +122,7 @@ static void frame_head(struct frame *frame, const struct masked_piece *piece)
 		hide(head + usual->secrets[i].start, head + usual->secrets[i].end);
 }
 
+/* The piece with all its bytes. */
 static void frame_whole(struct frame *frame, const struct masked_piece *piece)
 {
 	__u32 length = sizeof(piece->record) + piece->size_bytes, at = 0;

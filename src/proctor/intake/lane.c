@@ -3,6 +3,12 @@
  * The lane: what most records of a flood are, from where they lie to the frame that is written.
  * It takes what it is sure of, and stops before the rest: that goes the whole way, in Python.
  * So nothing is known here alone: what masking stands on goes both ways, see DirectionMask.
+ *
+ * Compiled as one text with what it stands on: handles.c and repeats.c of records/, then
+ * usual_heads.c (what is secret in a head), frame.c (what is written), this (what is taken).
+ *
+ * A record's bytes are a stranger's, and lie at any place: structs are copied out of them. They do
+ * not change: the ring's memory is given back, and a batch used again, when the frame is written.
  */
 
 /* No stream comes so far: below it no sum overflows. */
@@ -100,7 +106,7 @@ static int begin_call(const struct lane *lane, const struct tls_data_record *rec
 	at->body_ends_at = is_sent ? at->until + head->length_bytes : ~0ULL;
 	at->plain_at = at->until;
 	at->began_line = at->begins_line = 1;
-	/* Where none is told, chunks may follow, or nothing. */
+	/* Where a request tells no length, chunks may follow, or nothing. */
 	return !is_sent || head->length_bytes;
 }
 
@@ -113,7 +119,7 @@ static int follow(const struct lane *lane, const struct tls_data_record *record,
 	if (!at->is_ready || record->stream_bytes > FAR || record->position > FAR ||
 	    record->stream_bytes + record->position != at->until)
 		return 0;
-	/* Pieces of one call go one way: where it began stays known for a retry of it. */
+	/* Pieces of one call go one way: a retry of it finds all the places that it came by. */
 	if (record->position ? !at->is_ahead || record->call != at->call : record->call == at->call)
 		return 0;
 	if (!record->position && !begin_call(lane, record, data, at, head))
@@ -134,6 +140,7 @@ static int follow(const struct lane *lane, const struct tls_data_record *record,
 	return 1;
 }
 
+/* A piece of a TLS call. 0: nothing has changed. */
 static int take_piece(struct lane *lane, const __u8 *address, __u32 length)
 {
 	struct masked_piece piece = { .address = address };
@@ -157,6 +164,7 @@ static int take_piece(struct lane *lane, const __u8 *address, __u32 length)
 	return 1;
 }
 
+/* 0: the whole way masks, judges or counts it. All types not named here are written as they are. */
 static int take_record(struct lane *lane, const __u8 *address, __u32 length, __u16 type)
 {
 	struct tls_return_record returned;
@@ -201,6 +209,7 @@ static __u32 proctor_lane_take(struct lane *lane, const struct record_place *pla
 		const __u8 *address = (const __u8 *)place->address;
 		__u32 said;
 
+		/* One that belies its length is counted as lost, on the whole way. */
 		if (place->length < sizeof(struct record_head))
 			break;
 		memcpy(&said, address, sizeof(said));
@@ -211,7 +220,7 @@ static __u32 proctor_lane_take(struct lane *lane, const struct record_place *pla
 	return from;
 }
 
-/* A record that went the other way, masked: the same. The frame must have room. */
+/* A record that went the whole way, masked. The frame must have room. */
 static void proctor_lane_add(struct lane *lane, const void *record, __u32 length)
 {
 	struct masked_piece piece = { .address = record };
