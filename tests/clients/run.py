@@ -22,7 +22,7 @@ from proctor.demo.serving import Serving
 
 HERE = Path(__file__).parent
 BUILT = HERE.parents[1] / ".cache" / "clients"
-STATIC_LIBRARIES = ("-Wl,-Bstatic", "-lssl", "-lcrypto", "-Wl,-Bdynamic", "-ldl", "-lpthread")
+STATIC_LIBRARIES = ("-Wl,-Bstatic", "-lssl", "-lcrypto", "-Wl,-Bdynamic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +99,25 @@ def compiled(source: str, *, static: bool = False) -> Path:
     """The program of a C source here; `static` puts libssl into it, symbols and all."""
     path = HERE / source
     binary = BUILT / (path.stem + ("_static" if static else ""))
-    libraries = STATIC_LIBRARIES if static else ("-lssl", "-lcrypto")
 
     def compile_it() -> None:
         unfinished = binary.with_suffix(".unfinished")
         compiler = ("cc", "-O2", "-Wall", "-Werror")
+        libraries = static_libraries() if static else ("-lssl", "-lcrypto")
         subprocess.run([*compiler, "-o", unfinished, path, *libraries], check=True)
         unfinished.replace(binary)
 
     build(lambda: binary.exists() and binary.stat().st_mtime >= path.stat().st_mtime, compile_it)
     return binary
+
+
+def static_libraries() -> list[str]:
+    """What a program with libssl in it is linked with; some builds of it want zlib and zstd."""
+    command = ["cc", "-print-file-name=libcrypto.a"]
+    archive = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    said = (Path(archive).parent / "pkgconfig" / "libcrypto.pc").read_text()
+    private = [line for line in said.splitlines() if line.startswith("Libs.private:")]
+    return [*STATIC_LIBRARIES, *"".join(private).split()[1:]]
 
 
 def start(command: list[str], serving: Serving) -> subprocess.Popen[str]:
