@@ -8,6 +8,9 @@ HALVES = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$")
 LINE = re.compile(r"^(\d+) +(.*)$")
 NAMED = re.compile(r"^\w+\(")
 
+# Later ones than 6.1, whose text is ours, say these in other words; nothing is lost of either.
+EPOLL_DATA = re.compile(r"data=\{u32=\d+, u64=(\d+)\}")
+PERF_SIZE = re.compile(r"PERF_ATTR_SIZE_VER8")
 # What a run draws anew. The calls in front only where the text is of these calls.
 DRAWN = (
     (re.compile(r"0x[0-9a-f]{6,16}\b"), "ADDRESS"),
@@ -73,6 +76,8 @@ def normalised(lines: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def normal(line: str, names: dict[str, str]) -> str:
+    line = EPOLL_DATA.sub(lambda found: f"data={int(found[1]):#x}", line)
+    line = PERF_SIZE.sub("0x88 /* PERF_ATTR_SIZE_??? */", line)
     if VARYING.match(line):
         line = NUMBER.sub("N", DRAWN[0][0].sub("ADDRESS", line))
     elif TIMED.match(line):

@@ -16,14 +16,18 @@ from tests.kernel.watching import Watched, watched
 NAME_SERVER: Final = Path(__file__).with_name("name_server.py")
 SETTING: Final = """
 set -e
-if command -v ip >/dev/null; then ip link set lo up; else busybox ip link set lo up; fi
-mount --bind "$1" /etc/resolv.conf
-shift
-coproc "$1" "$2" 127.0.0.5
+"$1" -c "$2"
+mount --bind "$3" /etc/resolv.conf
+coproc "$1" "$4" 127.0.0.5
 read -r ready <&"${COPROC[0]}"
-"$1" -c "$3" || status=$?
+"$1" -c "$5" || status=$?
 kill "$COPROC_PID"
 exit "${status:-0}"
+"""
+# Neither ip nor ifconfig need be there: SIOCSIFFLAGS, IFF_UP.
+LOOPBACK_UP: Final = """
+import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 1))
 """
 CONNECTS: Final = """
 import socket
@@ -44,8 +48,9 @@ for name in ("model.test", "missing.test"):
 def session_of(source: str, server: str, folder: Path) -> Watched:
     resolver = folder / "resolv.conf"
     resolver.write_text(f"nameserver {server}\noptions timeout:2 attempts:1\n")
-    script = ["bash", "-c", SETTING, "bash", str(resolver), sys.executable, str(NAME_SERVER)]
-    session = watched(["unshare", "--net", "--mount", *script, source], None, folder)
+    words = [sys.executable, LOOPBACK_UP, str(resolver), str(NAME_SERVER), source]
+    command = ["unshare", "--net", "--mount", "bash", "-c", SETTING, "bash", *words]
+    session = watched(command, None, folder)
     assert session.status == 0, session.stderr
     return session
 

@@ -63,6 +63,8 @@ SAME = (
         r"\1 =",
     ),
     (re.compile(r"NL0\|CR0\|TAB0\|BS0\|VT0\|FF0\|"), ""),
+    # Newer ones say it only where it has a meaning.
+    (re.compile(r"(io_uring_setup\(.*)wq_fd=0, "), r"\1"),
 )
 TOKEN = re.compile(r"\w+|\W")
 
@@ -131,6 +133,8 @@ def traced(tracer: list[str], command: list[str], tmp_path: Path) -> dict[str, l
     names: dict[str, str] = {}
     found: dict[str, list[str]] = {}
     for pid, line in lines[start:]:
+        if line.startswith("io_uring: "):
+            continue  # Node's, where libuv asks so; strace has no such lines
         names.setdefault(pid, f"P{len(names) + 1}")
         found.setdefault(names[pid], []).append(line)
     return {process: [normal(line, names) for line in of] for process, of in found.items()}

@@ -66,7 +66,8 @@ def test_callers_of_a_process_that_has_ended(tmp_path: Path, build: str) -> None
     frames = stack_of(traced.text, "write")
     assert frames[0].startswith(" > [kernel](")
     user = [frame for frame in frames if "[kernel]" not in frame]
-    assert re.match(r" > /\S*libc\S*\(\w*write\+0x\w+\) \[0x", user[0])
+    # Since glibc 2.41 it calls the kernel in functions of its own, which have no names.
+    assert any(re.match(r" > /\S*libc\S*\(\w*write\+0x\w+\) \[0x", frame) for frame in user)
     assert functions(user, program)[: len(NAMES)] == NAMES  # and _start, by its table
 
 

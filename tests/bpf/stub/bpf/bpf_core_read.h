@@ -3,6 +3,8 @@
 #define STUB_BPF_CORE_READ_H
 
 #define __builtin_preserve_access_index(access) (access)
+/* Some versions include libbpf's own of the other, which would declare all helpers anew. */
+#define __BPF_HELPERS__
 #include_next <bpf/bpf_core_read.h>
 
 #undef bpf_core_field_exists
