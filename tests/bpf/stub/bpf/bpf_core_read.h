@@ -5,6 +5,10 @@
 #define __builtin_preserve_access_index(access) (access)
 /* Some versions include libbpf's own of the other, which would declare all helpers anew. */
 #define __BPF_HELPERS__
+#ifndef __ksym
+#define __ksym
+#define __weak __attribute__((weak))
+#endif
 #include_next <bpf/bpf_core_read.h>
 
 #undef bpf_core_field_exists
