@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from proctor.intake.admission import Admission, Handle
 from proctor.intake.keeper import Keeper
 from proctor.intake.lane import Lane
-from proctor.records import repeats as rules
 from proctor.records.layout import FLAG_LATE, FLAG_UNREADABLE, LAYOUTS
 from proctor.records.reading import RecordingReader
 from proctor.records.recording import RecordingWriter, header_of_this_host
 from proctor.testing import Clock, TlsHandle, record
 from tests.fuzz import fuzz_lane
+from tests.unit.intake.small_limits import set_small_limits
 
 KEY = b"sk-0123456789abcdefghij"
 HEAD = (
@@ -240,11 +240,8 @@ def test_the_lane_writes_what_the_whole_way_writes(
         if ends:
             batches.append([])
     with pytest.MonkeyPatch.context() as patch:
-        if small:  # so that all limits are met
-            patch.setattr(rules, "PIECE_MIN_BYTES", 200)
-            patch.setattr(rules, "BODY_MAX_BYTES", 9000)
-            patch.setattr(rules, "REPEATED_MAX_BYTES", 30_000)
-            patch.setattr(rules, "MEMORY_MAX_BYTES", 22_000)
+        if small:
+            set_small_limits(patch)
         by_lane = kept(*batches)
         with without_lane():
             assert kept(*batches) == by_lane

@@ -20,6 +20,7 @@ from proctor.records.recording import RecordingWriter, header_of_this_host
 from proctor.records.types import TlsDataRecord
 from proctor.testing import Clock, TlsHandle, record
 from tests.fuzz import fuzz_repeats
+from tests.unit.intake.small_limits import set_small_limits
 
 HEAD = b"POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nContent-Length: %d\r\n\r\n"
 END = record("RECORD_END", b"{}")
@@ -340,11 +341,8 @@ def test_all_comes_out_as_if_nothing_were_left_out(
     chance: random.Random,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        if small:  # so that all limits are met
-            patch.setattr(rules, "PIECE_MIN_BYTES", 200)
-            patch.setattr(rules, "BODY_MAX_BYTES", 9000)
-            patch.setattr(rules, "REPEATED_MAX_BYTES", 30_000)
-            patch.setattr(rules, "MEMORY_MAX_BYTES", 22_000)
+        if small:
+            set_small_limits(patch)
         kept, clock = Kept(), Clock()
         handles = {tls: TlsHandle(tls, pid=tls // 2, clock=clock) for tls in range(1, 5)}
         for tls, start, size, changes, accepted, piece_max, unreadable in told:
