@@ -191,11 +191,11 @@ def kernel_file(data: bytes, more: bool = False) -> str:
     """
     if len(data) < _FILE.size:
         return ""
-    inode, _device, mode = _FILE.unpack_from(data)
-    words = [word for word in data[_FILE.size :].split(b"\0") if word]
-    path = b"/".join(reversed(words)).decode("utf-8", "surrogateescape")
+    words = data[_FILE.size :].split(b"\0")
+    path = b"/".join([word for word in reversed(words) if word]).decode("utf-8", "surrogateescape")
     if path or more:
         return f".../{path}" if more else f"/{path}"
+    inode, _device, mode = _FILE.unpack_from(data)
     kind = mode & S_IFMT
     if kind in _NAMELESS:
         return f"{_NAMELESS[kind]}:[{inode}]"

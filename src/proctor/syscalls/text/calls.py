@@ -25,6 +25,8 @@ from proctor.syscalls.text.chunks import (
 
 Indexes = NDArray[np.int64]
 ARGUMENTS: Final = 6
+NONE_GIVEN: Final = -1
+SEVERAL_GIVEN: Final = -2
 _LOW: Final = np.uint64(0xFFFFFFFF)
 _SPECIAL: Final = bytes(not 32 <= byte < 127 or byte in b'"\\' for byte in range(256))
 _CHUNK: Final = np.dtype([("start", "i8"), ("end", "i8"), ("flags", "u1"), ("is_string", "?")])
@@ -64,10 +66,16 @@ class Memory:
         whether it went on; 0: nothing."""
         self.told = np.zeros(len(size), np.bool_)
         """By row: the kernel said something of it, be it nothing of use."""
+        self.given = np.zeros((3, len(size)), np.int64)
+        """By row, of what the kernel said of a descriptor among the arguments: where it begins
+        and ends, and whether it went on."""
+        self.given_of = np.full(len(size), NONE_GIVEN, np.int8)
+        """By row: which argument that is; NONE_GIVEN; SEVERAL_GIVEN."""
         chunks = [np.zeros(1, _CHUNK)]
         for row, head, start, end in _walk(memory, offset, size):
             argument, kind, flags, part = (head[:, field] for field in range(4))
             self._note_made(row, argument, kind, part, start, end, flags)
+            self._note_given(row, argument, kind, start, end, flags)
             # Of a list there may be some; of anything else that faulted nothing.
             wanted = (flags & FAULT == 0) | ((kind == STRINGS) & (end > start))
             wanted &= (kind <= STRINGS) & (part == 0) & (argument < ARGUMENTS)
@@ -98,6 +106,22 @@ class Memory:
         which &= self.made[1, row] == 0
         if which.any():
             self.made[:, row[which]] = start[which], end[which], flags[which] & MORE
+
+    def _note_given(
+        self,
+        row: Indexes,
+        argument: NDArray[np.uint8],
+        kind: NDArray[np.uint8],
+        start: Indexes,
+        end: Indexes,
+        flags: NDArray[np.uint8],
+    ) -> None:
+        which = (kind == KERNEL_FILE) & (argument < OF_RESULT) & (flags & AT_EXIT == 0)
+        if which.any():
+            row = row[which]
+            is_first = self.given_of[row] == NONE_GIVEN
+            self.given_of[row] = np.where(is_first, argument[which], SEVERAL_GIVEN)
+            self.given[:, row] = start[which], end[which], flags[which] & MORE
 
     @cached_property
     def text(self) -> str:

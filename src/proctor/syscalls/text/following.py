@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +31,7 @@ from proctor.syscalls.text.singles import (
     learnt,
 )
 from proctor.syscalls.text.steps import Steps
+from proctor.syscalls.text.telling import Telling, tells_itself
 
 _UNSEEN, _PASSED, _ALONE = -3, -2, -1
 """Instead of a group's index: rows that neither have nor change descriptors; those of them before
@@ -56,6 +58,7 @@ class Following:
         self._singles = singles
         self._tracked = tracked
         self._paths = paths
+        self._telling = Telling()
 
     def follow(
         self, batch: Any, memory: Memory, groups: list[Group], alone: Alone
@@ -67,12 +70,15 @@ class Following:
         gaps = _by_row(batch.gaps)
         found = Steps(records["args"], raw, stride, memory, self._singles)
         steps = [found.of(group, self._tracked, self._paths) for group in groups]
-        owner, numbers = _owners(records, groups, gaps)
+        telling = [self._tells_itself(group) for group in groups]
+        owner, numbers = _owners(records, groups, telling, gaps)
         rows = np.flatnonzero(owner > _UNSEEN)
         columns = (
             *(owner, numbers, records["pid"], records["process_start_ns"], records["result"]),
             *(batch.memory_offset, records["memory_bytes"]),
         )
+        for group in compress(groups, telling):
+            self._telling.name(group, batch, memory, found.of_one_that_tells(group))
         kinds = _alone(records, owner == _ALONE)
         lost: dict[int, list[str]] = {}
         process, of_pid, of_start_ns = None, -1, -1
@@ -130,6 +136,9 @@ class Following:
             return f"+++ superseded by execve in pid {former} +++" if former not in (0, tid) else ""
         return io_uring_line(args, chunks) if kind == IO_URING else ""
 
+    def _tells_itself(self, group: Group) -> bool:
+        return self._paths and not self._tracked and tells_itself(group.compiled)
+
     def _lost(self, gaps: Iterable[Any]) -> list[str]:
         lines = []
         for gap in gaps:
@@ -149,13 +158,14 @@ def _by_row(gaps: Iterable[Any]) -> dict[int, list[Any]]:
 
 
 def _owners(
-    records: NDArray[Any], groups: list[Group], gaps: Iterable[int]
+    records: NDArray[Any], groups: list[Group], telling: Sequence[bool], gaps: Iterable[int]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """By row: the index of its group, or what stands for that; and its first descriptor."""
+    """By row: the index of its group, or what stands for that; and its first descriptor.
+    telling: groups that are named already."""
     owner = np.full(len(records), _ALONE, np.int32)
     number = np.zeros(len(records), np.int32)
     for index, group in enumerate(groups):
-        owner[group.rows] = index if group.followed else _UNSEEN
+        owner[group.rows] = index if group.followed and not telling[index] else _UNSEEN
         for n in group.compiled.file_arguments[:1]:
             number[group.rows] = records["args"][group.rows, n].astype(np.int32)
     for row in gaps:

@@ -30,6 +30,11 @@ Unnamed = Callable[[int, Process], str]
 """What a descriptor is called of which nothing is known."""
 
 
+File = tuple[int, Callable[[str], None], Unnamed]
+"""A descriptor among the arguments: which one it is, who takes its name, and what it is called
+otherwise."""
+
+
 class Step(NamedTuple):
     put: Callable[[str], None]
     """Takes the name of the first descriptor."""
@@ -57,6 +62,14 @@ def nowhere(_: str) -> None:
     """Calls without a descriptor among their arguments."""
 
 
+def _files(group: Group, of_directory: Unnamed) -> list[File]:
+    compiled = group.compiled
+    return [
+        (n, names.append, of_directory if n in compiled.directories else number_alone)
+        for n, names in zip(compiled.file_arguments, group.files, strict=True)
+    ]
+
+
 class Steps:
     """Of one batch. args: a row a record; raw: the records' bytes, stride of them each."""
 
@@ -71,11 +84,7 @@ class Steps:
 
     def of(self, group: Group, tracked: bool, paths: bool) -> Step:
         compiled = group.compiled
-        of_directory = directory if paths else unknown_directory
-        files = [
-            (n, names.append, of_directory if n in compiled.directories else number_alone)
-            for n, names in zip(compiled.file_arguments, group.files, strict=True)
-        ]
+        files = _files(group, directory if paths else unknown_directory)
         _, put, unnamed = files[0] if files else (0, nowhere, number_alone)
         if tracked and paths and len(files) < 2:
             change = compiled.numeric_change
@@ -90,6 +99,10 @@ class Steps:
             if isinstance(compiled.change, Opens) and compiled.returns_file:
                 return Step(put, unnamed, self._opening(group, compiled.change, put, unnamed))
         return Step(put, unnamed, self._any(group, files, tracked, paths))
+
+    def of_one_that_tells(self, group: Group) -> At:
+        """Of any group whose calls tell what their descriptors stood for."""
+        return self._any(group, _files(group, directory), tracked=False, paths=True)
 
     def _heeding(self, put: Callable[[str], None], change: NumericChange | None) -> At:
         raw = self._raw
@@ -163,7 +176,7 @@ class Steps:
     def _any(
         self,
         group: Group,
-        files: Sequence[tuple[int, Callable[[str], None], Unnamed]],
+        files: Sequence[File],
         tracked: bool,
         paths: bool,
     ) -> At:

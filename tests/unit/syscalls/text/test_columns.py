@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import ABIS, table_of
 from proctor.syscalls.text.call import Call
 from proctor.syscalls.text.calls import ARGUMENTS, Memory
-from proctor.syscalls.text.chunks import AT_EXIT, BYTES, STRING
+from proctor.syscalls.text.chunks import AT_EXIT, BYTES, KERNEL_FILE, MORE, OF_RESULT, STRING
 from proctor.syscalls.text.compiled import Compiled
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.syscalls.text.groups import FEW
@@ -93,6 +94,49 @@ def test_many_at_once_look_as_each_alone(
     found = batch(*made)
     found.records["abi"], found.records["number"] = abi, number
     assert_alike(found, options)
+
+
+told_files = st.builds(
+    chunk,
+    st.sampled_from([0, 0, 1, OF_RESULT, OF_RESULT]),
+    st.builds(
+        bytes.__add__,
+        st.sampled_from([struct.pack("=QII", 5, 1, mode) for mode in (0o100644, 0o140777)]),
+        st.sampled_from([b"x\0", b"x\0usr\0", b"", b"\0a b\n\0", b"x (deleted)\0"]),
+    ),
+    kind=st.just(KERNEL_FILE),
+    flags=st.sampled_from([0, 0, AT_EXIT, MORE]),
+    part=st.sampled_from([0, 0, 0, 1]),
+)
+paths = st.builds(chunk, st.sampled_from([0, 1]), texts, kind=st.just(STRING))
+telling = st.builds(
+    Made,
+    args=st.tuples(*[st.sampled_from([0, 3, 3, (1 << 64) - 100, 1 << 19])] * ARGUMENTS),
+    result=st.sampled_from([-9, -2, 0, 3, 5]),
+    memory=st.lists(told_files | paths, max_size=4).map(b"".join),
+)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(
+        [
+            "open",
+            "openat",
+            "openat2",
+            "creat",
+            "close",
+            "fstat",
+            "newfstatat",
+            "dup",
+            "socket",
+            "fcntl",
+        ]
+    ),
+    st.lists(telling, min_size=FEW, max_size=2 * FEW),
+)
+def test_calls_that_tell_what_their_descriptors_stood_for(name: str, made: list[Made]) -> None:
+    assert_alike(batch(*(replace(one, name=name) for one in made)), Options(tracked=False))
 
 
 @settings(deadline=None)
