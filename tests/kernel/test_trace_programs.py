@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.strace_lines import joined, with_names
+from tests.kernel.strace_lines import joined_of, with_names
 from tests.kernel.watching import TIMEOUT_S
 from tests.surroundings import need
 
@@ -106,7 +106,21 @@ def test_lines_agree_with_strace(name: str, tmp_path: Path, port: int) -> None:
 
 
 def traced(tracer: list[str], command: list[str], tmp_path: Path) -> dict[str, list[str]]:
-    """Lines by process, in a folder that is the same each time."""
+    """Lines by process."""
+    lines = joined_of(lambda: printed(tracer, command, tmp_path))
+    start = next(n for n, (_, line) in enumerate(lines) if line.endswith("= 0"))
+    names: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
+    for pid, line in lines[start:]:
+        if line.startswith("io_uring: "):
+            continue  # Node's, where libuv asks so; strace has no such lines
+        names.setdefault(pid, f"P{len(names) + 1}")
+        found.setdefault(names[pid], []).append(line)
+    return {process: [normal(line, names) for line in of] for process, of in found.items()}
+
+
+def printed(tracer: list[str], command: list[str], tmp_path: Path) -> str:
+    """Of a run in a folder that is the same each time."""
     folder, out = tmp_path / "work", tmp_path / "out"
     (folder / "tree" / "a").mkdir(parents=True)
     (folder / "tree" / "a" / "f").write_text("x")
@@ -128,16 +142,7 @@ def traced(tracer: list[str], command: list[str], tmp_path: Path) -> dict[str, l
         check=True,
     )
     shutil.rmtree(folder)
-    lines = joined(out.read_text())
-    start = next(n for n, (_, line) in enumerate(lines) if line.endswith("= 0"))
-    names: dict[str, str] = {}
-    found: dict[str, list[str]] = {}
-    for pid, line in lines[start:]:
-        if line.startswith("io_uring: "):
-            continue  # Node's, where libuv asks so; strace has no such lines
-        names.setdefault(pid, f"P{len(names) + 1}")
-        found.setdefault(names[pid], []).append(line)
-    return {process: [normal(line, names) for line in of] for process, of in found.items()}
+    return out.read_text()
 
 
 def date_back(folder: Path, when_s: int) -> None:

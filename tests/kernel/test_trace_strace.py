@@ -17,7 +17,13 @@ import pytest
 from proctor.syscalls.table import table_of
 from proctor.syscalls.text.formatter import Formatter
 from tests.kernel.recorded import GATE, record
-from tests.kernel.strace_lines import joined, normal, normalised
+from tests.kernel.strace_lines import (
+    BeginningLostError,
+    joined,
+    joined_of,
+    normal,
+    normalised,
+)
 from tests.kernel.watching import TIMEOUT_S
 
 PROGRAMS = Path(__file__).parents[1] / "clients" / "syscalls"
@@ -71,8 +77,8 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_lines_agree_with_strace(program: Path, tmp_path: Path) -> None:
-    expected = comparable(stepped(program, tmp_path), program.name)
-    found = comparable(traced(program, tmp_path), program.name)
+    expected = comparable(joined_of(lambda: stepped(program, tmp_path)), program.name)
+    found = comparable(joined(traced(program, tmp_path)), program.name)
     assert found.keys() == expected.keys()
     unread = []
     for process, lines in expected.items():
@@ -111,8 +117,7 @@ def traced(program: Path, tmp_path: Path) -> str:
     return "\n".join(formatter.lines(recorded.batch))
 
 
-def comparable(text: str, name: str) -> dict[str, list[str]]:
-    lines = joined(text)
+def comparable(lines: list[tuple[str, str]], name: str) -> dict[str, list[str]]:
     start = next(n for n, (_, line) in enumerate(lines) if 'execve("/' in line and name in line)
     found = normalised(lines[start:])
     handled = {seen[1] for of in found.values() for line in of if (seen := HANDLED.match(line))}
@@ -164,6 +169,24 @@ def difference(theirs: list[str], ours: list[str]) -> str:
 def test_only_processes_get_their_names(line: str, named: str | None) -> None:
     """Not what happens to be the same number, as in a machine whose processes are few."""
     assert normal(line, {"361": "P1"}) == (named or line)
+
+
+WHOLE = '7 pause( <unfinished ...>\n8 execve("/x", [] <unfinished ...>\n7 <... execve resumed>) = 0'
+
+
+def test_halves_are_put_together_across_an_exec_out_of_a_thread() -> None:
+    assert joined(WHOLE) == [("7", 'execve("/x", []) = 0')]
+
+
+def test_where_strace_lost_a_beginning_it_is_run_again() -> None:
+    """Not compared: what it printed lacks a call that there was."""
+    torn = "7 getpid() = 7\n7 <... execve resumed>) = 0"
+    with pytest.raises(BeginningLostError, match="execve resumed"):
+        joined(torn)
+    texts = iter([torn, WHOLE])
+    assert joined_of(lambda: next(texts)) == joined(WHOLE)
+    with pytest.raises(BeginningLostError, match="execve resumed"):
+        joined_of(lambda: torn)
 
 
 def test_the_corpus_is_there() -> None:
