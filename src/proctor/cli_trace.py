@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import math
+from typing import Any, Final, NoReturn
 
 import click
 from click.core import ParameterSource
 
 from proctor.cli_options import AS_ROOT, PID, TARGETS, VERBOSE, Whole, with_options
+from proctor.errors import ProctorError
+
+_USAGE_STATUS: Final = 2
+_ALWAYS: Final = {
+    "-f": "descendants are always traced",
+    "-y": "descriptors always have their path",
+}
+"""What hands that know strace type."""
+_DESCRIPTOR_MAX: Final = (1 << 31) - 1
 
 
 class _TraceGroup(click.Group):
@@ -16,10 +26,35 @@ class _TraceGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
-        super().parse_args(ctx, args)
+        try:
+            super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            _say_what_is_always_so(error)
         words = ctx.params["command"]
         ctx.meta["dashes"] = given[: len(given) - len(words)][-1:] == ["--"]
         return []
+
+
+def _say_what_is_always_so(error: click.NoSuchOption) -> NoReturn:
+    if said := _ALWAYS.get(error.option_name):
+        message = f"{error.option_name}: {said}; leave it out"
+        raise ProctorError(message, exit_status=_USAGE_STATUS) from None
+    raise error
+
+
+class _Percent(click.ParamType[float]):
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isnan(number):  # nothing is more than that
+            self.fail(f"{value!r} is not a valid number", param, ctx)
+        return number
 
 
 class _CommandArgument(click.Argument):
@@ -29,6 +64,8 @@ class _CommandArgument(click.Argument):
         return super().get_usage_pieces(ctx) if isinstance(ctx.command, click.Group) else []
 
 
+_CLOCKS: Final = (None, "time", "microseconds", "epoch")
+"""By how many times -t is given: among other letters, as in -ttT, click takes them singly."""
 _SORTS: Final = ("time", "calls", "errors", "p50", "p99", "max", "name")
 
 
@@ -46,7 +83,12 @@ _FILTERS: Final = (
         "-P", "--path", "paths", metavar="PATH", multiple=True, help="It and all below it."
     ),
     click.option(
-        "--fd", "fds", metavar="N", multiple=True, type=Whole(min=0), help="A descriptor."
+        "--fd",
+        "fds",
+        metavar="N",
+        multiple=True,
+        type=Whole(0, _DESCRIPTOR_MAX),
+        help="A descriptor.",
     ),
     click.option("--min-duration", metavar="TIME", help="Only calls that took that long: 10ms."),
     click.option(
@@ -88,7 +130,7 @@ _FILTERS: Final = (
 @click.option("--by", type=click.Choice(["process"]), help="-c, --hist: one a process.")
 @click.option("--errors", is_flag=True, help="-c: each error by its name.")
 @click.option("--hist", "histogram", metavar="SYSCALLS", help="Draw the latency of each.")
-@click.option("-t", "clock", flag_value="time", help="Time of day; -tt: with microseconds;")
+@click.option("-t", "clock_letters", count=True, help="Time of day; -tt: with microseconds;")
 @click.option("-tt", "clock", flag_value="microseconds", hidden=True)
 @click.option("-ttt", "clock", flag_value="epoch", help="since the epoch.")
 @click.option("-r", "clock", flag_value="relative", help="Time since the call before.")
@@ -130,6 +172,8 @@ def trace(ctx: click.Context, /, **given: Any) -> int:
     from proctor.tracing import session
     from proctor.tracing.options import TraceOptions
 
+    letters = given.pop("clock_letters")
+    given["clock"] = given["clock"] or _CLOCKS[min(letters, len(_CLOCKS) - 1)]
     return session.trace(TraceOptions(**given))
 
 
@@ -172,9 +216,14 @@ def trace_show(files: tuple[str, ...], **given: Any) -> int:
 @trace.command("diff")
 @click.argument("before", metavar="A", type=click.Path(readable=False))
 @click.argument("after", metavar="B", type=click.Path(readable=False))
-@click.option("--max-calls", metavar="PERCENT", type=float, help="Exit 1 where calls grew more.")
 @click.option(
-    "--max-slower", metavar="PERCENT", type=float, help="Exit 1 where the median call got slower."
+    "--max-calls", metavar="PERCENT", type=_Percent(), help="Exit 1 where calls grew more."
+)
+@click.option(
+    "--max-slower",
+    metavar="PERCENT",
+    type=_Percent(),
+    help="Exit 1 where the median call got slower.",
 )
 @click.option(
     "--new",

@@ -23,6 +23,7 @@ _SUFFIXES: Final = {
 }
 _TIME_UNITS: Final = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
 _SIZE_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SORTED_BY_TIME: Final = ("time", "p50", "p99", "max")
 LOWEST: Final = -(1 << 63)
 HIGHEST: Final = (1 << 63) - 1
 _RESULT: Final = re.compile(r"(==|=|!=|!|<=|<|>=|>)?\s*(-?\d+|0[xX][0-9a-fA-F]+|E[A-Z0-9]+)")
@@ -179,6 +180,15 @@ def check_together(options: TraceOptions) -> None:
         ),
         (bool(options.command) and options.host, "--host: traces COMMAND anyway; leave one out"),
         (targets and options.host, "--host: is everything; leave it or the other targets out"),
+        (options.output == "", "-o: is empty; name a file"),
+        (
+            options.histogram is not None and not options.histogram.strip(),
+            "--hist: is empty; name a syscall",
+        ),
+        (
+            options.histogram is not None and bool(options.syscalls),
+            "--hist: says which syscalls are drawn; leave -e out",
+        ),
         (
             options.count and options.histogram is not None,
             "-c and --hist: are two views of a run; give one",
@@ -203,6 +213,10 @@ def check_together(options: TraceOptions) -> None:
         (
             options.no_times and not options.count,
             "--no-times: is of -c; give it, too",
+        ),
+        (
+            options.no_times and options.sort in _SORTED_BY_TIME,
+            f"--no-times: leaves no time to sort by; leave it or -S {options.sort} out",
         ),
         (
             options.no_times and options.min_duration is not None,
@@ -232,6 +246,10 @@ def check_together(options: TraceOptions) -> None:
         (
             form == "arrow" and options.output is None,
             "--format arrow: is no text; name a file with -o, or `-o -` for a pipe",
+        ),
+        (
+            options.rotate is not None and aggregated,
+            "--rotate: is of single calls, which -c and --hist do not keep; leave one out",
         ),
         (
             options.rotate is not None and not (to_file and form == "parquet"),

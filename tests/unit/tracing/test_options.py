@@ -120,6 +120,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"folded": True, "durations": True}, "-t, -r and -T: are of lines"),
     ({"output": "a.jsonl", "folded": True}, "--folded: is text, not jsonl"),
     ({"output": "a.parquet", "rotate": "5x"}, "--rotate 5x: is no size"),
+    ({"output": ""}, "-o: is empty; name a file"),
+    ({"histogram": " "}, "--hist: is empty; name a syscall"),
+    ({"histogram": "read", "syscalls": ("write",)}, "--hist: says which syscalls"),
+    ({"count": True, "no_times": True, "sort": "p50"}, "--no-times: leaves no time to sort by"),
+    ({"count": True, "rotate": "1M", "output": "a.parquet"}, "--rotate: is of single calls"),
     ({"count": True, "histogram": "read"}, "-c and --hist"),
     ({"count": True, "stacks": True}, "-k and --folded"),
     ({"count": True, "format": "arrow", "output": "-"}, "--format arrow"),
@@ -149,6 +154,7 @@ def test_what_does_not_go_together_is_said(fields: dict[str, Any], message: str)
 def test_everything_else_goes_together() -> None:
     check_together(TraceOptions(command=("ls",), pids=(1,), output="a.parquet", rotate="1M"))
     check_together(TraceOptions(host=True, count=True, format="jsonl"))
+    check_together(TraceOptions(host=True, count=True, no_times=True, sort="errors"))
     check_together(TraceOptions(command=("ls",), folded=True, output="stacks"))
     check_together(TraceOptions(command=("ls",), durations=True, clock="time", output="a.log"))
 

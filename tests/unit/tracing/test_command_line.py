@@ -1,0 +1,72 @@
+"""`proctor trace`'s words as they are typed, where click alone would take them otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from proctor.cli import status_of
+from proctor.tracing import diff, session
+from proctor.tracing.options import TraceOptions
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[TraceOptions]:
+    """What the tracer is asked for, in place of a trace."""
+    asked: list[TraceOptions] = []
+
+    def trace(options: TraceOptions) -> int:
+        asked.append(options)
+        return 0
+
+    monkeypatch.setattr(session, "trace", trace)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("words", "clock", "durations"),
+    [
+        ("", None, False),
+        ("-t", "time", False),
+        ("-tt", "microseconds", False),
+        ("-ttt", "epoch", False),
+        ("-tttt", "epoch", False),
+        ("-t -t", "microseconds", False),
+        ("-tT", "time", True),
+        ("-ttT", "microseconds", True),
+        ("-tttT", "epoch", True),
+        ("-rT", "relative", True),
+        ("-t -r", "relative", False),
+    ],
+)
+def test_how_often_t_is_given_counts_also_beside_other_letters(
+    asked_for: list[TraceOptions], words: str, clock: str | None, durations: bool
+) -> None:
+    assert status_of(["trace", *words.split(), "--", "ls", "-tT"]) == 0
+    (asked,) = asked_for
+    assert (asked.clock, asked.durations, asked.command) == (clock, durations, ("ls", "-tT"))
+
+
+WRONG = [
+    (["--fd", "99999999999", "ls"], "invalid value for '--fd': 99999999999 is not in the range"),
+    (["show", "a.parquet", "--fd", "2147483648"], "invalid value for '--fd': 2147483648 is not in"),
+    (["-f", "ls"], "-f: descendants are always traced; leave it out"),
+    (["-ff", "-o", "out", "ls"], "-f: descendants are always traced; leave it out"),
+    (["-y", "ls"], "-y: descriptors always have their path; leave it out"),
+    (["-C", "ls"], "no such option '-C'"),
+    (["diff", "a", "b", "--max-calls", "nan"], "'nan' is not a valid number"),
+    (["diff", "a", "b", "--max-slower", "x"], "'x' is not a valid number"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG)
+def test_what_is_wrong_is_said(
+    asked_for: list[TraceOptions],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(diff, "diff", lambda **_: 0)
+    assert status_of(["trace", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not asked_for
