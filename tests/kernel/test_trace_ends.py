@@ -252,7 +252,50 @@ def test_a_full_disk_cuts_the_output_to_whole_lines(tmp_path: Path, program: str
     assert all(re.match(r"\d+ |\*\*\*", line) for line in traced.lines)
 
 
-@pytest.mark.parametrize("options", [[], ["--format", "jsonl"], ["-k"]])
+def test_a_full_disk_of_the_spool_is_named(tmp_path: Path, program: str) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)], check=True)
+    try:
+        done = subprocess.run(
+            [*PROCTOR, "trace", "-o", "-", "--", program, "flood", "20000"],
+            env=environment() | {"TMPDIR": str(small)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert done.stderr.splitlines()[0] == (
+        f"proctor: the spool, in {small}: no space left on device: not all could be kept; "
+        "free some space"
+    )
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("form", ["text", "parquet", "arrow"])
+def test_where_a_limit_is_reached_it_is_the_limit_that_is_to_be_raised(
+    tmp_path: Path, program: str, form: str
+) -> None:
+    command = [*PROCTOR, "trace", "-o", str(tmp_path / "out"), "--format", form, "--", program]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -f 512; exec "$@"', "sh", *command, "flood", "20000"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    said = done.stderr.splitlines()
+    assert [line for line in said if line.endswith("; raise the limit of a file's size: ulimit -f")]
+    assert "free some" not in done.stderr
+    assert re.search(r"lost \(\w+ [\d,]+(, \w+ [\d,]+)*\); kernel counted", said[-1]), done.stderr
+    assert "unaccounted" not in said[-1]
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--format", "jsonl"], ["-k"], ["--format", "arrow"], ["--format", "parquet"]]
+)
 def test_what_a_full_disk_takes_is_lost_and_not_there(options: list[str], program: str) -> None:
     done = subprocess.run(
         [*PROCTOR, "trace", "-o", "/dev/full", *options, "--", program, "flood", "100"],
@@ -264,6 +307,8 @@ def test_what_a_full_disk_takes_is_lost_and_not_there(options: list[str], progra
     last = done.stderr.splitlines()[-1]
     found = re.search(r" 0 calls, .*(\d+) lost \(disk_full \1\); kernel counted \d+$", last)
     assert found, done.stderr
+    assert ": no space left on device" in done.stderr
+    assert done.stderr.splitlines()[-2].endswith("; free some space")
 
 
 WRONG: Final = [

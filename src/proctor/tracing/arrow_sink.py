@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from proctor.errors import cause_of
 from proctor.tracing.columns import SCHEMA
-from proctor.tracing.lines import remedy
+from proctor.tracing.lines import loss_reason, remedy
+from proctor.tracing.totals import UNDER_WAY
 
 if TYPE_CHECKING:
     from proctor.tracing.arrow import ArrowMaker
@@ -26,25 +27,35 @@ class ArrowSink:
         self._file = os.fdopen(task.output, "wb", buffering=0)
         self._maker = maker
         self._stream = pa.ipc.new_stream(self._file, SCHEMA)
-        self._problem: str | None = None
+        self._error: OSError | None = None
+        self._unwritten = 0
         self.closed = False
         self.written_bytes = 0
 
     def feed(self, batch: Batch) -> None:
         self._write(self._maker.record_batch(batch), None)
+        if self._error:
+            self._unwritten += int((batch.records["kind"] != UNDER_WAY).sum())
 
     def close(self, totals: Totals) -> str | None:
+        """What went wrong, in words."""
+        if self._error:
+            totals.unwritten(loss_reason(cause_of(self._error)), self._unwritten)
         self._write(pa.RecordBatch.from_pylist([], SCHEMA), totals.as_json())
-        self.closed = True
         try:
-            self._stream.close()
+            if not self.closed:
+                self._stream.close()
             self._file.close()
         except OSError as error:
-            self._problem = self._problem or f"{self._name}: {cause_of(error)}"
-        return self._problem
+            self._error = self._error or error
+        self.closed = True
+        if self._error is None:
+            return None
+        cause = cause_of(self._error)
+        return f"{self._name}: {cause}: what follows is not in it{remedy(cause)}"
 
     def _write(self, batch: pa.RecordBatch, totals: bytes | None) -> None:
-        if self.closed or self._problem:
+        if self.closed or self._error:
             return
         try:
             self._stream.write_batch(batch, custom_metadata={"totals": totals} if totals else None)
@@ -52,5 +63,4 @@ class ArrowSink:
         except BrokenPipeError:
             self.closed = True
         except OSError as error:
-            cause = cause_of(error)
-            self._problem = f"{self._name}: {cause}: what follows is not in it{remedy(error)}"
+            self._error = error

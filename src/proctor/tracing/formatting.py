@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from proctor.tracing.lines import folder_of, loss_reason, remedy
 from proctor.tracing.merge import BATCH_RECORDS, Merger
 from proctor.tracing.options import names_stacks, output_format
 from proctor.tracing.progress import Progress
@@ -98,11 +99,12 @@ class Formatting:
         if drained is None:
             totals.lose("spool_damaged", counts["WRITTEN"] - totals.records)
             return
-        totals.lose("disk_full", drained["left_records"])
+        cause: str = drained["refusal"]
+        totals.lose(loss_reason(cause), drained["left_records"])
         if drained["refused"] and (counts["LOST_RECORDS"] or drained["left_records"]):
             self._problems.append(
-                f"the spool, beside the output: {drained['refusal']}: "
-                "not all could be kept; free some space"
+                f"the spool, in {folder_of(self._task.spool.file)}: {cause}: "
+                f"not all could be kept{remedy(cause)}"
             )
         if shortened or cut:
             missing = drained["records"] - totals.records

@@ -12,21 +12,33 @@ import re
 import select
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from proctor.errors import ProctorError, cause_of
 from proctor.views.units import plural
 
 _REMEDIES: Final = {
-    errno.ENOSPC: "; free some space",
-    errno.EDQUOT: "; free some space",
-    errno.EFBIG: "; raise the limit of a file's size: ulimit -f",
+    os.strerror(number).lower(): advice
+    for number, advice in (
+        (errno.ENOSPC, "; free some space"),
+        (errno.EDQUOT, "; free some space"),
+        (errno.EFBIG, "; raise the limit of a file's size: ulimit -f"),
+    )
 }
 
+_NO_SPACE: Final = frozenset(os.strerror(each).lower() for each in (errno.ENOSPC, errno.EDQUOT))
 
-def remedy(error: OSError) -> str:
-    """What to do where something cannot be written, behind its cause; empty: nothing is known."""
-    return _REMEDIES.get(error.errno or 0, "")
+
+def remedy(cause: str) -> str:
+    """What to do where something cannot be written, behind `cause_of` it; empty: nothing is
+    known."""
+    return _REMEDIES.get(cause, "")
+
+
+def loss_reason(cause: str) -> str:
+    """Why what could not be written is lost (`reasons.py`)."""
+    return "disk_full" if cause in _NO_SPACE else "write_failed"
 
 
 def open_output(name: str | None) -> int:
@@ -47,6 +59,11 @@ def open_output(name: str | None) -> int:
 def name_of(output: str | None) -> str:
     """As messages name what `open_output` opens."""
     return {None: "standard error", "-": "standard output"}.get(output, output or "")
+
+
+def folder_of(fd: int) -> str:
+    """Where an open file lies that has no name any more."""
+    return str(Path(f"/proc/self/fd/{fd}").readlink().parent)
 
 
 def _inherited(fd: int, name: str) -> int:
@@ -105,13 +122,12 @@ class LineWriter:
         if self._error is None:
             return None
         count, cause = plural(self.lost_lines, "line"), cause_of(self._error)
-        return f"{self._name}: {count} not written: {cause}{remedy(self._error)}"
+        return f"{self._name}: {count} not written: {cause}{remedy(cause)}"
 
     @property
     def reason(self) -> str:
-        """Why lines are lost (`reasons.py`)."""
-        full = self._error is not None and self._error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return "disk_full" if full else "write_failed"
+        """Why lines are lost."""
+        return loss_reason(cause_of(self._error)) if self._error else "write_failed"
 
     def close(self) -> None:
         """Close the descriptor. May be called twice."""

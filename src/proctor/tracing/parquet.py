@@ -85,8 +85,12 @@ class ParquetOutput:
         self.files = 1
         self.rows = 0
         """In the files."""
+        self.whole_rows = 0
+        """In those of the files that have their end."""
         self.lost_rows = 0
-        """That the disk had no room for."""
+        """That there was no room for."""
+        self.refusal: OSError | None = None
+        """Why, of the last of them."""
         self._open(file)
 
     @property
@@ -134,8 +138,11 @@ class ParquetOutput:
         """In the other thread."""
         if self._rotate_bytes is not None and self._file_bytes >= self._rotate_bytes:
             self._rotate()
-        if not _reserve(self._file.fileno(), self._file_bytes, size_bytes + _SPARE_BYTES):
+        try:
+            _reserve(self._file.fileno(), self._file_bytes, size_bytes + _SPARE_BYTES)
+        except OSError as error:
             self.lost_rows += table.num_rows
+            self.refusal = error
             return
         self._writer.write_table(table, row_group_size=table.num_rows)
         self._file_bytes = self._file.tell()
@@ -178,6 +185,7 @@ class ParquetOutput:
         size = self._file.tell()
         os.ftruncate(self._file.fileno(), size)  # what was reserved and not used
         self._file.close()
+        self.whole_rows = self.rows
         self._earlier_bytes += size
         self._file_bytes = 0
 
@@ -187,12 +195,15 @@ def rotated_path(path: Path, number: int) -> Path:
     return path.with_name(f"{path.stem}-{number:04}{path.suffix}")
 
 
-def _reserve(file: int, offset: int, size_bytes: int) -> bool:
-    """False where the disk has no room. Where a file system cannot reserve, it is asked."""
+def _reserve(file: int, offset: int, size_bytes: int) -> None:
+    """OSError where there is no room. Where a file system cannot reserve, it is asked."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.fallocate(file, _KEEP_SIZE, ctypes.c_int64(offset), ctypes.c_int64(size_bytes)) == 0:
-        return True
-    if ctypes.get_errno() in _NO_ROOM:
-        return False
-    room = os.fstatvfs(file)
-    return room.f_bavail * room.f_frsize >= size_bytes
+        return
+    cause = ctypes.get_errno()
+    if cause not in _NO_ROOM:
+        room = os.fstatvfs(file)
+        if room.f_bavail * room.f_frsize >= size_bytes:
+            return
+        cause = errno.ENOSPC
+    raise OSError(cause, os.strerror(cause))

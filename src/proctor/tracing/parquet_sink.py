@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from proctor.errors import cause_of
 from proctor.tracing.batch import Batch
+from proctor.tracing.lines import loss_reason, remedy
 from proctor.tracing.options import size_bytes
 from proctor.tracing.parquet import ParquetOutput
+from proctor.views.units import plural
 
 if TYPE_CHECKING:
     from proctor.tracing.arrow import ArrowMaker
@@ -29,7 +31,7 @@ class ParquetSink:
         self._output = ParquetOutput(
             task.output, _facts(task), maker, rotate_bytes=rotate, open_next=task.open_next
         )
-        self._problem: str | None = None
+        self._error: OSError | None = None
         self.closed = False
 
     @property
@@ -37,31 +39,33 @@ class ParquetSink:
         return self._output.written_bytes
 
     def feed(self, batch: Batch) -> None:
-        if self._problem:
+        if self._error:
             return
         try:
             self._output.feed(batch)
         except OSError as error:
-            self._problem = self._said(error)
+            self._error = error
 
     def close(self, totals: Totals) -> str | None:
         """What went wrong, in words."""
+        output = self._output
         try:
-            self._output.flush()
-            totals.unwritten("disk_full", self._output.lost_rows)
-            self._output.close(json.loads(totals.as_json()))
+            output.flush()
+            if output.refusal:
+                totals.unwritten(loss_reason(cause_of(output.refusal)), output.lost_rows)
+            output.close(json.loads(totals.as_json()))
         except OSError as error:
-            self._problem = self._problem or self._said(error)
-        if not self._problem and self._output.lost_rows:
-            self._problem = (
-                f"{self._name}: {self._output.lost_rows:,} records are not in it: "
-                "no space left on device; free some"
-            )
-        return self._problem
-
-    def _said(self, error: OSError) -> str:
-        cause = cause_of(error)
-        return f"{self._name}: cannot be read, its end could not be written: {cause}"
+            self._error = self._error or error
+        if self._error:
+            cause = cause_of(self._error)
+            totals.unwritten(loss_reason(cause), totals.records - output.whole_rows)
+            said = "cannot be read, its end could not be written"
+            return f"{self._name}: {said}: {cause}{remedy(cause)}"
+        if output.refusal:
+            cause = cause_of(output.refusal)
+            lost = plural(output.lost_rows, "record")
+            return f"{self._name}: {lost} not written: {cause}{remedy(cause)}"
+        return None
 
 
 def _facts(task: FormatterTask) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.errors import ProctorError
-from proctor.tracing.lines import LineWriter, open_output
+from proctor.errors import ProctorError, cause_of
+from proctor.tracing.lines import LineWriter, loss_reason, open_output, remedy
 
 
 class Disk:
@@ -114,3 +114,17 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
         open_output(str(tmp_path))
     with pytest.raises(ProctorError, match="bad file descriptor"):
         open_output("/dev/fd/987654")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "advice"),
+    [
+        (errno.ENOSPC, "disk_full", "; free some space"),
+        (errno.EDQUOT, "disk_full", "; free some space"),
+        (errno.EFBIG, "write_failed", "; raise the limit of a file's size: ulimit -f"),
+        (errno.EIO, "write_failed", ""),
+    ],
+)
+def test_advice_is_of_the_cause(number: int, reason: str, advice: str) -> None:
+    cause = cause_of(OSError(number, os.strerror(number)))
+    assert (loss_reason(cause), remedy(cause)) == (reason, advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from pathlib import Path
@@ -268,11 +269,18 @@ def test_files_are_rotated_and_each_is_whole(tmp_path: Path) -> None:
 def test_a_disk_that_fills_leaves_a_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter([True, False, True])
-    monkeypatch.setattr("proctor.tracing.parquet._reserve", lambda *_: next(answers))
+    answers = iter([None, OSError(errno.EFBIG, "File too large"), None])
+
+    def reserve(*_: int) -> None:
+        if answer := next(answers):
+            raise answer
+
+    monkeypatch.setattr("proctor.tracing.parquet._reserve", reserve)
     path = tmp_path / "run.parquet"
     output = write(path, *[batch_of_calls([RENAMED])] * 3, row_group_rows=1)
-    assert (output.rows, output.lost_rows) == (2, 1)
+    assert (output.rows, output.whole_rows, output.lost_rows) == (2, 2, 1)
+    assert output.refusal is not None
+    assert output.refusal.errno == errno.EFBIG
     file = TraceFile(str(path))
     assert file.rows == 2
     assert file.facts["lost_rows"] == 1
