@@ -107,7 +107,7 @@ static __always_inline void note_files(struct thread *thread, struct trace_rule 
 
 		if (!(rule->fd_arguments >> i & 1))
 			continue;
-		path = path_of_descriptor((s32)thread->args[i]);
+		path = path_of_descriptor(thread, (s32)thread->args[i]);
 		if (!path)
 			continue;
 		at = thread->entry_bytes;
@@ -239,7 +239,7 @@ static __always_inline void note_unseen(struct thread *thread, struct pt_regs *r
 	copy_args(thread->args, regs, thread->abi);
 }
 
-static __always_inline bool outcome_wanted(struct thread *thread, struct file *returned, s64 result,
+static __always_inline bool outcome_wanted(struct thread *thread, u64 returned, s64 result,
 					   u64 duration_ns)
 {
 	if (!result_wanted(result) || !duration_wanted(duration_ns))
@@ -249,7 +249,7 @@ static __always_inline bool outcome_wanted(struct thread *thread, struct file *r
 
 /* What is only known at the exit, after the chunks from the entry. */
 static __always_inline void append_outcome(void *ctx, struct ring *ring, struct thread *thread,
-					   struct trace_rule *rule, u8 mask, struct file *returned,
+					   struct trace_rule *rule, u8 mask, u64 returned,
 					   s64 result, u64 duration_ns)
 {
 	struct sink sink;
@@ -259,7 +259,7 @@ static __always_inline void append_outcome(void *ctx, struct ring *ring, struct 
 	if (mask)
 		fetch_all(thread, rule, mask, result, true);
 	if (returned && !opened_in_folder(thread, returned, duration_ns))
-		append_kernel_file((u64)returned, RETURNED);
+		append_kernel_file(returned, RETURNED);
 	if (stacks_wanted() && !is_exec(thread->abi, thread->number) &&
 	    open_ring_sink(&sink, ring->work))
 		append_stacks(&sink, ctx);
@@ -270,7 +270,7 @@ static __always_inline void emit_call(void *ctx, struct task_struct *task, struc
 {
 	u64 now_ns = bpf_ktime_get_ns(), duration_ns = 0;
 	u8 mask = thread->again;
-	struct file *returned = NULL;
+	u64 returned = 0;
 	struct trace_record *record;
 	struct ring ring;
 
@@ -282,7 +282,7 @@ static __always_inline void emit_call(void *ctx, struct task_struct *task, struc
 	if (is_exec(thread->abi, thread->number) && !is_error(result))
 		mask = 0; /* the memory is that of the new program */
 	if (rule->returns_file && !is_error(result))
-		returned = current_file(result);
+		returned = file_address(thread, result);
 	if (!open_ring(&ring, task))
 		return;
 	if (!outcome_wanted(thread, returned, result, duration_ns)) {

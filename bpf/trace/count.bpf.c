@@ -237,7 +237,7 @@ static __always_inline bool counted_there(struct thread *thread, struct trace_co
 	if (!configuration.paths_set || !thread->elsewhere)
 		return true;
 	rule = rule_of(key->abi, key->number);
-	return rule && rule->returns_file && !is_error(result) && file_in_place(current_file(result));
+	return rule && rule->returns_file && !is_error(result) && file_in_place((u64)current_file(result));
 }
 
 static __always_inline void latency_entered(struct pt_regs *regs, long number)

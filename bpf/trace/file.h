@@ -11,11 +11,12 @@
 #define TYPED_LOADS configuration.typed_loads
 #include "../path.h"
 
-static __always_inline struct file *current_file(s32 fd)
+/* Where the table of the current task has it; NULL: it does not go that far. */
+static __always_inline struct file **current_slot(s32 fd)
 {
 	struct task_struct *task = current();
-	struct file **slots, *file = NULL;
 	struct fdtable *table;
+	struct file **slots;
 	u32 size;
 
 	if (configuration.task_storage) {
@@ -27,15 +28,37 @@ static __always_inline struct file *current_file(s32 fd)
 		size = BPF_CORE_READ(table, max_fds);
 		slots = BPF_CORE_READ(table, fd);
 	}
-	if (fd < 0 || (u32)fd >= size)
-		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
+	return fd < 0 || (u32)fd >= size ? NULL : &slots[fd];
+}
+
+static __always_inline struct file *current_file(s32 fd)
+{
+	struct file **slot = current_slot(fd), *file = NULL;
+
+	if (slot)
+		bpf_probe_read_kernel(&file, sizeof(file), slot);
 	return file;
 }
 
-static __always_inline u64 path_of_file(struct file *file)
+/*
+ * The same as an address, by a plain load where they are had: of a pointer, as which struct path
+ * begins. What it loads is a pointer to the verifier, and a number, as functions of their own take
+ * it, once it comes from a map.
+ */
+static __always_inline u64 file_address(struct thread *thread, s32 fd)
 {
-	return (u64)file + bpf_core_field_offset(struct file, f_path);
+	struct file **slot;
+
+	if (!TYPED_LOADS)
+		return (u64)current_file(fd);
+	slot = current_slot(fd);
+	*(void *volatile *)&thread->file = slot ? TYPED(struct path, slot)->mnt : NULL;
+	return *(volatile u64 *)&thread->file;
+}
+
+static __always_inline u64 path_of_file(u64 file)
+{
+	return file + bpf_core_field_offset(struct file, f_path);
 }
 
 /* The address of a struct path; 0 where a descriptor of a task stands for nothing. */
@@ -54,16 +77,16 @@ static __always_inline u64 path_in_task(struct task_struct *task, s32 fd)
 		return 0;
 	slots = BPF_CORE_READ(table, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
-	return file ? path_of_file(file) : 0;
+	return file ? path_of_file((u64)file) : 0;
 }
 
-static __always_inline u64 path_of_descriptor(s32 fd)
+static __always_inline u64 path_of_descriptor(struct thread *thread, s32 fd)
 {
-	struct file *file;
+	u64 file;
 
 	if (fd == AT_FDCWD)
 		return path_in_task((struct task_struct *)bpf_get_current_task(), fd);
-	file = current_file(fd);
+	file = file_address(thread, fd);
 	return file ? path_of_file(file) : 0;
 }
 
@@ -119,6 +142,7 @@ static __always_inline bool append_file(struct sink *sink, struct path *path, u3
 {
 	u8 *start = chunk_room(sink), flags = CHUNK_MORE;
 	struct trace_file *described;
+	struct inode *inode;
 	u32 before, bytes;
 
 	if (!start)
@@ -126,7 +150,11 @@ static __always_inline bool append_file(struct sink *sink, struct path *path, u3
 	before = *sink->used;
 	described = (void *)start + sizeof(struct trace_chunk);
 	/* Before the walk: both at once are more than the stack of three functions before 6.12 holds. */
-	describe_inode(described, BPF_CORE_READ(path, dentry, d_inode));
+	if (TYPED_LOADS)
+		inode = TYPED(struct path, path)->dentry->d_inode;
+	else
+		inode = BPF_CORE_READ(path, dentry, d_inode);
+	describe_inode(described, inode);
 	*sink->used = before + sizeof(struct trace_chunk) + sizeof(*described);
 
 	if (append_components(sink, path))
@@ -140,9 +168,9 @@ static __always_inline bool append_file(struct sink *sink, struct path *path, u3
 }
 
 /* Functions of their own, verified once each, and with numbers only (as 5.10 has it). */
-__noinline int append_kernel_file(u64 file_address, u32 place)
+__noinline int append_kernel_file(u64 file, u32 place)
 {
-	struct path *path = (struct path *)path_of_file((struct file *)file_address);
+	struct path *path = (struct path *)path_of_file(file);
 	struct work *work = current_work();
 	struct sink sink;
 

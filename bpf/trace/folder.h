@@ -72,21 +72,20 @@ static __always_inline bool append_below(struct sink *sink, struct path *path, u
 }
 
 /* Whether it was appended. A function of its own, as append_kernel_file. */
-__noinline int append_in_folder(u64 file_address, u64 folder, u64 mount, u64 at)
+__noinline int append_in_folder(u64 file, u64 folder, u64 mount, u64 at)
 {
 	struct work *work = current_work();
 	struct sink sink;
 
 	return TYPED_LOADS && work && open_ring_sink(&sink, work) &&
-	       append_below(&sink, (struct path *)path_of_file((struct file *)file_address), folder,
-			    mount, at);
+	       append_below(&sink, (struct path *)path_of_file(file), folder, mount, at);
 }
 
-static __always_inline bool opened_in_folder(struct thread *thread, struct file *file, u64 duration_ns)
+static __always_inline bool opened_in_folder(struct thread *thread, u64 file, u64 duration_ns)
 {
 	if (!TYPED_LOADS || !thread->folder || duration_ns > MOMENT_NS)
 		return false;
-	return append_in_folder((u64)file, (u64)thread->folder, (u64)thread->folder_mount,
+	return append_in_folder(file, (u64)thread->folder, (u64)thread->folder_mount,
 				(u64)thread->short_bytes + thread->folder_at);
 }
 

@@ -66,14 +66,14 @@ __noinline int lies_in_place(u64 path_address)
 	return 0;
 }
 
-static __always_inline bool file_in_place(struct file *file)
+static __always_inline bool file_in_place(u64 file)
 {
 	return file && lies_in_place(path_of_file(file));
 }
 
 static __always_inline bool working_directory_in_place(void)
 {
-	u64 path = path_of_descriptor(AT_FDCWD);
+	u64 path = path_in_task((struct task_struct *)bpf_get_current_task(), AT_FDCWD);
 
 	return path && lies_in_place(path);
 }
@@ -110,14 +110,14 @@ static __always_inline bool path_wanted(struct thread *thread, struct trace_rule
 	bool above = false;
 
 	for (u32 i = 0; i < 6; i++) {
-		struct file *file;
+		u64 file;
 
 		if (!(rule->fd_arguments >> i & 1))
 			continue;
-		file = current_file((s32)thread->args[i]);
+		file = file_address(thread, (s32)thread->args[i]);
 		if (file_in_place(file))
 			return true;
-		above |= file != NULL;
+		above |= file != 0;
 	}
 	for (u32 i = 0; i < 6; i++)
 		if (rule->path_arguments >> i & 1 && thread->args[i] &&

@@ -52,6 +52,7 @@ struct thread {
 	u32 folder_at;       /* in entry memory: the chunk of the descriptor that is the folder below */
 	struct dentry *folder;  /* what a descriptor of the call under way stood for, never read through */
 	struct vfsmount *folder_mount;
+	u64 file;            /* see file_address() */
 	u64 piece[(sizeof(struct trace_chunk) + SHORT_BYTES) / 8]; /* what the first fetch found, if it is short */
 };
 
