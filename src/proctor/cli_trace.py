@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from typing import Any, Final, NoReturn
 
 import click
@@ -169,6 +170,11 @@ def trace(ctx: click.Context, /, **given: Any) -> int:
     words = given["command"]
     if words and words[0] in trace.commands and not ctx.meta["dashes"]:
         return _subcommand(ctx, trace.commands[words[0]], list(words[1:]))
+    from proctor.launch.command import AWAITED
+
+    # Before NumPy comes, whose threads keep the mask of this moment: a signal that one of them
+    # takes is not waited for.
+    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     from proctor.tracing import session
     from proctor.tracing.options import TraceOptions
 

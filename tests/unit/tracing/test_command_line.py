@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+
 import pytest
 
 from proctor.cli import status_of
@@ -10,8 +13,8 @@ from proctor.tracing.options import TraceOptions
 
 
 @pytest.fixture
-def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[TraceOptions]:
-    """What the tracer is asked for, in place of a trace."""
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TraceOptions]]:
+    """What the tracer is asked for, in place of a trace, which would begin with signals blocked."""
     asked: list[TraceOptions] = []
 
     def trace(options: TraceOptions) -> int:
@@ -19,7 +22,9 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[TraceOptions]:
         return 0
 
     monkeypatch.setattr(session, "trace", trace)
-    return asked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield asked
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @pytest.mark.parametrize(
