@@ -86,7 +86,12 @@ def make_loads(folder: Path) -> dict[str, Load]:
         Load("dd", "dd if=/dev/zero of=/dev/null bs=1 count=500k", _dd, ("dd",)),
         Load("dd2", "two of them at once, one a processor", _dd, ("dd",), copies=2),
         Load(
-            "find", "find /usr (short: /usr/share/doc), a second time", _find, ("find",), warm_ups=1
+            "find",
+            "find /usr four times, after one that is not timed (short: /usr/share/doc, once)",
+            _find,
+            ("find",),
+            repeats=(4, 1),
+            warm_ups=1,
         ),
         Load(
             "compile",

@@ -1,12 +1,14 @@
 """Tracing side by side: `./dev bench trace [--pairs N] [--loads dd,find] [--peers strace,perf]`.
 
-Each load (trace_loads.py) runs bare and under each way to trace it (trace_ways.py), all in turn,
-N times over, so that what is compared met the same machine. A column is a median over the N:
+Each load (trace_loads.py) runs under each way to trace it (trace_ways.py), all in turn, N times
+over, and bare between any two of them: a run is compared with the bare ones before and after it,
+which met the same machine, as far as a machine that others share stays the same for a second. A
+column is a median over the N:
 
     program     wall seconds of the traced program itself, stamped inside of the run before its
                 first fork and after its last exit (stopwatch.c): without the tool's own start,
                 without output that comes later, and without runs that only warm up
-    x bare      of it over the bare run of the same round, and the range
+    x bare      of it over the mean of the bare runs around it, and the range
     cpu x       its processor time, kernel programs on its behalf included, over bare: where other
                 work shares the machine it says more than wall time; waiting is not in it, and
                 waiting is most of what strace and perf trace cost
@@ -39,7 +41,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -70,6 +72,15 @@ class Row:
     """Of the load in the way's size, as the kernel counts them."""
     memory_mb: float | None
     runs: list[Run] = field(default_factory=list)
+    bare: list[tuple[Run, Run]] = field(default_factory=list)
+    """Of each run the bare ones before and after it; none of a bare one."""
+
+    def ratios(self, of: Callable[[Run], float]) -> list[float]:
+        """Of each run, over bare."""
+        return [
+            2 * of(run) / (of(before) + of(after))
+            for run, (before, after) in zip(self.runs, self.bare, strict=True)
+        ]
 
 
 def measure(pairs: int, loads: str, peers: str) -> dict[str, str]:
@@ -118,9 +129,16 @@ class Bench:
         ways = [*(replace(BARE, short=short) for short in sizes), *ways]
         calls = {short: self._run(replace(COUNTS, short=short)).counted.calls for short in sizes}
         rows = [Row(way, calls[way.short] or 1, self._memory_mb(way)) for way in ways]
-        for _ in range(pairs):
-            for row in rows:
-                row.runs.append(self._run(row.way))
+        bare = {row.way.short: row for row in rows[: len(sizes)]}
+        last: Row | None = None
+        for row in rows[len(sizes) :] * pairs:
+            plain = bare[row.way.short]
+            if plain is not last:
+                plain.runs.append(self._run(plain.way))
+            row.runs.append(self._run(row.way))
+            plain.runs.append(self._run(plain.way))
+            row.bare.append((plain.runs[-2], plain.runs[-1]))
+            last = plain
         return rows
 
     def _memory_mb(self, way: Way) -> float | None:
@@ -189,13 +207,12 @@ HEADINGS = (
 
 def table(load: Load, rows: list[Row]) -> str:
     """In Markdown."""
-    bare = {row.way.short: row for row in rows if row.way.tool == ""}
     lines = [[*HEADINGS], ["---", *["---:"] * (len(HEADINGS) - 2), "---"]]
-    lines += [_cells(load, row, bare[row.way.short]) for row in rows]
+    lines += [_cells(load, row) for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cells(load: Load, row: Row, bare: Row) -> list[str]:
+def _cells(load: Load, row: Row) -> list[str]:
     way, runs = row.way, row.runs
     program_s = statistics.median(run.program_s for run in runs)
     name = f"`{way.name}`" if way.tool and ":" not in way.name else way.name
@@ -204,14 +221,14 @@ def _cells(load: Load, row: Row, bare: Row) -> list[str]:
         return [*cells, "1", "1", "", _median(run.command_s for run in runs), f"{row.calls:,}"] + [
             ""
         ] * 5
-    pairs = list(zip(runs, bare.runs, strict=True))
-    ratios = [run.program_s / plain.program_s for run, plain in pairs]
+    ratios = row.ratios(lambda run: run.program_s)
     timed_calls = row.calls * load.timed_share(way.short)
     more_ns = statistics.median(
-        (run.program_s - plain.program_s) * 1e9 * load.copies / timed_calls for run, plain in pairs
+        run.program_s * (1 - 1 / times) * 1e9 * load.copies / timed_calls
+        for run, times in zip(runs, ratios, strict=True)
     )
     ratio = statistics.median(ratios)
-    processor = statistics.median(run.processor_s / plain.processor_s for run, plain in pairs)
+    processor = statistics.median(row.ratios(lambda run: run.processor_s))
     rate = statistics.median((run.counted.calls or 0) / run.written_s for run in runs)
     return [
         *cells,
