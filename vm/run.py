@@ -29,11 +29,12 @@ from kernels import SUITES, Kernel, KernelError, fetch_kernel
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 CACHE: Final = CHECKOUT / ".cache" / "vm"
 EMULATOR: Final = "qemu-system-x86_64"
-# Emulated code is slow: a test that hangs is one that takes this long.
+# Emulated code is slow: a test that hangs is one that takes this long, and what has failed is said
+# at once, for the rest may take most of an hour.
 TEST_TIMEOUT_S: Final = 400
 PYTEST: Final = (
     f"{sys.prefix}/bin/python -m pytest -m kernel -p no:cacheprovider"
-    f" -p no:xdist -o timeout={TEST_TIMEOUT_S} --durations=15"
+    f" -p no:xdist -o timeout={TEST_TIMEOUT_S} --durations=15 -v --instafail"
 )
 PART: Final = {
     "attaching": (
