@@ -230,6 +230,19 @@ def test_a_histogram_is_drawn(tmp_path: Path) -> None:
     assert re.search(r"p50 .* ns|µs", text)
 
 
+def test_a_call_that_began_before_is_not_said_to_be_not_called(tmp_path: Path) -> None:
+    """It has no time that could be drawn."""
+    with subprocess.Popen(["sleep", "3"]) as waiting:
+        done = subprocess.run(
+            [*PROCTOR, "trace", "--hist", "clock_nanosleep", "-o", "-", "-p", str(waiting.pid)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+    assert done.stdout == "clock_nanosleep: no call began and returned\n", done.stderr
+
+
 @pytest.mark.parametrize("more", [[], ["--no-times"]])
 def test_a_few_calls_count_at_their_own_tracepoints(tmp_path: Path, more: list[str]) -> None:
     """More than eight are counted where all calls are: both must come to the same."""

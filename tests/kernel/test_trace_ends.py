@@ -14,10 +14,12 @@ from typing import Final
 import pytest
 
 from proctor.kernel.process_table import cgroup_root
+from proctor.launch.command import AWAITED
 from tests.kernel.terminal import Terminal
 from tests.kernel.trace_command import (
     NOBODY,
     Traced,
+    await_tracing,
     interrupt,
     run,
 )
@@ -182,6 +184,60 @@ def test_a_reader_that_goes_away_does_not_harm_the_command(tmp_path: Path) -> No
         check=True,
     )
     wait_until(lambda: (tmp_path / "done").exists(), "COMMAND came to its end", 10 * SLOW)
+
+
+def test_a_reader_that_goes_away_ends_a_trace_of_what_runs() -> None:
+    source = "import os, time\nwhile True: os.getppid(); time.sleep(0.01)"
+    traced = subprocess.Popen([sys.executable, "-c", source])
+    command = [*PROCTOR, "trace", "-o", "-", "-p", str(traced.pid)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment(), stdout=pipe, stderr=pipe) as tracer:
+        try:
+            assert tracer.stdout
+            assert tracer.stderr
+            assert tracer.stdout.readline().startswith(b"%d " % traced.pid)
+            tracer.stdout.close()
+            assert tracer.wait(TIMEOUT_S) == 141  # as docs/commands.md says
+            assert tracer.stderr.read() == b""
+            assert traced.poll() is None
+        finally:
+            traced.kill()
+            traced.wait()
+
+
+@pytest.mark.parametrize("more", [["-o", "/dev/null"], ["-c"]])
+def test_no_thread_of_the_tracer_takes_its_signals(more: list[str]) -> None:
+    """Of a library, say: SIGTERM would end the tracer there and then, SIGINT in what it is at."""
+    traced = subprocess.Popen(["sleep", "60"])
+    command = [*PROCTOR, "trace", *more, "-p", str(traced.pid)]
+    tracer = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
+    try:
+        await_tracing(tracer)
+        threads = Path(f"/proc/{tracer.pid}/task")
+        for thread in set(threads.iterdir()) - {threads / str(tracer.pid)}:
+            status = (thread / "status").read_text()
+            found = re.search(r"^SigBlk:\t(\w+)$", status, re.MULTILINE)
+            assert found
+            blocked = int(found[1], 16)
+            assert all(blocked >> number - 1 & 1 for number in AWAITED), status
+    finally:
+        for process in (tracer, traced):
+            process.terminate()
+            process.wait(TIMEOUT_S)
+    assert tracer.returncode == 0
+
+
+@pytest.mark.parametrize("more", [[], ["-c"]])
+def test_a_person_is_told_how_a_trace_of_what_runs_ends(more: list[str]) -> None:
+    traced = subprocess.Popen(["sleep", "60"])
+    try:
+        with Terminal([*PROCTOR, "trace", *more, "-p", str(traced.pid)]) as it:
+            it.expect("ing; Ctrl-C ends it")
+            it.type("\x03")
+            assert it.wait() == 0
+    finally:
+        traced.kill()
+        traced.wait()
 
 
 @pytest.mark.parametrize("role", [1, 2])

@@ -178,7 +178,7 @@ def test_folded_stacks(tmp_path: Path) -> None:
 def test_from_python(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import proctor, sys\n"
+        "import os, proctor, sys, time\n"
         "with proctor.trace(['ls', '/nope'], syscalls='%file') as trace:\n"
         "    events = [e for e in trace if isinstance(e, proctor.SyscallEvent)]\n"
         "assert [e for e in events if e.error == 'ENOENT' and '\"/nope\"' in e.args], events\n"
@@ -192,6 +192,11 @@ def test_from_python(tmp_path: Path) -> None:
         "with proctor.trace(['sh', '-c', 'ls / >/dev/null; exit 5']) as trace:\n"
         "    next(iter(trace))  # and no more\n"
         "assert trace.returncode == 5\n"
+        "with proctor.trace(pid=os.getpid(), syscalls='getppid') as trace:\n"
+        "    os.getppid()\n"
+        "    for _ in range(100): time.sleep(0.02); os.getppid()\n"
+        "    next(iter(trace))\n"
+        "assert trace.returncode == trace.wait() == 0, trace.returncode\n"
         "try:\n"
         "    with proctor.trace(['true'], syscalls='nonsense') as trace:\n"
         "        list(trace)\n"
@@ -207,3 +212,6 @@ def test_from_python(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "proctor trace: ended with status 2 before it began" in done.stdout
+    said = [line for line in done.stderr.splitlines() if not line.startswith("ls: ")]
+    assert len(said) == 1, said
+    assert said[0].startswith("proctor: nonsense: no such syscall")

@@ -6,14 +6,18 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from proctor.errors import ProctorError
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     import pyarrow as pa
 
     from proctor.events import Event
+
+_NOT_IN_ITS_BLOCK: Final = "trace: not in its `with` block"
 
 
 def trace(
@@ -80,7 +84,8 @@ class Trace:
         self._options = options
         self._command = command
         self._child: Any = None
-        self._stream: BinaryIO | None = None
+        self._stream: BufferedReader | None = None
+        self._iterated = False
         self._totals: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -123,13 +128,17 @@ class Trace:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Arrow record batches, with the columns of the Parquet files (docs/trace-parquet.md).
 
-        ProctorError where tracing could not begin; standard error says why.
+        Once. ProctorError where tracing could not begin, or broke off; standard error says why.
         """
         import pyarrow as pa
 
         if self._stream is None:
-            raise ValueError("trace: not in its `with` block")
+            raise ValueError(_NOT_IN_ITS_BLOCK)
+        if self._iterated:
+            raise ValueError("trace: can be iterated over only once")
+        self._iterated = begun = True
         try:
+            begun = bool(self._stream.peek(1))
             with pa.ipc.open_stream(self._stream) as reader:
                 while True:
                     batch, metadata = reader.read_next_batch_with_custom_metadata()
@@ -137,14 +146,15 @@ class Trace:
                         self._totals = json.loads(metadata[b"totals"])
                     elif batch.num_rows:
                         yield batch
-        except StopIteration:
-            return
-        except pa.ArrowInvalid:
-            status = self._child.wait()
-            raise ProctorError(
-                f"proctor trace: ended with status {status} before it began; "
-                "standard error says why"
-            ) from None
+        except (StopIteration, pa.ArrowInvalid, OSError):
+            if self._totals:
+                return
+        raise ProctorError(
+            "proctor trace: broke off: what is missing is not known; standard error says why"
+            if begun
+            else f"proctor trace: ended with status {self.wait()} before it began; "
+            "standard error says why"
+        )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -162,29 +172,42 @@ class Trace:
     @property
     def returncode(self) -> int | None:
         """COMMAND's own (128+N after signal N), or 0 or 1; None while it runs."""
-        code: int | None = self._child.poll()
-        return code
+        return self._status(self._begun().poll())
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return `returncode`. `subprocess.TimeoutExpired` after `timeout`.
 
         What is not read holds up the end, not COMMAND.
         """
-        code: int = self._child.wait(timeout)
-        return code
+        code = self._begun().wait(timeout)
+        return self._status(code) or 0
 
     def stop(self) -> None:
         """End tracing in good order: what was traced can still be read. COMMAND gets SIGTERM."""
         import signal
 
-        if self._child.poll() is None:
+        if self._begun().poll() is None:
             self._child.send_signal(signal.SIGTERM if self._command else signal.SIGINT)
 
     def close(self) -> None:
         """Stop a trace of what runs already, wait for COMMAND. May be called twice."""
+        if self._child is None:
+            return
         if self._stream is not None:
             self._stream.close()
             self._stream = None
         if not self._command:
             self.stop()
         self._child.wait()
+
+    def _begun(self) -> Any:
+        if self._child is None:
+            raise ValueError(_NOT_IN_ITS_BLOCK)
+        return self._child
+
+    def _status(self, code: int | None) -> int | None:
+        """What runs already was traced as long as it was read: that this came to its end is no
+        fault."""
+        from proctor.tracing.lines import BROKEN_PIPE_STATUS
+
+        return 0 if code == BROKEN_PIPE_STATUS and not self._command else code

@@ -46,6 +46,8 @@ class ArrowSink:
             if not self.closed:
                 self._stream.close()
             self._file.close()
+        except BrokenPipeError:  # the reader has seen enough
+            pass
         except OSError as error:
             self._error = self._error or error
         self.closed = True

@@ -21,6 +21,7 @@ from proctor.launch.command import AWAITED, FORWARDED, Launched, exit_status
 from proctor.tracing import count_view, histogram
 from proctor.tracing.count import CountSession
 from proctor.tracing.lines import name_of
+from proctor.tracing.notice import say_how_to_end
 from proctor.tracing.options import TraceOptions, output_format
 from proctor.tracing.plan import Plan
 from proctor.tracing.scope import Targets, put_scope
@@ -45,6 +46,8 @@ def run(
     counting = Counting(options, plan, targets, output)
     try:
         if launched is None:
+            if not options.quiet:
+                say_how_to_end("counting")
             status = counting.wait_out()
         else:
             launched.start()
@@ -183,7 +186,8 @@ class Counting:
         for each in found:
             console.print(histogram.picture(each, console), soft_wrap=True)
         if not found:
-            console.print(f"{self._options.histogram}: not called", soft_wrap=True)
+            said = f"{self._options.histogram}: no call began and returned"
+            console.print(said, soft_wrap=True)
         return drawn.getvalue()
 
 

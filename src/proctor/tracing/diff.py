@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 from proctor.errors import ProctorError
 from proctor.tracing.count_view import duration
+from proctor.tracing.lines import BROKEN_PIPE_STATUS, LineWriter, open_output
 from proctor.tracing.options import USAGE_STATUS
 from proctor.tracing.profile import Profile, profile_of
 from proctor.tracing.tally import Counted
@@ -143,8 +143,13 @@ def diff(
         text = json.dumps({**found.as_json(), "exceeded": exceeded})
     else:
         text = "\n".join([*text_lines(found), *(f"exceeded: {each}" for each in exceeded)])
-    sys.stdout.buffer.write(text.encode(errors="replace") + b"\n")
-    sys.stdout.flush()
+    writer = LineWriter(open_output("-"), "standard output")
+    writer.write(text.encode(errors="replace") + b"\n")
+    if writer.closed:
+        return BROKEN_PIPE_STATUS
+    writer.close()
+    if writer.problem:
+        raise ProctorError(writer.problem)
     return 1 if exceeded else 0
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from proctor.tracing.lines import folder_of, loss_reason, remedy
+from proctor.tracing.lines import BROKEN_PIPE_STATUS, folder_of, loss_reason, remedy
 from proctor.tracing.merge import BATCH_RECORDS, Merger
 from proctor.tracing.options import names_stacks, output_format
 from proctor.tracing.progress import Progress
@@ -51,7 +51,8 @@ class Formatting:
         self._problems: list[str] = []
 
     def run(self, orders: Orders) -> int:
-        """Until the spool has ended. 1 where something could not be written."""
+        """Until the spool has ended. 1 where something could not be written, BROKEN_PIPE_STATUS
+        where its reader went away."""
         reader = SpoolReader(self._task.spool)
         progress = Progress(sys.stderr, wanted=self._shows_progress())
         while not reader.ended:
@@ -71,7 +72,7 @@ class Formatting:
             if orders.shortened or self._sink.closed:
                 break
         if self._sink.closed:
-            return 1
+            return BROKEN_PIPE_STATUS
         ending = orders.await_ending()
         self._feed(self._merger.close(ending.made if ending and not orders.shortened else None))
         if ending is not None:

@@ -18,6 +18,8 @@ from typing import Final
 from proctor.errors import ProctorError, cause_of
 from proctor.views.units import plural
 
+BROKEN_PIPE_STATUS: Final = 141
+"""What a shell says of a program that SIGPIPE ended."""
 _REMEDIES: Final = {
     os.strerror(number).lower(): advice
     for number, advice in (
@@ -47,7 +49,7 @@ def open_output(name: str | None) -> int:
     A new file is readable to its owner only. ProctorError where it cannot be written.
     """
     if name is None or name == "-":
-        return os.dup(1 if name else 2)
+        return _inherited(1 if name else 2, name_of(name))
     if match := re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", name):
         return _inherited(int(match[1]), name)
     try:

@@ -36,7 +36,8 @@ from proctor.privilege import acting_as, caller_identity, identity_of, unprivile
 from proctor.records.trace_layout import COUNTS
 from proctor.tracing.answers import ASKED, Answers, executable_maps
 from proctor.tracing.brake import TreeCgroup, let_go
-from proctor.tracing.lines import name_of, open_output
+from proctor.tracing.lines import BROKEN_PIPE_STATUS, name_of, open_output
+from proctor.tracing.notice import say_how_to_end
 from proctor.tracing.options import TraceOptions, check_together, names_stacks
 from proctor.tracing.plan import Plan, counted, plan_of
 from proctor.tracing.rings import RingFiles
@@ -94,7 +95,8 @@ def trace(options: TraceOptions) -> int:
         tracing = Tracing(options, plan, targets, output, tree.freeze if tree else None)
         stack.callback(tracing.close)
         if launched is None:
-            tracing.say_how_to_end()
+            if not options.quiet:
+                say_how_to_end("tracing")
             return tracing.wait_out()
         launched.start()
         return tracing.wait_for(launched)
@@ -139,7 +141,7 @@ class Tracing:
         self._interrupts = 0
         self._status: int | None = None
         """COMMAND's."""
-        self._broken = False
+        self._broken = self._reader_gone = False
         self._stack = ExitStack()
         caller = caller_identity(os.environ)
         identity = unprivileged(caller)
@@ -259,11 +261,6 @@ class Tracing:
         for name, reason in self._kernel.refused.items():
             print(f"proctor: kernel program {name}: {reason}", file=sys.stderr)
 
-    def say_how_to_end(self) -> None:
-        """To a person; a script knows."""
-        if sys.stderr.isatty() and not self._options.quiet:
-            print("proctor: tracing; Ctrl-C ends it", file=sys.stderr)
-
     def wait_for(self, launched: Launched) -> int:
         """Until COMMAND has ended and all is written; its exit status."""
         while self._status is None:
@@ -297,7 +294,7 @@ class Tracing:
                 break
             self._reap(None)
         self._finish()
-        return 1 if self._broken else 0
+        return BROKEN_PIPE_STATUS if self._reader_gone else int(self._broken)
 
     def _next_signal(self, seconds: float) -> signal.struct_siginfo | None:
         """None where the formatter asked for something, too."""
@@ -334,6 +331,7 @@ class Tracing:
             )
         if status:
             self._broken = True
+            self._reader_gone |= exit_status(status) == BROKEN_PIPE_STATUS
             self._kernel.detach()
 
     def _finish(self) -> None:

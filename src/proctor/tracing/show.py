@@ -3,7 +3,6 @@ their rows."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from proctor.tracing import count_view
 from proctor.tracing.count import CountReport
 from proctor.tracing.file_set import TraceSet
 from proctor.tracing.json_calls import CallLines
-from proctor.tracing.lines import LineWriter
+from proctor.tracing.lines import BROKEN_PIPE_STATUS, LineWriter, open_output
 from proctor.tracing.options import DEFAULT_STRING_BYTES, TraceOptions, check_shown_together
 from proctor.tracing.parts import (
     Part,
@@ -36,8 +35,6 @@ from proctor.tracing.text_sink import add_mismatches, encoded, tables
 from proctor.tracing.totals import CALL_KINDS, Totals
 from proctor.views.units import plural
 
-BROKEN_PIPE_STATUS: Final = 141
-"""What a shell says of a program that SIGPIPE ended."""
 _LOSS: Final = "***"
 """What lines about losses begin with."""
 
@@ -63,7 +60,7 @@ def show(paths: Sequence[str], options: TraceOptions | None = None) -> int:
     check_shown_together(options)
     Selection(options)  # a wrong word is said before a wrong file
     files = TraceSet(paths)
-    writer = LineWriter(os.dup(1), "standard output")
+    writer = LineWriter(open_output("-"), "standard output")
     if options.count:
         writer.write(_counts(files, options))
     else:

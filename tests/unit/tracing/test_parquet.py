@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +289,7 @@ def test_a_disk_that_fills_leaves_a_whole_file(
     assert file.facts["lost_rows"] == 1
 
 
-def test_diff_says_what_came_and_went(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_says_what_came_and_went(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     inet = struct.pack("=H", 2) + struct.pack(">H", 443) + bytes([192, 0, 2, 1])
     before, after = str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")
     write(Path(before), batch_of_calls([opened("/etc/hosts"), opened("/proc/12/stat")] * 5))
@@ -307,7 +310,7 @@ def test_diff_says_what_came_and_went(tmp_path: Path, capsys: pytest.CaptureFixt
     assert diff(before, after, new="hosts, errors") == 1
     assert diff(before, before, max_calls=0, max_slower=0, new="syscalls,files,hosts") == 0
     assert diff(before, after, as_json=True) == 0
-    assert "exceeded: calls: +20.0 %, more than 19 %" in capsys.readouterr().out
+    assert "exceeded: calls: +20.0 %, more than 19 %" in capfd.readouterr().out
 
 
 def test_the_page_has_the_columns() -> None:
@@ -316,3 +319,23 @@ def test_the_page_has_the_columns() -> None:
     assert [(row[0].strip("| `"), row[2].rstrip(" |")) for row in rows] == [
         (column.name, column.meaning) for column in COLUMNS
     ]
+
+
+@pytest.mark.parametrize("words", [["diff", "run.parquet"], ["show"], ["show", "-c"]])
+def test_a_full_disk_is_said(tmp_path: Path, words: list[str]) -> None:
+    write(tmp_path / "run.parquet", batch_of_calls([RENAMED]))
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "proctor", "trace", *words, "run.parquet"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert re.fullmatch(
+        r"proctor: standard output: \d+ lines? not written: no space left on device; "
+        r"free some space\n",
+        done.stderr,
+    )
+    assert done.returncode == 1

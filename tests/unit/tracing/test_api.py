@@ -1,0 +1,104 @@
+"""`proctor.trace` as an object: what it says before, after and without a whole trace."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import proctor
+from proctor.tracing.columns import SCHEMA
+
+
+@pytest.fixture
+def stood_in_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """A trace whose child writes these bytes and ends with this status."""
+    import subprocess
+
+    real = subprocess.Popen
+
+    def make(stream: bytes, status: int, **given: Any) -> Any:
+        source = f"import os, sys; os.write(int(sys.argv[1]), {stream!r}); sys.exit({status})"
+
+        def popen(words: list[str], pass_fds: tuple[int, ...]) -> Any:
+            assert words[1:4] == ["-m", "proctor", "trace"]
+            return real([sys.executable, "-c", source, str(pass_fds[0])], pass_fds=pass_fds)
+
+        monkeypatch.setattr(subprocess, "Popen", popen)
+        return proctor.trace(**given)
+
+    return make
+
+
+def written(*, totals: bytes | None) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, SCHEMA) as stream:
+        if totals is not None:
+            rows = pa.RecordBatch.from_pylist([], SCHEMA)
+            stream.write_batch(rows, custom_metadata={"totals": totals})
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+WHOLE = written(totals=b'{"calls": 7, "lost": {"ring_full": 2}, "kernel_counted": 9}')
+CUT = written(totals=None)
+
+
+def test_a_whole_trace_has_its_totals(stood_in_for: Callable[..., Any]) -> None:
+    with stood_in_for(WHOLE, 3, command=["true"]) as trace:
+        assert list(trace.batches()) == []
+    assert (trace.counts, trace.lost) == ({"calls": 7, "kernel_counted": 9}, {"ring_full": 2})
+    assert trace.wait() == trace.returncode == 3
+
+
+@pytest.mark.parametrize("stream", [CUT, CUT[:-8], WHOLE[:-60]])
+def test_a_trace_that_breaks_off_is_no_whole_one(
+    stood_in_for: Callable[..., Any], stream: bytes
+) -> None:
+    """Else `lost` would say that nothing is."""
+    broken = pytest.raises(proctor.ProctorError, match="broke off: what is missing is not known")
+    with stood_in_for(stream, 1, command=["true"]) as trace, broken:
+        list(trace.batches())
+
+
+def test_a_trace_that_never_began(stood_in_for: Callable[..., Any]) -> None:
+    refused = pytest.raises(proctor.ProctorError, match="ended with status 2 before it began")
+    with stood_in_for(b"", 2, pid=7) as trace, refused:
+        list(trace)
+
+
+def test_it_is_read_once(stood_in_for: Callable[..., Any]) -> None:
+    with stood_in_for(WHOLE, 0, command=["true"]) as trace:
+        assert list(trace) == []
+        with pytest.raises(ValueError, match="can be iterated over only once"):
+            list(trace.batches())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda trace: list(trace),
+        lambda trace: trace.wait(),
+        lambda trace: trace.stop(),
+        lambda trace: trace.returncode,
+    ],
+)
+def test_before_its_block_there_is_nothing(use: Callable[[Any], Any]) -> None:
+    trace = proctor.trace(["true"])
+    with pytest.raises(ValueError, match="trace: not in its `with` block"):
+        use(trace)
+    trace.close()
+
+
+def test_who_leaves_early_asked_for_the_end(stood_in_for: Callable[..., Any]) -> None:
+    """141 is of a reader that went away: we."""
+    with stood_in_for(WHOLE, 141, pid=os.getpid()) as trace:
+        trace.wait()
+    assert trace.wait() == trace.returncode == 0
+    with stood_in_for(WHOLE, 141, command=["true"]) as trace:
+        trace.wait()
+    assert trace.wait() == trace.returncode == 141  # COMMAND's own
