@@ -91,14 +91,16 @@ def matcher(name: str, may_be_unknown: bool, abis: Sequence[str]) -> Callable[[S
         return lambda _: name == "all"
     if name.startswith("/"):
         found = pattern(name[1:])
+        is_known = any(found.search(one) for abi in abis for one in table_of(abi).by_name)
+        check(is_known or may_be_unknown, name, "no syscall's name has this in it", ())
         return lambda call: bool(found.search(call.name))
     if name.startswith("%") or name in BARE_CLASSES:
         word = class_named(name, may_be_unknown)
         return lambda call: word in call.classes
     if name.isascii() and name.isdecimal() and len(name) <= 4:
         number = int(name)
-        known = any(number in table_of(abi).by_number for abi in abis)
-        check(known or may_be_unknown, name, "no syscall has this number", ())
+        is_known = any(number in table_of(abi).by_number for abi in abis)
+        check(is_known or may_be_unknown, name, "no syscall has this number", ())
         return lambda call: call.number == number
     if not may_be_unknown and not any(name in table_of(abi).by_name for abi in abis):
         names = {known for abi in abis for known in table_of(abi).by_name}
@@ -118,20 +120,24 @@ def pattern(text: str) -> re.Pattern[str]:
 def class_named(name: str, may_be_unknown: bool) -> str:
     word = name.removeprefix("%")
     word = SYNONYMS.get(word, word)
-    check(
-        word in CLASSES or may_be_unknown,
-        name,
-        "no such class",
-        {f"%{known}" for known in (*CLASSES, *SYNONYMS)},
+    if word in CLASSES or may_be_unknown:
+        return word
+    near = near_names(name, {f"%{known}" for known in (*CLASSES, *SYNONYMS)})
+    hint = (
+        f"{near}?" if near else f"there are {', '.join(f'%{known}' for known in sorted(CLASSES))}"
     )
-    return word
+    raise SelectionError(f"{name}: no such class; {hint}")
 
 
 def check(holds: bool, name: str, cause: str, names: Iterable[str]) -> None:
     if holds:
         return
-    near = []
-    if len(name) <= LONGEST_GUESS:
-        near = get_close_matches(name, sorted(names), GUESSES)
-    hint = f"; {' or '.join(near)}?" if near else ""
-    raise SelectionError(f"{name}: {cause}{hint}")
+    near = near_names(name, names)
+    raise SelectionError(f"{name}: {cause}{near and f'; {near}?'}")
+
+
+def near_names(name: str, names: Iterable[str]) -> str:
+    """`openat or openat2`; empty: none is."""
+    if len(name) > LONGEST_GUESS:
+        return ""
+    return " or ".join(get_close_matches(name.lower(), sorted(names), GUESSES))

@@ -67,7 +67,10 @@ def test_others_are_asked_for_at_the_beginning_alone(expression: str) -> None:
     ("expression", "message"),
     [
         ("opanat", "opanat: no such syscall; openat"),
+        ("OPENAT", "OPENAT: no such syscall; openat"),
         ("%netwrk", "%netwrk: no such class; %network"),
+        ("%", "%: no such class; there are .*%creds, %desc, %file, "),
+        ("read,/zzz", "/zzz: no syscall's name has this in it"),
         ("read,", "a name is missing"),
         ("", "a name is missing"),
         ("!", "a name is missing"),
