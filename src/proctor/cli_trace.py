@@ -172,12 +172,13 @@ def trace(ctx: click.Context, /, **given: Any) -> int:
         return _subcommand(ctx, trace.commands[words[0]], list(words[1:]))
     from proctor.launch.command import AWAITED
 
-    # Before NumPy comes, whose threads keep the mask of this moment: a signal that one of them
-    # takes is not waited for.
-    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    # While NumPy comes, whose threads keep the mask of this moment: what one of them takes of
+    # what the tracer waits for ends the tracer.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     from proctor.tracing import session
     from proctor.tracing.options import TraceOptions
 
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     letters = given.pop("clock_letters")
     given["clock"] = given["clock"] or _CLOCKS[min(letters, len(_CLOCKS) - 1)]
     return session.trace(TraceOptions(**given))

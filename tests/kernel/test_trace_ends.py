@@ -227,6 +227,24 @@ def test_no_thread_of_the_tracer_takes_its_signals(more: list[str]) -> None:
     assert tracer.returncode == 0
 
 
+def test_a_pipe_that_nobody_reads_can_be_interrupted(tmp_path: Path) -> None:
+    """Opening it waits for a reader."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [*PROCTOR, "trace", "-o", str(pipe), "--", "true"]
+    tracer = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: waits_to_open(tracer.pid), "the pipe")
+        tracer.send_signal(signal.SIGINT)
+        assert tracer.wait(TIMEOUT_S) == 130
+    finally:
+        tracer.kill()
+
+
+def waits_to_open(pid: int) -> bool:
+    return Path(f"/proc/{pid}/wchan").read_text() == "wait_for_partner"
+
+
 @pytest.mark.parametrize("more", [[], ["-c"]])
 def test_a_person_is_told_how_a_trace_of_what_runs_ends(more: list[str]) -> None:
     traced = subprocess.Popen(["sleep", "60"])
