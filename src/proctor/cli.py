@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NoReturn
@@ -16,7 +17,7 @@ import click
 from proctor import __version__
 from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, Whole, with_options
 from proctor.cli_trace import trace
-from proctor.errors import CAUSE_FD, ProctorError
+from proctor.errors import CAUSE_FD, ProctorError, cause_of
 from proctor.options import RECORDED_EVENTS, RunOptions, WatchOptions
 from proctor.views.clean import clean_line
 
@@ -181,7 +182,19 @@ def status_of(arguments: list[str]) -> int:
         return error.exit_status
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED_STATUS
+    except OSError as error:
+        if not _is_of_help(error):
+            raise
+        _say(f"standard output: {cause_of(error)}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries the rest again, and fails
+        return 1
     return status if isinstance(status, int) else 0
+
+
+def _is_of_help(error: OSError) -> bool:
+    """Click prints help and version itself, and lets errors pass."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"]) == click.utils.__name__
 
 
 def _take_cause_fd() -> None:

@@ -312,3 +312,11 @@ def test_leaving_onto_a_full_disk_is_no_success() -> None:
         )
     assert done.returncode == 120
     assert b"No space left" in done.stderr
+
+
+@pytest.mark.parametrize("asked", ["--help", "--version", "trace --help"])
+def test_help_that_cannot_be_written(proctor: Any, asked: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = proctor(*asked.split(), stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "proctor: standard output: no space left on device\n"
