@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NoReturn
@@ -193,8 +192,10 @@ def status_of(arguments: list[str]) -> int:
 
 def _is_of_help(error: OSError) -> bool:
     """Click prints help and version itself, and lets errors pass."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals["__name__"]) == click.utils.__name__
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals["__name__"] == click.utils.__name__
 
 
 def _take_cause_fd() -> None:
