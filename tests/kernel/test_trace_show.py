@@ -19,7 +19,7 @@ from tests.kernel.watching import PROCTOR, TIMEOUT_S, environment
 
 HEAD: Final = re.compile(r"^\d+ +(?:\d+\.\d+ )?")
 ADDRESS: Final = re.compile(r"0x[0-9a-f]+")
-VARYING: Final = re.compile(r"((?:si_pid=|= |st_size=|\()(?=\d{3})|\[)\d+")
+VARYING: Final = re.compile(r"((?:si_pid=|\[|= |st_size=|\()(?=\d{3})|:\[)\d+")
 """Pids, sizes of what grows, and numbers of pipes, which begin low after a boot."""
 OTHERWISE: Final = ("getrandom(", "rt_sigreturn(", "wait4(")
 """How often a shell waits, and is told to wait again, is a matter of timing."""
