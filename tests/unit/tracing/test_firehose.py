@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,16 @@ from proctor.tracing.drain import (
 )
 from proctor.tracing.merge import Merger, read_batches
 from proctor.tracing.rings import Rings
-from proctor.tracing.spool import PIECES_MAX, Frame, Part, Spool, SpoolReader, SpoolWriter
+from proctor.tracing.spool import (
+    AHEAD_MAX_BYTES,
+    PIECES_MAX,
+    Frame,
+    Part,
+    RawPart,
+    Spool,
+    SpoolReader,
+    SpoolWriter,
+)
 from tests.unit.tracing.stub_rings import StubRings, chunks
 
 
@@ -34,6 +45,16 @@ def spool() -> Iterator[int]:
     fd = os.memfd_create("spool")
     yield fd
     os.close(fd)
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def text(number: int) -> bytes:
@@ -138,19 +159,40 @@ def test_what_the_kernel_lost_is_a_gap_of_exact_size_at_its_place(spool: int) ->
 
 def test_a_full_spool_leaves_all_in_the_rings_until_there_is_room(spool: int) -> None:
     with StubRings(cpus=1, record_capacity=64) as kernel, Rings(kernel.files) as rings:
-        writer = SpoolWriter(Spool(spool), limit_bytes=4096)
-        drainer = Drainer(rings, writer)
-        for number in range(70):
-            kernel.write(0, start_ns=number + 1)
-            drainer.sweep()
+        drainer = Drainer(rings, SpoolWriter(Spool(spool)))
+        with files_of_at_most(4096):
+            for number in range(70):
+                kernel.write(0, start_ns=number + 1)
+                drainer.sweep()
         assert drainer.counts.refused > 0
-        assert "limit" in drainer.counts.refusal
-        assert kernel.lost[0] == 70 - 64 - drainer.counts.records
-        writer._limit_bytes = None
+        assert drainer.counts.refusal == "file too large"
+        assert 0 < drainer.counts.records < 64
         drainer.finish()
         assert drainer.counts.records + kernel.lost[0] == 70
     batches = list(read_batches(SpoolReader(Spool(spool))))
-    assert sum(map(len, batches)) == 64 + 70 - 64 - kernel.lost[0]
+    assert sum(map(len, batches)) == drainer.counts.records
+
+
+def test_places_are_allocated_ahead_and_given_back_behind_the_reader(tmp_path: Path) -> None:
+    file = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
+    spool = Spool(file)
+    writer, reader = SpoolWriter(spool), SpoolReader(spool)
+    frame = [RawPart(0, (), ((0, memoryview(bytes(4 << 20))),))]
+    ahead = []
+    for _ in range(20):
+        writer.write(frame, 0, 0)
+        state = os.fstat(file)
+        ahead.append(state.st_blocks * 512 - state.st_size)
+    writer.end(0)
+    os.sync()
+    assert max(ahead) > 8 << 20
+    assert max(ahead) < AHEAD_MAX_BYTES + (1 << 20)
+    while (read := reader.next()) and not reader.ended:
+        assert read.parts[0].memory.nbytes == 4 << 20
+    writer.write((), 0, 0)
+    state = os.fstat(file)
+    assert state.st_blocks * 512 < AHEAD_MAX_BYTES + (2 << 20)
+    os.close(file)
 
 
 def test_what_never_fits_is_counted_as_left() -> None:
