@@ -10,7 +10,7 @@
 
 int main(void)
 {
-	char text[64], more[64];
+	char text[64] = "", more[64] = ""; /* of all the bytes both of its runs are to write the same */
 	struct iovec parts[2] = {{text, 5}, {more, 40}};
 	off_t from = 0;
 
