@@ -82,8 +82,13 @@ static __always_inline u64 path_in_task(struct task_struct *task, s32 fd)
 
 static __always_inline u64 path_of_descriptor(struct thread *thread, s32 fd)
 {
-	u64 file;
+	u64 file, fs;
 
+	if (fd == AT_FDCWD && configuration.task_storage) {
+		*(void *volatile *)&thread->file = current()->fs; /* as in file_address() */
+		fs = *(volatile u64 *)&thread->file;
+		return fs ? fs + bpf_core_field_offset(struct fs_struct, pwd) : 0;
+	}
 	if (fd == AT_FDCWD)
 		return path_in_task((struct task_struct *)bpf_get_current_task(), fd);
 	file = file_address(thread, fd);

@@ -42,12 +42,43 @@ static __always_inline void copy_words(u64 *to, u64 *from, u64 bytes)
 		to[i] = from[i];
 }
 
+/*
+ * User memory by way of the kernel's own stack. The kernel looks at what it copies user memory to
+ * (CONFIG_HARDENED_USERCOPY) and knows its stack at once; of memory that lies in a map, as of the
+ * stack that programs with 64 bytes of it and more have for themselves since 6.13, it has to find
+ * out whose it is. So these are functions of their own, with less than that.
+ */
+_Static_assert(SHORT_BYTES <= 48, "rounded up, the kernel's own stack is left at 64 bytes");
+
+/* A string with its NUL; SHORT_BYTES of it where it may be longer. Negative: not readable. */
+static __noinline long read_short_text(struct trace_chunk *chunk, u64 pointer)
+{
+	u64 found[SHORT_BYTES / 8] = {};
+	long read = bpf_probe_read_user_str(found, SHORT_BYTES, (void *)pointer);
+
+	if (read > 0)
+		copy_words((u64 *)(chunk + 1), found, read - 1);
+	return read;
+}
+
+static __noinline long read_short(struct trace_chunk *chunk, u64 bytes, u64 pointer)
+{
+	u64 found[SHORT_BYTES / 8] = {};
+	long failed;
+
+	CLAMP(bytes, SHORT_BYTES);
+	failed = bpf_probe_read_user(found, bytes, (void *)pointer);
+	if (!failed)
+		copy_words((u64 *)(chunk + 1), found, bytes);
+	return failed;
+}
+
 /* False: it is to be fetched as all others. */
 static __always_inline bool short_at_entry(struct thread *thread, struct trace_rule *rule)
 {
 	struct trace_chunk *chunk = (struct trace_chunk *)thread->piece;
 	struct trace_fetch *fetch = &rule->fetch[0];
-	u64 wanted, bytes, pointer, found[SHORT_BYTES / 8] = {};
+	u64 wanted, bytes, pointer;
 	u32 arg = fetch->arg;
 	long read;
 
@@ -56,11 +87,10 @@ static __always_inline bool short_at_entry(struct thread *thread, struct trace_r
 	if (!pointer)
 		return true;
 	if (fetch->kind == FETCH_STRING) {
-		read = bpf_probe_read_user_str(found, SHORT_BYTES, (void *)pointer);
+		read = read_short_text(chunk, pointer);
 		if (read == SHORT_BYTES)
 			return false;
 		if (read > 0) {
-			copy_words((u64 *)(chunk + 1), found, read - 1);
 			head_chunk(chunk, arg, CHUNK_STRING, 0, read - 1);
 			thread->short_bytes = sizeof(*chunk) + ALIGN8(read - 1);
 			return true;
@@ -69,9 +99,7 @@ static __always_inline bool short_at_entry(struct thread *thread, struct trace_r
 		bytes = short_bytes(thread, fetch, 0, &wanted);
 		if (!bytes)
 			return false;
-		CLAMP(bytes, SHORT_BYTES);
-		if (!bpf_probe_read_user(found, bytes, (void *)pointer)) {
-			copy_words((u64 *)(chunk + 1), found, bytes);
+		if (!read_short(chunk, bytes, pointer)) {
 			head_chunk(chunk, arg, CHUNK_BYTES, bytes < wanted ? CHUNK_MORE : 0, bytes);
 			thread->short_bytes = sizeof(*chunk) + ALIGN8(bytes);
 			return true;
@@ -96,8 +124,7 @@ static __always_inline bool short_at_exit(struct thread *thread, struct trace_ru
 	if (!bytes || !thread->args[arg] || work->used || !open_ring_sink(&sink, work))
 		return false;
 	chunk = (struct trace_chunk *)sink.memory;
-	CLAMP(bytes, SHORT_BYTES);
-	if (bpf_probe_read_user(chunk + 1, bytes, (void *)thread->args[arg]))
+	if (read_short(chunk, bytes, thread->args[arg]))
 		return false;
 	head_chunk(chunk, arg, CHUNK_BYTES, CHUNK_AT_EXIT | (bytes < wanted ? CHUNK_MORE : 0), bytes);
 	work->used = sizeof(*chunk) + ALIGN8(bytes);

@@ -19,7 +19,7 @@
 
 #define CGROUP_LEVELS 16
 #define THREADS_BY_TID 32768
-#define SHORT_BYTES 56 /* of memory, that a thread has room for beside its chunk's header */
+#define SHORT_BYTES 48 /* of memory, that a thread has room for beside its chunk's header */
 
 /* Set by the loader before load, so that the verifier drops what is off. */
 const volatile struct trace_configuration configuration SEC(".rodata.configuration") = {};
