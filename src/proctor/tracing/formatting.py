@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from proctor.tracing.crowd import Crowd
 from proctor.tracing.lines import BROKEN_PIPE_STATUS, folder_of, loss_reason, remedy
 from proctor.tracing.merge import BATCH_RECORDS, Merger
 from proctor.tracing.options import names_stacks, output_format
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from proctor.tracing.call_stacks import CallStacks
     from proctor.tracing.programs import Program
     from proctor.tracing.roles import Ending, FormatterTask, Orders
+
+BEHIND_MAX_BYTES: Final = 512 << 20
+"""Of the spool: who is further behind works on, however crowded it is."""
 
 
 class Sink(Protocol):
@@ -55,6 +59,7 @@ class Formatting:
         where its reader went away."""
         reader = SpoolReader(self._task.spool)
         progress = Progress(sys.stderr, wanted=self._shows_progress())
+        crowd = Crowd()
         while not reader.ended:
             frame = reader.next()
             if frame is None:
@@ -71,6 +76,8 @@ class Formatting:
             orders.poll()
             if orders.shortened or self._sink.closed:
                 break
+            if crowd.felt() and reader.behind_bytes < BEHIND_MAX_BYTES:
+                orders.give_way()
         if self._sink.closed:
             return BROKEN_PIPE_STATUS
         ending = orders.await_ending()

@@ -36,6 +36,8 @@ GATHER_SECONDS: Final = 0.2
 """Into a file nobody looks sooner: few large batches take half of the time of many small ones, and
 what we take of a core's other half slows the program down."""
 IDLE_SECONDS: Final = 0.2
+GIVE_WAY_SECONDS: Final = 1.0
+"""With what a window takes (crowd.py) 2 % of a processor."""
 DRAINER_NICENESS: Final = -5
 """Three times a program's weight, which is enough beside twelve that never sleep. With thirty times
 (-15) a tenth of a processor weighs as much as three programs: the kernel leaves two programs on the
@@ -204,6 +206,7 @@ class Orders:
         self._drainer_gone = False
         self._tracer_gone = False
         gathers = stat.S_ISREG(os.fstat(task.output).st_mode)
+        self._gathers = gathers
         self._shortest = self._pause = GATHER_SECONDS if gathers else LOOK_SECONDS
         self.shortened = False
         self.ending: Ending | None = None
@@ -221,6 +224,11 @@ class Orders:
         """Something came."""
         self._pause = self._shortest
         self._look(0)
+
+    def give_way(self) -> None:
+        """To those who want the processor, as long as tracing goes on; nobody waits for a file."""
+        if self._gathers and not self._drainer_gone:
+            self._look(GIVE_WAY_SECONDS)
 
     def await_ending(self) -> Ending | None:
         """What is known of the whole; None where the tracer is gone."""
