@@ -9,6 +9,7 @@
  */
 #include "filter.h"
 #include "special.h"
+#include "tally.h"
 
 /* Entries are made when first needed: most of a map stays memory that was never asked for. */
 #define COUNT_ENTRIES 65536
@@ -206,6 +207,8 @@ static __always_inline void count_left(struct pt_regs *regs, s64 result)
 	if (!thread || thread->scope & SCOPE_FROM_EXEC || !result_wanted(result))
 		return;
 	if (!result && is_fork(key.abi, key.number))
+		return;
+	if (count_in_tally(thread, &key, result))
 		return;
 	set_thread(&key, thread);
 	counted = entry_of(&call_counts, &key, thread->pid);

@@ -55,6 +55,7 @@ struct work {
 	u32 busy;
 	u32 full;        /* the memory ring: chunks are lost if there are any */
 	u32 cut;         /* see struct sink */
+	u32 tallies;     /* given away on this CPU: see tally.h */
 };
 
 _Static_assert(sizeof(struct work) <= sizeof(((struct trace_head *)0)->reserved), "no room");

@@ -53,6 +53,8 @@ struct thread {
 	struct dentry *folder;  /* what a descriptor of the call under way stood for, never read through */
 	struct vfsmount *folder_mount;
 	u64 file;            /* see file_address() */
+	u32 tally;           /* see tally.h */
+	u32 tally_taken;
 	u64 piece[(sizeof(struct trace_chunk) + SHORT_BYTES) / 8]; /* what the first fetch found, if it is short */
 };
 
@@ -278,6 +280,7 @@ static __always_inline enum trace_abi abi_by(u64 flags, long number)
 	return flags & _TIF_32BIT ? ABI_ARM : ABI_ARM64;
 }
 #define ABI_WORD flags
+#define ABI_NATIVE ABI_ARM64
 #else
 #define X32_SYSCALL_BIT 0x40000000
 
@@ -288,6 +291,7 @@ static __always_inline enum trace_abi abi_by(u64 status, long number)
 	return number >= 0 && number & X32_SYSCALL_BIT ? ABI_X32 : ABI_X86_64;
 }
 #define ABI_WORD status
+#define ABI_NATIVE ABI_X86_64
 #endif
 
 static __always_inline enum trace_abi abi_of(struct task_struct *task, long number)

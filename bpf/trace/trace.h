@@ -269,6 +269,21 @@ struct trace_counted {
 	__u8 comm[16];
 };
 
+/* What a thread counts without a key: see tally.h. */
+enum trace_tally_limits {
+	TRACE_TALLIES = 64,      /* a CPU, of threads that began to be counted there */
+	TRACE_TALLIED = 512,     /* numbers, of the machine's own ABI */
+};
+
+struct trace_tally {
+	__u64 process_start_ns;
+	__u64 named_ns;          /* as in trace_counted */
+	__u32 tid;
+	__u32 pid;               /* 0: nobody's yet */
+	__u8 comm[16];
+	__u64 calls[TRACE_TALLIED]; /* that succeeded, but for exec */
+};
+
 struct trace_latency {
 	struct trace_counted counted;
 	__u32 buckets[TRACE_LATENCY_BUCKETS];

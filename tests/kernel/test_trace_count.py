@@ -14,13 +14,15 @@ from typing import Any, Final
 
 import pytest
 
+from proctor.records._layout import lib
 from tests.kernel.terminal import Terminal
 from tests.kernel.trace_command import await_tracing, interrupt
 from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, children_of, environment
 
 ROW: Final = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)$", re.MULTILINE)
 THREADS: Final = """
-import os, threading
+import os, sys, threading
+COUNT = int(sys.argv[1])
 def work():
     for _ in range(200):
         os.getppid()
@@ -29,7 +31,7 @@ def work():
             os.stat("/nowhere/at/all")
         except OSError:
             pass
-threads = [threading.Thread(target=work) for _ in range(4)]
+threads = [threading.Thread(target=work) for _ in range(COUNT)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
@@ -103,13 +105,27 @@ def test_the_same_calls_and_errors_as_strace(
     assert ours == theirs
 
 
-@pytest.mark.parametrize("arguments", [[], ["--no-times"], ["--by", "process"]])
-def test_every_call_of_every_thread_is_counted(tmp_path: Path, arguments: list[str]) -> None:
-    report = counted(*arguments, path=tmp_path, command=[sys.executable, "-c", THREADS])
+@pytest.mark.parametrize(
+    ("arguments", "threads"),
+    [
+        ([], 4),
+        (["--no-times"], 4),
+        (["--by", "process"], 4),
+        # More than the kernel program has tallies for: bpf/trace/tally.h.
+        (["--no-times", "--by", "process"], lib.TRACE_TALLIES * os.cpu_count() + 40),
+    ],
+)
+def test_every_call_of_every_thread_is_counted(
+    tmp_path: Path, arguments: list[str], threads: int
+) -> None:
+    command = [sys.executable, "-c", THREADS, str(threads)]
+    report = counted(*arguments, path=tmp_path, command=command)
     (getppid,) = (row for row in report["syscalls"] if row["syscall"] == "getppid")
-    assert getppid["calls"] == 800
+    assert getppid["calls"] == threads * 200
+    if "process" in arguments:
+        assert getppid["comm"].startswith("python")
     failed = [row["errnos"].get("ENOENT", 0) for row in report["syscalls"]]
-    assert sum(failed) >= 200
+    assert sum(failed) >= threads * 50
     assert sum(row["errors"] for row in report["syscalls"]) == report["errors"]
     assert report["unnamed_errors"] == report["unplaced_calls"] == 0
     for row in report["syscalls"]:

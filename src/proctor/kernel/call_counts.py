@@ -1,9 +1,11 @@
-"""The maps that calls are counted in, read whole: one row a thread and syscall."""
+"""The maps that calls are counted in, read whole: one row a thread and syscall, or two."""
 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
+import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from proctor.errors import cause_of
 from proctor.kernel.libbpf import ffi, lib
 from proctor.kernel.object import KernelError, KernelObject, Map
 from proctor.records._layout import lib as layout
-from proctor.records.trace_layout import dtype_of
+from proctor.records.trace_layout import ABIS, dtype_of
 
 KEY: Final = dtype_of("trace_count_key")
 COUNTED: Final = dtype_of("trace_counted")
@@ -22,6 +25,8 @@ ERROR_KEY: Final = dtype_of("trace_error_key")
 OTHER: Final = dtype_of("trace_other")
 LATENCY: Final = np.dtype([("counted", COUNTED), ("buckets", "u4", layout.TRACE_LATENCY_BUCKETS)])
 CALLS: Final = np.dtype("u8")
+NATIVE_ABI: Final = ABIS["ARM64" if platform.machine() == "aarch64" else "X86_64"]
+TALLY: Final = dtype_of("trace_tally")
 BATCH: Final = 4096
 
 _COUNTING: Final = frozenset({"count_exit"})
@@ -29,7 +34,10 @@ _LATENCIES: Final = frozenset({"latency_enter", "latency_exit"})
 _OWN_COUNTING: Final = {"count_own_exit": "sys_exit_"}
 _OWN_LATENCIES: Final = {"latency_own_enter": "sys_enter_", "latency_own_exit": "sys_exit_"}
 PROGRAMS: Final = _COUNTING | _LATENCIES | _OWN_COUNTING.keys() | _OWN_LATENCIES.keys()
-_MAPS: Final = frozenset({"call_counts", "call_latencies", "call_errors", "call_others"})
+_WITHOUT_TIMES: Final = frozenset({"call_counts", "tallies"})
+_MAPS: Final = _WITHOUT_TIMES | {"call_latencies", "call_errors", "call_others"}
+NEVER_NS: Final = (1 << 64) - 1
+"""`min_ns` of a row without times."""
 
 Table = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
 """Keys and values of a map, row by row."""
@@ -70,7 +78,7 @@ def unused_maps(counting: bool, latencies: bool) -> frozenset[str]:
     """Those that it does not need."""
     if not counting:
         return _MAPS | {"fresh_latency"}
-    return frozenset({"call_counts" if latencies else "call_latencies"})
+    return _WITHOUT_TIMES if latencies else frozenset({"call_latencies"})
 
 
 class CallCounts:
@@ -82,6 +90,8 @@ class CallCounts:
         self._calls = _HashMap(kernel, name, KEY, value)
         self._errors = _HashMap(kernel, "call_errors", ERROR_KEY, CALLS)
         self._others = kernel.map_fd("call_others")
+        self._tallies = None if latencies else kernel.map_fd("tallies")
+        self._tallies_size = 0 if latencies else kernel.map_size("tallies")
 
     @property
     def capacity(self) -> int:
@@ -89,12 +99,16 @@ class CallCounts:
 
     def read(self) -> Snapshot:
         """All rows. Raises KernelError."""
-        return self._snapshot(self._calls.read(), self._errors.read(), self._read_others())
+        keys, counted = self._calls.read()
+        tallied_keys, tallied = self._read_tallies()
+        calls = np.concatenate([keys, tallied_keys]), np.concatenate([counted, tallied])
+        return self._snapshot(calls, self._errors.read(), self._read_others())
 
     def take_ended(self, least: int) -> Snapshot | None:
         """The rows of threads that are no more, which are then no longer in the maps.
 
-        None, and nothing taken, where there are fewer than `least` rows at all. A thread is
+        None, and nothing taken, where there are fewer than `least` rows at all. Tallies stay: they
+        do not fill. A thread is
         looked for before its row is read, and an ended one writes no more, so nothing that
         it counted is missed.
         """
@@ -113,6 +127,26 @@ class CallCounts:
         if self._latencies:
             counted, buckets = values["counted"], values["buckets"]
         return Snapshot(keys, counted, buckets, *errors, others)
+
+    def _read_tallies(self) -> Table:
+        """As the rows of a hash: see bpf/trace/tally.h."""
+        if self._tallies is None:
+            return np.zeros(0, KEY), np.zeros(0, LATENCY if self._latencies else COUNTED)
+        size = self._tallies_size * TALLY.itemsize
+        try:
+            with mmap.mmap(self._tallies, size, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
+                tallies = np.frombuffer(mapped[:], TALLY)
+        except OSError as error:
+            raise KernelError(f"map tallies: not read: {cause_of(error)}") from None
+        taken, numbers = np.nonzero(tallies["calls"])
+        keys, counted = np.zeros(len(taken), KEY), np.zeros(len(taken), COUNTED)
+        keys["abi"], keys["number"] = NATIVE_ABI, numbers
+        for name in ("process_start_ns", "tid"):
+            keys[name] = tallies[name][taken]
+        for name in ("pid", "named_ns", "comm"):
+            counted[name] = tallies[name][taken]
+        counted["calls"], counted["min_ns"] = tallies["calls"][taken, numbers], NEVER_NS
+        return keys, counted
 
     def _read_others(self) -> np.ndarray[Any, Any]:
         cpus = int(lib.libbpf_num_possible_cpus())

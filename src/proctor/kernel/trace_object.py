@@ -147,6 +147,7 @@ class TraceObject:
             kernel.resize(name, self.cpus)
         kernel.resize("records", self.cpus * options.record_capacity)
         kernel.resize("memory", self.cpus * options.memory_blocks)
+        kernel.resize("tallies", self.cpus * lib.TRACE_TALLIES)
         stored = ("threads", "entries")
         by_tid = ("threads_by_tid", "entries_by_tid", "empty_thread", "empty_entry")
         for name in by_tid if self._task_storage else stored:

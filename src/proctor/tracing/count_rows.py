@@ -11,13 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from proctor.kernel.call_counts import Snapshot
+from proctor.kernel.call_counts import NEVER_NS, Snapshot
 from proctor.tracing.latency import BUCKETS
 
 Array = np.ndarray[Any, Any]
 
-NEVER_NS: Final = (1 << 64) - 1
-"""`min_ns` of a row without times."""
 _PROCESS: Final = [("process_start_ns", "u8"), ("pid", "u4")]
 _CALL: Final = [("abi", "u1"), ("number", "u2")]
 _SUMS: Final = ("calls", "errors", "total_ns", "buckets")
