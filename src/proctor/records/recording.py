@@ -29,6 +29,7 @@ from typing import Final
 from xxhash import xxh3_64, xxh3_64_intdigest
 
 from proctor.errors import ProctorError
+from proctor.records.ahead import Ahead
 
 MAGIC: Final = b"PROCTOR\n"
 FORMAT_VERSION: Final = 2
@@ -109,6 +110,7 @@ class RecordingWriter:
     def __init__(self, file: int, header: RecordingHeader) -> None:
         """Writes the header. OSError where that fails."""
         self._file = file
+        self._ahead = Ahead(file)
         self._marker = os.urandom(8)
         self.seed = int.from_bytes(self._marker, "little")
         """Of the recording's checksums."""
@@ -137,10 +139,12 @@ class RecordingWriter:
         self._append([head, *parts])
 
     def close(self) -> None:
+        self._ahead.give_up(self._end)
         os.close(self._file)
 
     def _append(self, parts: list[bytes | bytearray | memoryview]) -> None:
         size = sum(map(len, parts))
+        self._ahead.reach(self._end, size)
         written = 0
         try:
             written = os.writev(self._file, parts)

@@ -9,35 +9,31 @@
 Both ends are Proctor's and of one version; the file has no name and dies with them. A frame that
 cannot be written whole is taken back. What has been read is given back to the file system (a hole
 is punched), so that the file occupies what the reader lags behind, plus PUNCH_BYTES, plus what is
-allocated ahead: a page that gets its place on the disk as it is written costs ext4 two to five
-times as much as one that has it. It is the writer that punches: that takes the file's lock, and a
-reader who gets what processor others leave may be off it for a tenth of a second meanwhile.
+allocated ahead. It is the writer that punches: that takes the file's lock, and a reader who gets
+what processor others leave may be off it for a tenth of a second meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import mmap
 import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from proctor.records.ahead import Ahead, punch
 from proctor.records.trace_layout import RECORD
 from proctor.tracing.batch import Records
 
 END_WATERMARK_NS: Final = 2**64 - 1
 """Of the last frame: nothing follows."""
 PUNCH_BYTES: Final = 16 << 20
-AHEAD_MAX_BYTES: Final = 16 << 20
-"""Allocated at a time; of a short file as much as it has."""
 PIECES_MAX: Final = 1000
 """Of one frame, records' included: one writev takes 1024."""
 
@@ -49,7 +45,6 @@ _PIECE: Final = np.dtype([("position", "<u8"), ("bytes", "<u8")])
 _PART_ROW: Final = struct.Struct("<IIII")
 _PIECE_ROW: Final = struct.Struct("<QQ")
 _BODY_MAX_BYTES: Final = 1 << 34
-_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # <linux/falloc.h>
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +109,7 @@ class SpoolWriter:
         self._read_bytes = spool.read_bytes
         self._given_back = 0
         self._gives_back = True
-        self._allocated = 0
-        self._allocates = True
+        self._ahead = Ahead(self._file)
         self._frames = 0
         self._end = 0
 
@@ -136,7 +130,7 @@ class SpoolWriter:
         head = _HEAD.pack(_MAGIC, *counts, watermark_ns, wall_offset_ns)
         size = len(head) + len(tables) + body
         self._give_back()
-        self._allocate(self._end + size)
+        self._ahead.reach(self._end, size)
         self._append([head + tables, *pieces], size)
         self._frames += 1
 
@@ -147,16 +141,8 @@ class SpoolWriter:
     def _give_back(self) -> None:
         until = self._read_bytes[0] & ~4095
         if self._gives_back and until - self._given_back >= PUNCH_BYTES:
-            size = until - self._given_back
-            self._gives_back = _fallocate(self._file, _PUNCH_HOLE, self._given_back, size)
+            self._gives_back = punch(self._file, self._given_back, until - self._given_back)
             self._given_back = until
-
-    def _allocate(self, end: int) -> None:
-        """Places on the disk up to there and some more. Where that fails the writes will tell."""
-        if self._allocates and end > self._allocated:
-            size = end - self._end + min(self._end, AHEAD_MAX_BYTES)
-            self._allocates = _fallocate(self._file, 0, self._end, size)
-            self._allocated = self._end + size
 
     def _append(self, pieces: list[bytes | memoryview], size_bytes: int) -> None:
         try:
@@ -266,16 +252,3 @@ def _parts_of(data: NDArray[np.uint8], parts: int, pieces: int) -> tuple[Part, .
         found.append(Part(cpu, rows, memory, mine["position"], sizes))
         at, piece = end, piece + count
     return tuple(found) if at == len(data) and piece == pieces else None
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
-
-
-def _fallocate(file: int, mode: int, offset: int, size_bytes: int) -> bool:
-    """The file's length stays. False where the file system or the descriptor cannot, or is full."""
-    result: int = _libc().fallocate(
-        file, _KEEP_SIZE | mode, ctypes.c_int64(offset), ctypes.c_int64(size_bytes)
-    )
-    return result == 0

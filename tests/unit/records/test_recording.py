@@ -17,6 +17,7 @@ from xxhash import xxh3_64_intdigest
 from proctor.records import reading, recording
 from proctor.records.reading import Damage, RecordingReader, open_recording
 from proctor.records.recording import (
+    FRAME_MAX_BYTES,
     RecordingError,
     RecordingHeader,
     RecordingWriter,
@@ -301,3 +302,17 @@ def test_a_frame_that_fails_leaves_nothing_and_the_next_may_succeed(
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
     fuzz_recording.run(data)
+
+
+def test_what_was_allocated_ahead_goes_when_the_recording_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "a.proctor"
+    writer = RecordingWriter(create_recording(path), HEADER)
+    for _ in range(40):
+        writer.write_frame([bytes(FRAME_MAX_BYTES)])
+    grown = path.stat()
+    os.sync()
+    writer.close()
+    closed = path.stat()
+    assert closed.st_size == grown.st_size
+    assert grown.st_blocks * 512 > closed.st_size + (2 << 20)
+    assert closed.st_blocks * 512 <= closed.st_size + 8192

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proctor.records.ahead import AHEAD_MAX_BYTES
 from proctor.records.trace_layout import BLOCK_BYTES, FLAGS, RECORD, SLACK_BYTES
 from proctor.tracing.batch import Batch, Gap
 from proctor.tracing.drain import (
@@ -28,7 +29,6 @@ from proctor.tracing.drain import (
 from proctor.tracing.merge import Merger, read_batches
 from proctor.tracing.rings import Rings
 from proctor.tracing.spool import (
-    AHEAD_MAX_BYTES,
     PIECES_MAX,
     Frame,
     Part,
