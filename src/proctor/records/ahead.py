@@ -14,6 +14,8 @@ from typing import Final
 
 AHEAD_MAX_BYTES: Final = 16 << 20
 """Allocated at a time; of a short file as much as it has."""
+ROOM: Final = 16
+"""Times what is allocated have to be free: on a disk that is nearly full others need it more."""
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # <linux/falloc.h>
 
 
@@ -30,8 +32,18 @@ class Ahead:
         """Before `size_bytes` are written at the end. Where it fails the writing will tell."""
         if self._allocates and end + size_bytes > self._allocated:
             size_bytes += min(end, AHEAD_MAX_BYTES)
-            self._allocates = _fallocate(self._file, 0, end, size_bytes)
-            self._allocated = end + size_bytes
+            self._allocates = self._has_room(size_bytes) and self._allocate(end, size_bytes)
+
+    def _has_room(self, size_bytes: int) -> bool:
+        disk = os.fstatvfs(self._file)
+        return disk.f_bavail * disk.f_frsize >= ROOM * size_bytes
+
+    def _allocate(self, end: int, size_bytes: int) -> bool:
+        self._allocated = end + size_bytes
+        allocated = _fallocate(self._file, 0, end, size_bytes)
+        if not allocated:
+            self.give_up(end)  # of what a quota allows some may have been taken
+        return allocated
 
     def give_up(self, end: int) -> None:
         """What lies behind the file's end, which nothing will be written to."""
