@@ -248,7 +248,7 @@ def test_a_histogram_is_drawn(tmp_path: Path) -> None:
 
 def test_a_call_that_began_before_is_not_said_to_be_not_called(tmp_path: Path) -> None:
     """It has no time that could be drawn."""
-    with subprocess.Popen(["sleep", "3"]) as waiting:
+    with subprocess.Popen(["sleep", str(3 * SLOW)]) as waiting:
         done = subprocess.run(
             [*PROCTOR, "trace", "--hist", "clock_nanosleep", "-o", "-", "-p", str(waiting.pid)],
             env=environment(),
