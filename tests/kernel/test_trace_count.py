@@ -161,6 +161,14 @@ def test_two_processes_at_once_are_told_apart(tmp_path: Path) -> None:
     assert any(5000 <= calls < 5020 for calls in reads)
 
 
+def test_a_process_has_the_name_of_what_it_executed_last(tmp_path: Path) -> None:
+    """Though exec itself is not counted, and the shell made the same calls before."""
+    script = f'read x < /etc/hostname; exec {sys.executable} -c "import os; os.getppid()"'
+    selected = ["--no-times", "--by", "process", "-e", "read,getppid"]
+    report = counted(*selected, path=tmp_path, command=["sh", "-c", script])
+    assert {row["comm"][:6] for row in report["syscalls"]} == {"python"}
+
+
 def test_a_time_is_the_time_that_passed(tmp_path: Path) -> None:
     report = counted("-e", "clock_nanosleep", path=tmp_path, command=["sleep", "0.2"])
     (row,) = report["syscalls"]

@@ -107,10 +107,9 @@ class CallCounts:
     def take_ended(self, least: int) -> Snapshot | None:
         """The rows of threads that are no more, which are then no longer in the maps.
 
-        None, and nothing taken, where there are fewer than `least` rows at all. Tallies stay: they
-        do not fill. A thread is
+        None, and nothing taken, where there are fewer than `least` rows at all. A thread is
         looked for before its row is read, and an ended one writes no more, so nothing that
-        it counted is missed.
+        it counted is missed. Tallies stay: they cannot fill.
         """
         calls, errors = self._calls.read(), self._errors.read()
         if max(len(calls[0]), len(errors[0])) < least:

@@ -40,10 +40,10 @@ class Ahead:
 
     def _allocate(self, end: int, size_bytes: int) -> bool:
         self._allocated = end + size_bytes
-        allocated = _fallocate(self._file, 0, end, size_bytes)
-        if not allocated:
+        refused = allocate(self._file, end, size_bytes)
+        if refused:
             self.give_up(end)  # of what a quota allows some may have been taken
-        return allocated
+        return not refused
 
     def give_up(self, end: int) -> None:
         """What lies behind the file's end, which nothing will be written to."""
@@ -53,18 +53,23 @@ class Ahead:
                 os.ftruncate(self._file, end)
 
 
+def allocate(file: int, offset: int, size_bytes: int) -> int:
+    """The file's length stays. 0, or why it could not be done: an errno."""
+    return _fallocate(file, 0, offset, size_bytes)
+
+
 def punch(file: int, offset: int, size_bytes: int) -> bool:
     """Gives the range back. False where the file system or the descriptor cannot."""
-    return _fallocate(file, _PUNCH_HOLE, offset, size_bytes)
+    return _fallocate(file, _PUNCH_HOLE, offset, size_bytes) == 0
 
 
-def _fallocate(file: int, mode: int, offset: int, size_bytes: int) -> bool:
-    result: int = _libc().fallocate(
+def _fallocate(file: int, mode: int, offset: int, size_bytes: int) -> int:
+    failed: int = _libc().fallocate(
         file, _KEEP_SIZE | mode, ctypes.c_int64(offset), ctypes.c_int64(size_bytes)
     )
-    return result == 0
+    return ctypes.get_errno() if failed else 0
 
 
 @cache
 def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
+    return ctypes.CDLL(None, use_errno=True)

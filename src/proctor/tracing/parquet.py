@@ -8,7 +8,6 @@ leaves the file it was at without one; files rotated before that are whole.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from proctor import __version__
+from proctor.records.ahead import allocate
 from proctor.tracing.arrow import ArrowMaker
 from proctor.tracing.batch import Batch, Gap
 from proctor.tracing.columns import SCHEMA
@@ -34,7 +34,6 @@ COMPRESSION: Final = "zstd"
 COMPRESSION_LEVEL: Final = 1
 
 _SPARE_BYTES: Final = 4 << 20  # the footer, and what encoding may add to a row group
-_KEEP_SIZE: Final = 1  # <linux/falloc.h>
 _NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 # Values that seldom come twice: a dictionary of them would be made for nothing.
 _SCATTERED: Final = frozenset(
@@ -197,10 +196,9 @@ def rotated_path(path: Path, number: int) -> Path:
 
 def _reserve(file: int, offset: int, size_bytes: int) -> None:
     """OSError where there is no room. Where a file system cannot reserve, it is asked."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.fallocate(file, _KEEP_SIZE, ctypes.c_int64(offset), ctypes.c_int64(size_bytes)) == 0:
+    cause = allocate(file, offset, size_bytes)
+    if not cause:
         return
-    cause = ctypes.get_errno()
     if cause not in _NO_ROOM:
         room = os.fstatvfs(file)
         if room.f_bavail * room.f_frsize >= size_bytes:
