@@ -16,11 +16,10 @@ import click
 from proctor import __version__
 from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, Whole, with_options
 from proctor.cli_trace import trace
-from proctor.errors import CAUSE_FD, ProctorError, cause_of
+from proctor.errors import CAUSE_FD, USAGE_STATUS, ProctorError, cause_of
 from proctor.options import RECORDED_EVENTS, RunOptions, WatchOptions
 from proctor.views.clean import clean_line
 
-USAGE_STATUS: Final = 2
 INTERRUPTED_STATUS: Final = 130
 DEBUG_VARIABLE: Final = "PROCTOR_DEBUG"
 

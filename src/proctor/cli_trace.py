@@ -10,9 +10,8 @@ import click
 from click.core import ParameterSource
 
 from proctor.cli_options import AS_ROOT, PID, TARGETS, VERBOSE, Whole, with_options
-from proctor.errors import ProctorError
+from proctor.errors import UsageError
 
-_USAGE_STATUS: Final = 2
 _ALWAYS: Final = {
     "-f": "descendants are always traced",
     "-y": "descriptors always have their path",
@@ -39,7 +38,7 @@ class _TraceGroup(click.Group):
 def _say_what_is_always_so(error: click.NoSuchOption) -> NoReturn:
     if said := _ALWAYS.get(error.option_name):
         message = f"{error.option_name}: {said}; leave it out"
-        raise ProctorError(message, exit_status=_USAGE_STATUS) from None
+        raise UsageError(message) from None
     raise error
 
 

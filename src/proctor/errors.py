@@ -12,6 +12,8 @@ CAUSE_FD: Final = "PROCTOR_CAUSE_FD"
 """The variable in which the Python API names a pipe: why a session could not begin is told there,
 for COMMAND shares standard error."""
 
+USAGE_STATUS: Final = 2
+
 
 class ProctorError(Exception):
     """Something is wrong that is no fault in Proctor."""
@@ -19,6 +21,13 @@ class ProctorError(Exception):
     def __init__(self, message: str, *, exit_status: int = 1) -> None:
         super().__init__(message)
         self.exit_status = exit_status
+
+
+class UsageError(ProctorError):
+    """What was asked for is nothing that Proctor knows."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_status=USAGE_STATUS)
 
 
 def cause_of(error: OSError) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final
 
-from proctor.errors import ProctorError
+from proctor.errors import UsageError
 from proctor.syscalls.classes import CLASSES, SYNONYMS
 from proctor.syscalls.table import ABIS, Syscall, table_of
 
@@ -33,11 +33,8 @@ LONGEST_GUESS: Final = 64  # comparing longer words would take time and help nob
 GUESSES: Final = 3
 
 
-class SelectionError(ProctorError):
+class SelectionError(UsageError):
     """An expression that means nothing."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, exit_status=2)
 
 
 def select(expression: str, abis: Iterable[str] = ABIS) -> Selection:

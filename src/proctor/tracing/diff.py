@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, UsageError
 from proctor.tracing.count_view import duration
 from proctor.tracing.lines import BROKEN_PIPE_STATUS, LineWriter, open_output
-from proctor.tracing.options import USAGE_STATUS
 from proctor.tracing.profile import Profile, profile_of
 from proctor.tracing.tally import Counted
 from proctor.views.clean import clean_line
@@ -211,9 +210,7 @@ def _figures(counted: Counted) -> dict[str, Any]:
 def _kinds(text: str | None) -> frozenset[str]:
     kinds = frozenset(word.strip() for word in text.split(",")) if text else frozenset()
     if unknown := sorted(kinds - frozenset(KINDS)):
-        raise ProctorError(
-            f"--new {unknown[0]}: is none of {', '.join(KINDS)}", exit_status=USAGE_STATUS
-        )
+        raise UsageError(f"--new {unknown[0]}: is none of {', '.join(KINDS)}")
     return kinds
 
 

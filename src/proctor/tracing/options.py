@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from proctor.errors import ProctorError
+from proctor.errors import UsageError
 
-USAGE_STATUS: Final = 2
 FORMATS: Final = ("text", "jsonl", "parquet", "arrow")
 DEFAULT_STRING_BYTES: Final = 32
 MAX_STRING_BYTES: Final = 4096
@@ -90,7 +89,7 @@ class ResultRange:
 
 
 def result_range(text: str) -> ResultRange:
-    """`0`, `>=4096`, `ENOENT`. ProctorError where it is none of it."""
+    """`0`, `>=4096`, `ENOENT`. UsageError where it is none of it."""
     if match := _RESULT_RANGE.fullmatch(text.strip()):
         low, high = _number(match[1], text), _number(match[2], text)
         if low > high:
@@ -123,33 +122,28 @@ def _number(word: str, text: str) -> int:
     return number
 
 
-def _no_result(text: str, why: str) -> ProctorError:
-    return ProctorError(
-        f"--result {text}: {why}; write such as `<0`, `>=4096`, `ENOENT`",
-        exit_status=USAGE_STATUS,
-    )
+def _no_result(text: str, why: str) -> UsageError:
+    return UsageError(f"--result {text}: {why}; write such as `<0`, `>=4096`, `ENOENT`")
 
 
 def duration_ns(option: str, text: str) -> int:
-    """`10ms`, `1.5s`, `200us`. ProctorError where it is no time with its unit."""
+    """`10ms`, `1.5s`, `200us`. UsageError where it is no time with its unit."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([nuµm]?s|m)", text.strip())
     value = round(float(match[1]) * _TIME_UNITS[match[2]]) if match else -1
     if not 0 <= value < 1 << 63:
-        raise ProctorError(
-            f"{option} {text}: is no time; give a number and ns, us, ms or s, such as 10ms",
-            exit_status=USAGE_STATUS,
+        raise UsageError(
+            f"{option} {text}: is no time; give a number and ns, us, ms or s, such as 10ms"
         )
     return value
 
 
 def size_bytes(option: str, text: str) -> int:
-    """`512k`, `100M`, `1G`: powers of 1024. ProctorError where it is no size above 0."""
+    """`512k`, `100M`, `1G`: powers of 1024. UsageError where it is no size above 0."""
     match = re.fullmatch(r"(\d{1,18})\s*([kKmMgGtT]?)(?:i?[bB])?", text.strip())
     value = int(match[1]) * _SIZE_UNITS[match[2].lower()] if match else 0
     if not 0 < value < 1 << 63:
-        raise ProctorError(
-            f"{option} {text}: is no size; give a number, and k, M or G behind it, such as 100M",
-            exit_status=USAGE_STATUS,
+        raise UsageError(
+            f"{option} {text}: is no size; give a number, and k, M or G behind it, such as 100M"
         )
     return value
 
@@ -167,7 +161,7 @@ def names_stacks(options: TraceOptions) -> bool:
 
 
 def check_together(options: TraceOptions) -> None:
-    """ProctorError, exit status 2, for options that do not go together or lack another."""
+    """UsageError for options that do not go together or lack another."""
     form = output_format(options)
     targets = bool(options.pids or options.cgroups or options.containers)
     aggregated = options.count or options.histogram is not None
@@ -304,4 +298,4 @@ def _of_a_count(options: TraceOptions) -> tuple[_Refusal, ...]:
 def _refuse(*wrong: _Refusal) -> None:
     for applies, message in wrong:
         if applies:
-            raise ProctorError(message, exit_status=USAGE_STATUS)
+            raise UsageError(message)

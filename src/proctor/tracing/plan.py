@@ -8,19 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from proctor.errors import ProctorError
+from proctor.errors import UsageError
 from proctor.kernel.trace_object import TraceOptions as KernelOptions
 from proctor.kernel.trace_object import own_tracepoints, rule
 from proctor.records.trace_layout import ABIS as ABI_NUMBERS
 from proctor.records.trace_layout import BLOCK_BYTES, RECORD
 from proctor.syscalls.select import is_negative, select
 from proctor.syscalls.table import Syscall, table_of
-from proctor.tracing.options import (
-    USAGE_STATUS,
-    TraceOptions,
-    duration_ns,
-    result_range,
-)
+from proctor.tracing.options import TraceOptions, duration_ns, result_range
 
 ABIS_OF_MACHINE: Final = {"x86_64": ("x86_64", "i386", "x32"), "aarch64": ("arm64", "arm")}
 _ANY, _INSIDE, _OUTSIDE = range(3)  # enum trace_result_filter
@@ -41,7 +36,7 @@ class Plan:
 
 
 def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
-    """ProctorError, exit status 2, where a word of the options is not understood."""
+    """UsageError where a word of the options is not understood."""
     expressions = options.syscalls or ((options.histogram,) if options.histogram else ())
     chosen = selected(expressions)
     everything = not expressions and not filtered(options)
@@ -159,9 +154,8 @@ def result_filter(options: TraceOptions) -> tuple[int, int, int]:
         how = _INSIDE if options.failures else _OUTSIDE if options.successes else _ANY
         return how, *_ERRORS
     if options.failures or options.successes:
-        raise ProctorError(
-            "--result: goes alone, it says what -Z and -z say and more; leave these out",
-            exit_status=USAGE_STATUS,
+        raise UsageError(
+            "--result: goes alone, it says what -Z and -z say and more; leave these out"
         )
     wanted = result_range(options.result)
     return (_OUTSIDE if wanted.inverted else _INSIDE), wanted.low, wanted.high
