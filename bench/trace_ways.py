@@ -170,6 +170,12 @@ def _perf_samples(output: Path, said: str, _: Load) -> Counted:
     return Counted(calls, sum(map(int, lost)) + _perf_lost(said))
 
 
+def _perf_counts(output: Path, _: str, __: Load) -> Counted:
+    """`0 syscalls:sys_exit_reboot`: no program at any call, so all costs are the kernel's own."""
+    counts = re.findall(r"^ +([\d,]+) +syscalls:sys_exit_", output.read_text(), re.M)
+    return Counted(sum(map(_number, counts)), None)
+
+
 def _perf_lost(text: str) -> int:
     return sum(map(int, re.findall(r"LOST (\d+) events", text)))
 
@@ -224,6 +230,10 @@ PEERS = (
     Way("strace --seccomp-bpf -f -e trace=openat", "strace",
         _before("strace", "--seccomp-bpf", "-f", "-e", "trace=openat", "-o", "OUTPUT"),
         _strace_lines),
+    Way(f"perf stat -e sys_enter_{NEVER_MADE},sys_exit_{NEVER_MADE}", "perf",
+        _before("perf", "stat", "-o", "OUTPUT", "-e",
+                f"syscalls:sys_enter_{NEVER_MADE},syscalls:sys_exit_{NEVER_MADE}", "--"),
+        _perf_counts, loads=("dd", "find")),
     Way("perf trace -o FILE", "perf", _before("perf", "trace", "-o", "OUTPUT", "--"), _perf_lines,
         short=True, writes_calls=True),
     Way("perf trace -s", "perf", _before("perf", "trace", "-s", "-o", "OUTPUT", "--"), _perf_table,
