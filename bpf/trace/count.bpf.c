@@ -60,12 +60,6 @@ static __always_inline struct trace_other *other(u8 abi, u16 number)
 	return bpf_map_lookup_elem(&call_others, &index);
 }
 
-static __always_inline void name_process(struct trace_counted *counted)
-{
-	counted->named_ns = bpf_ktime_get_ns();
-	bpf_get_current_comm(counted->comm, sizeof(counted->comm));
-}
-
 static __always_inline void count_errno(struct trace_count_key *call, u32 pid, s64 result)
 {
 	struct trace_error_key key = {
@@ -114,20 +108,20 @@ static __always_inline void *entry_of(void *map, struct trace_count_key *key, u3
 		return NULL;
 	fresh->counted.pid = pid;
 	fresh->counted.min_ns = ~0ULL;
-	name_process(&fresh->counted);
+	name_process(&fresh->counted.named_ns, fresh->counted.comm);
 	bpf_map_update_elem(map, key, fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(map, key);
 }
 
-static __always_inline void count_call(struct trace_counted *counted, struct trace_count_key *key,
-				       s64 result)
+static __always_inline void count_call(struct trace_counted *counted, struct thread *thread,
+				       struct trace_count_key *key, s64 result)
 {
 	counted->calls++;
+	if (counted->named_ns < thread->executed_ns)
+		name_process(&counted->named_ns, counted->comm);
 	if (is_error(result)) {
 		counted->errors++;
 		count_errno(key, counted->pid, result);
-	} else if (is_exec(key->abi, key->number)) {
-		name_process(counted);
 	}
 }
 
@@ -213,7 +207,7 @@ static __always_inline void count_left(struct pt_regs *regs, s64 result)
 	set_thread(&key, thread);
 	counted = entry_of(&call_counts, &key, thread->pid);
 	if (counted)
-		count_call(counted, &key, result);
+		count_call(counted, thread, &key, result);
 	else
 		count_other(&key, result, 0);
 }
@@ -292,7 +286,7 @@ static __always_inline void latency_left(struct pt_regs *regs, s64 result)
 		count_other(&key, result, duration_ns);
 		return;
 	}
-	count_call(&latency->counted, &key, result);
+	count_call(&latency->counted, thread, &key, result);
 	if (before == CALL_UNDER_WAY)
 		count_duration(latency, duration_ns);
 }

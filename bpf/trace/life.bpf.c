@@ -127,7 +127,7 @@ int BPF_PROG(thread_executed, struct task_struct *task, int old_tid, struct linu
 	if (!thread || !(thread->scope & (SCOPE_TRACED | SCOPE_FROM_EXEC)))
 		return 0;
 	thread->tid = task->pid;
-	thread->tally_taken = 0; /* the next one has the new name: see tally.h */
+	thread->executed_ns = bpf_ktime_get_ns();
 	if (thread->scope & SCOPE_FROM_EXEC)
 		thread->scope = SCOPE_TRACED;
 	if (!configuration.processes || !tracing())

@@ -9,7 +9,6 @@
 #define PROCTOR_TRACE_TALLY_H
 
 #include "ring.h"
-#include "special.h"
 
 #define NO_TALLY (~0U)
 
@@ -20,6 +19,13 @@ struct {
 	__type(key, u32);
 	__type(value, struct trace_tally);
 } tallies SEC(".maps");
+
+/* The name that the process has now. */
+static __always_inline void name_process(u64 *named_ns, u8 *comm)
+{
+	*named_ns = bpf_ktime_get_ns();
+	bpf_get_current_comm(comm, 16);
+}
 
 /* The number of the one that the thread gets, or NO_TALLY. Programs on tracepoints are alone on their CPU. */
 static __always_inline u32 take_tally(struct thread *thread)
@@ -35,9 +41,8 @@ static __always_inline u32 take_tally(struct thread *thread)
 	if (!tally)
 		return NO_TALLY;
 	tally->process_start_ns = thread->process_start_ns;
-	tally->named_ns = bpf_ktime_get_ns();
 	tally->tid = thread->tid;
-	bpf_get_current_comm(tally->comm, sizeof(tally->comm));
+	name_process(&tally->named_ns, tally->comm);
 	tally->pid = thread->pid;
 	return number;
 }
@@ -49,8 +54,7 @@ static __always_inline bool count_in_tally(struct thread *thread, struct trace_c
 	struct trace_tally *tally;
 	u32 number = key->number;
 
-	if (key->abi != ABI_NATIVE || number >= TRACE_TALLIED || is_error(result) ||
-	    is_exec(key->abi, number))
+	if (key->abi != ABI_NATIVE || number >= TRACE_TALLIED || is_error(result))
 		return false;
 	if (!thread->tally_taken) {
 		thread->tally_taken = 1;
@@ -59,6 +63,8 @@ static __always_inline bool count_in_tally(struct thread *thread, struct trace_c
 	tally = bpf_map_lookup_elem(&tallies, &thread->tally);
 	if (!tally)
 		return false;
+	if (tally->named_ns < thread->executed_ns)
+		name_process(&tally->named_ns, tally->comm);
 	CLAMP(number, TRACE_TALLIED - 1);
 	tally->calls[number]++;
 	return true;

@@ -55,6 +55,7 @@ struct thread {
 	u64 file;            /* see file_address() */
 	u32 tally;           /* see tally.h */
 	u32 tally_taken;
+	u64 executed_ns;     /* names that were read before are those of another program */
 	u64 piece[(sizeof(struct trace_chunk) + SHORT_BYTES) / 8]; /* what the first fetch found, if it is short */
 };
 

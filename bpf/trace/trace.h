@@ -263,7 +263,7 @@ struct trace_counted {
 	__u64 total_ns;          /* of those whose entry we saw, as the buckets; 0 where no times are kept */
 	__u64 min_ns;
 	__u64 max_ns;
-	__u64 named_ns;          /* when comm was read: the first call, and each exec */
+	__u64 named_ns;          /* when comm was read: at the first call, and the first after an exec */
 	__u32 pid;
 	__u32 reserved;
 	__u8 comm[16];
@@ -281,7 +281,7 @@ struct trace_tally {
 	__u32 tid;
 	__u32 pid;               /* 0: nobody's yet */
 	__u8 comm[16];
-	__u64 calls[TRACE_TALLIED]; /* that succeeded, but for exec */
+	__u64 calls[TRACE_TALLIED]; /* that succeeded */
 };
 
 struct trace_latency {
