@@ -168,9 +168,7 @@ def test_a_process_has_the_name_of_what_it_executed_last(
 ) -> None:
     """Though exec itself is not counted, and the shell made the same calls before."""
     script = "read x < /etc/hostname; exec cat /etc/hostname"
-    report = counted(
-        *times, *own, "--by", "process", path=tmp_path, command=["sh", "-c", script]
-    )
+    report = counted(*times, *own, "--by", "process", path=tmp_path, command=["sh", "-c", script])
     assert {row["comm"] for row in report["syscalls"]} == {"cat"}
 
 

@@ -92,6 +92,7 @@ WRONG: Final = [
     (["--result", "x", "--", "true"], 2, "--result x"),
     ([], 2, "what to trace: missing"),
     (["-p", "4194304"], 1, "process 4194304: no such process"),
+    (["-p", "2"], 1, "process 2: is a thread of the kernel"),
     (["--cgroup", "/nope"], 1, "cgroup /nope"),
     (["--no-loss", "-p", "1"], 2, "--no-loss"),
 ]

@@ -17,6 +17,7 @@ _ROW: Final = struct.Struct("=QQIIIIII")
 assert _ROW.size == ffi.sizeof("struct process_row")
 _EXEC: Final = LAYOUTS["exec_record"]
 _ARGV_MAX_BYTES: Final[int] = lib.ARGV_MAX_BYTES
+_PF_KTHREAD: Final = 0x00200000  # linux/sched.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,19 @@ def ancestors(table: dict[int, Row], pid: int) -> set[int]:
 
 def has_ended(pid: int) -> bool:
     """Whether it is gone, or waits for its parent. A first thread may end before the others."""
-    stat = _read(Path(f"/proc/{pid}/stat")).rpartition(b") ")[2].split()
+    stat = _stat(pid)
     return len(stat) < 18 or (stat[0] in (b"Z", b"X") and int(stat[17]) <= 1)
+
+
+def is_kernel_thread(pid: int) -> bool:
+    """Whether it is one of the kernel's own, which run no program and make no system calls."""
+    stat = _stat(pid)
+    return len(stat) > 6 and bool(int(stat[6]) & _PF_KTHREAD)
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat behind the name, from the state on; none where it is gone."""
+    return _read(Path(f"/proc/{pid}/stat")).rpartition(b") ")[2].split()
 
 
 def process_record(row: Row, now_ns: int) -> bytes:

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proctor.errors import ProctorError
-from proctor.kernel.process_table import cgroup_root, container_cgroup, has_ended
+from proctor.kernel.process_table import (
+    cgroup_root,
+    container_cgroup,
+    has_ended,
+    is_kernel_thread,
+)
 from proctor.kernel.scope import Scope
 
 
@@ -37,6 +42,8 @@ def _process(pid: int) -> int:
         )
     if has_ended(pid):
         raise ProctorError(f"process {pid}: has ended already (its parent has not asked how)")
+    if is_kernel_thread(pid):
+        raise ProctorError(f"process {pid}: is a thread of the kernel and runs no program")
     return pid
 
 
