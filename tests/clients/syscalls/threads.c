@@ -6,9 +6,16 @@
 
 static int file;
 
+/* Until the first thread waits: else its calls would depend on who is quicker. */
+static void let_it_wait(void)
+{
+	usleep(500000);
+}
+
 static void *reads(void *unused)
 {
 	char byte;
+	let_it_wait();
 	read(file, &byte, 1);
 	file = open("/etc/hostname", O_RDONLY);
 	return unused;
@@ -17,6 +24,7 @@ static void *reads(void *unused)
 static void *executes(void *unused)
 {
 	char *argv[] = {"true", NULL};
+	let_it_wait();
 	execve("/bin/true", argv, environ);
 	return unused;
 }
