@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 from typing import Any, Final, NoReturn
 
 import click
@@ -11,6 +10,7 @@ from click.core import ParameterSource
 
 from proctor.cli_options import AS_ROOT, PID, TARGETS, VERBOSE, Whole, with_options
 from proctor.errors import UsageError
+from proctor.tracing.numpy_alone import import_numpy
 
 _ALWAYS: Final = {
     "-f": "descendants are always traced",
@@ -169,15 +169,10 @@ def trace(ctx: click.Context, /, **given: Any) -> int:
     words = given["command"]
     if words and words[0] in trace.commands and not ctx.meta["dashes"]:
         return _subcommand(ctx, trace.commands[words[0]], list(words[1:]))
-    from proctor.launch.command import AWAITED
-
-    # While NumPy comes, whose threads keep the mask of this moment: what one of them takes of
-    # what the tracer waits for ends the tracer.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    import_numpy()
     from proctor.tracing import session
     from proctor.tracing.options import TraceOptions
 
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     letters = given.pop("clock_letters")
     given["clock"] = given["clock"] or _CLOCKS[min(letters, len(_CLOCKS) - 1)]
     return session.trace(TraceOptions(**given))
@@ -213,6 +208,7 @@ def trace_show(files: tuple[str, ...], **given: Any) -> int:
 
     The first of a rotated set stands for all of it. Filters are those of the trace itself.
     """
+    import_numpy()
     from proctor.tracing import show as showing
     from proctor.tracing.options import TraceOptions
 
@@ -239,6 +235,7 @@ def trace_show(files: tuple[str, ...], **given: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def trace_diff(**given: Any) -> int:
     """Say what changed from A to B: calls, errors, time, files, hosts."""
+    import_numpy()
     from proctor.tracing import diff
 
     return diff.diff(**given)

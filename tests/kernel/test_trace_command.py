@@ -65,6 +65,24 @@ def test_standard_output_has_both_where_asked_for() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("given", [None, "7"])
+def test_the_command_has_the_callers_environment(given: str | None) -> None:
+    """What we ask of our own libraries is not among it."""
+    asked = environment()
+    asked.pop("OPENBLAS_NUM_THREADS", None)
+    if given:
+        asked["OPENBLAS_NUM_THREADS"] = given
+    done = subprocess.run(
+        [*PROCTOR, "trace", "-o", "/dev/null", "env"],
+        env=asked,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    assert found == asked
+
+
 @pytest.mark.parametrize(
     ("command", "status"),
     [
