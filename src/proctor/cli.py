@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import threading
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
@@ -16,15 +15,13 @@ import click
 from proctor import __version__
 from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, Whole, with_options
 from proctor.cli_trace import trace
-from proctor.errors import CAUSE_FD, USAGE_STATUS, ProctorError, cause_of
+from proctor.errors import USAGE_STATUS, ProctorError, cause_of
+from proctor.launch import caller
 from proctor.options import RECORDED_EVENTS, RunOptions, WatchOptions
 from proctor.views.clean import clean_line
 
 INTERRUPTED_STATUS: Final = 130
 DEBUG_VARIABLE: Final = "PROCTOR_DEBUG"
-
-_told_causes: dict[int, int] = {}
-"""By pid, for what is forked from us has other descriptors of that number: CAUSE_FD's value."""
 
 
 class _Seconds(click.ParamType[float]):
@@ -155,7 +152,7 @@ def main() -> NoReturn:
         threading.excepthook = lambda thrown: _say_fault(
             thrown.exc_type, thrown.exc_value, thrown.exc_traceback
         )
-    _take_cause_fd()
+    caller.take_pipe()
     status = status_of(sys.argv[1:])
     from proctor.launch.role import leave
 
@@ -197,16 +194,6 @@ def _is_of_help(error: OSError) -> bool:
     return trace is not None and trace.tb_frame.f_globals["__name__"] == click.utils.__name__
 
 
-def _take_cause_fd() -> None:
-    """It is ours alone: COMMAND inherits neither the variable nor the descriptor."""
-    number = os.environ.pop(CAUSE_FD, "")
-    try:
-        os.set_inheritable(int(number), False)
-    except (ValueError, OSError, OverflowError):
-        return
-    _told_causes[os.getpid()] = int(number)
-
-
 def _usage_text(error: click.UsageError) -> str:
     said = error.format_message().rstrip(".")
     message = re.sub(r"\. \(?Did you mean (?:one of: )?(.*?)\??\)?$", r" (\1?)", said)
@@ -220,9 +207,7 @@ def _say(text: str) -> None:
         print(f"proctor: {clean_line(text)}", file=sys.stderr, flush=True)
     except OSError:
         pass
-    if (pipe := _told_causes.get(os.getpid())) is not None:
-        with suppress(OSError):
-            os.write(pipe, clean_line(text).encode(errors="replace"))
+    caller.tell(clean_line(text))
 
 
 def _say_fault(

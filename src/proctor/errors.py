@@ -10,7 +10,7 @@ from typing import Final
 
 CAUSE_FD: Final = "PROCTOR_CAUSE_FD"
 """The variable in which the Python API names a pipe: why a session could not begin is told there,
-for COMMAND shares standard error."""
+for COMMAND shares standard error. A tracer closes it when it traces."""
 
 USAGE_STATUS: Final = 2
 

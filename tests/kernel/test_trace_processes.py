@@ -178,7 +178,7 @@ def test_folded_stacks(tmp_path: Path) -> None:
 def test_from_python(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import os, proctor, sys, time\n"
+        "import os, proctor\n"
         "with proctor.trace(['ls', '/nope'], syscalls='%file') as trace:\n"
         "    events = [e for e in trace if isinstance(e, proctor.SyscallEvent)]\n"
         "assert [e for e in events if e.error == 'ENOENT' and '\"/nope\"' in e.args], events\n"
@@ -193,9 +193,8 @@ def test_from_python(tmp_path: Path) -> None:
         "    next(iter(trace))  # and no more\n"
         "assert trace.returncode == 5\n"
         "with proctor.trace(pid=os.getpid(), syscalls='getppid') as trace:\n"
-        "    os.getppid()\n"
-        "    for _ in range(100): time.sleep(0.02); os.getppid()\n"
-        "    next(iter(trace))\n"
+        "    os.getppid()  # once: it is traced by now\n"
+        "    assert next(iter(trace)).name == 'getppid'\n"
         "assert trace.returncode == trace.wait() == 0, trace.returncode\n"
         "try:\n"
         "    with proctor.trace(['true'], syscalls='nonsense') as trace:\n"
@@ -211,7 +210,7 @@ def test_from_python(tmp_path: Path) -> None:
         timeout=TIMEOUT_S,
     )
     assert done.returncode == 0, done.stderr
-    assert "proctor trace: ended with status 2 before it began" in done.stdout
+    assert done.stdout.startswith("nonsense: no such syscall")
     said = [line for line in done.stderr.splitlines() if not line.startswith("ls: ")]
     assert len(said) == 1, said
     assert said[0].startswith("proctor: nonsense: no such syscall")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from proctor.errors import ProctorError
+from proctor.errors import CAUSE_FD, ProctorError
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -41,7 +41,7 @@ def trace(
 ) -> Trace:
     """Trace syscalls as `proctor trace` does; options have its options' names and words.
 
-    Begins when its `with` block is entered.
+    It traces when its `with` block has been entered.
     """
     given = {**locals(), "command": ()}
     from proctor.launch.command import command_words
@@ -86,21 +86,30 @@ class Trace:
         self._child: Any = None
         self._stream: BufferedReader | None = None
         self._iterated = False
+        self._cause = ""
+        """Why it could not begin, in the words of its standard error."""
         self._totals: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
+        """When it traces, or could not begin."""
         import subprocess  # `import proctor` is part of every start
 
         reading, writing = os.pipe()
+        cause, told = os.pipe()
         arguments = ["trace", "--quiet", "--format=arrow", f"--output=/dev/fd/{writing}"]
         arguments += [*self._options, *(["--", *self._command] if self._command else [])]
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "proctor", *arguments], pass_fds=(writing,)
+                [sys.executable, "-m", "proctor", *arguments],
+                env=os.environ | {CAUSE_FD: str(told)},
+                pass_fds=(writing, told),
             )
         finally:
             os.close(writing)
+            os.close(told)
         self._stream = os.fdopen(reading, "rb")
+        with os.fdopen(cause, errors="replace") as told_cause:
+            self._cause = told_cause.read()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -152,7 +161,8 @@ class Trace:
         raise ProctorError(
             "proctor trace: broke off: what is missing is not known; standard error says why"
             if begun
-            else f"proctor trace: ended with status {self.wait()} before it began; "
+            else self._cause
+            or f"proctor trace: ended with status {self.wait()} before it began; "
             "standard error says why"
         )
 

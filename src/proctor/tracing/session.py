@@ -21,6 +21,7 @@ from proctor.kernel.mapping_events import open_mapping_events
 from proctor.kernel.object import KernelError
 from proctor.kernel.requirements import check_requirements
 from proctor.kernel.trace_object import TraceObject, rule
+from proctor.launch.caller import has_begun
 from proctor.launch.command import (
     AWAITED,
     FORWARDED,
@@ -94,6 +95,7 @@ def trace(options: TraceOptions) -> int:
             return count_run.run(options, plan, targets, output, launched)
         tracing = Tracing(options, plan, targets, output, tree.freeze if tree else None)
         stack.callback(tracing.close)
+        has_begun()
         if launched is None:
             if not options.quiet:
                 say_how_to_end("tracing")
