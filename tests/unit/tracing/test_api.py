@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 import proctor
+from proctor.errors import CAUSE_FD
 from proctor.tracing.columns import SCHEMA
 
 
@@ -24,8 +25,9 @@ def stood_in_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     def make(stream: bytes, status: int, **given: Any) -> Any:
         source = f"import os, sys; os.write(int(sys.argv[1]), {stream!r}); sys.exit({status})"
 
-        def popen(words: list[str], pass_fds: tuple[int, ...]) -> Any:
+        def popen(words: list[str], pass_fds: tuple[int, ...], env: dict[str, str]) -> Any:
             assert words[1:4] == ["-m", "proctor", "trace"]
+            assert env[CAUSE_FD] == str(pass_fds[1])
             return real([sys.executable, "-c", source, str(pass_fds[0])], pass_fds=pass_fds)
 
         monkeypatch.setattr(subprocess, "Popen", popen)
