@@ -105,9 +105,11 @@ class Drainer:
         `stopping` waits that many seconds, less where it is told to stop, and says whether it is.
         """
         pause = PAUSE_MIN_SECONDS
-        idle = False
+        held_back_ns = 0
+        """Until then some of what was copied may have ended. 0: a frame has said that all has."""
         found_nothing = 0
         while not stopping(pause):
+            watermark_ns = time.monotonic_ns() - WATERMARK_MARGIN_NS
             copied = self.sweep()
             found_nothing = 0 if copied else found_nothing + 1
             fullest = max(self.fills, default=0.0)
@@ -117,10 +119,14 @@ class Drainer:
             flooded = sum(fill > FLOOD * wanted for fill in self.fills)
             self._turns.take(flooded if fullest < LATE * wanted else 0)
             if copied:
-                idle = False
-            elif not idle and pause >= PAUSE_MAX_SECONDS:
+                held_back_ns = time.monotonic_ns()
+            elif (
+                not self.fills
+                and 0 < held_back_ns < watermark_ns
+                and self._write([], watermark_ns, _wall_offset_ns())
+            ):
                 # Nobody makes records: what was held back for their order may go.
-                idle = self._write([], time.monotonic_ns() - WATERMARK_MARGIN_NS, _wall_offset_ns())
+                held_back_ns = 0
         self.finish()
         return self.counts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -265,6 +266,28 @@ def test_the_more_a_sweep_finds_the_sooner_is_the_next(spool: int) -> None:
         per_second = 200_000
         Drainer(rings, SpoolWriter(Spool(spool))).run(stopping)
         assert paused[-1] == PAUSE_MIN_SECONDS
+
+
+@pytest.mark.parametrize("waits", range(1, 9))
+def test_a_record_before_a_silence_is_held_back_for_its_order_only(waits: int, spool: int) -> None:
+    """However long the drainer had waited when it found it."""
+    calls = 0
+
+    def stopping(seconds: float) -> bool:
+        nonlocal calls
+        calls += 1
+        time.sleep(seconds)
+        if calls == waits:
+            assert kernel.write(0, start_ns=time.monotonic_ns())
+        return calls == waits + 8
+
+    with StubRings(cpus=1) as kernel, Rings(kernel.files) as rings:
+        Drainer(rings, SpoolWriter(Spool(spool))).run(stopping)
+    reader, merger, found = SpoolReader(Spool(spool)), Merger(), 0
+    while (frame := reader.next()) and not reader.ended:
+        merger.feed(frame)
+        found += len(merger.take())
+    assert found == 1
 
 
 def test_the_drainer_takes_turns_only_where_no_processor_is_left_over() -> None:
