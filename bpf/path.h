@@ -6,26 +6,15 @@
 #ifndef PROCTOR_PATH_H
 #define PROCTOR_PATH_H
 
+#include "typed.h"
+
 #define PATH_COMPONENTS 48
 #define NAME_BYTES 256
 #define SHORT_NAME_BYTES 32 /* of a name that lies in the dentry itself; newer kernels have 40 */
 
-/*
- * Whether the kernel lets a program read through any address once it is told the type behind it
- * (6.2): plain loads, which take a tenth of a helper's time. Where one faults it gives 0. Known
- * when the program is loaded; who includes this says where.
- */
+/* Whether the kernel has typed loads. Known when the program is loaded; who includes this says where. */
 #ifndef TYPED_LOADS
 #define TYPED_LOADS false
-#endif
-
-#if defined(__bpf__)
-extern void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
-
-#define TYPED(type, address) \
-	((type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)))
-#else /* tests/bpf */
-#define TYPED(type, address) ((type *)(address))
 #endif
 
 /* Neighbours in struct path, struct dentry and struct mount, read at once for speed. */

@@ -78,15 +78,13 @@ static __always_inline struct entry *current_entry(bool create)
 	return entry;
 }
 
-/* `used`: bytes of chunks that are there. */
-static __always_inline bool open_entry_sink(struct sink *sink, u32 used)
+/* As it was left. */
+static __always_inline struct entry *entry_sink(struct sink *sink)
 {
 	struct entry *entry = current_entry(true);
 
 	if (!entry)
-		return false;
-	entry->used = used;
-	entry->cut = 0;
+		return NULL;
 	sink->memory = entry->bytes;
 	sink->used = (u32 *)&entry->used;
 	sink->left = &entry->left;
@@ -94,6 +92,18 @@ static __always_inline bool open_entry_sink(struct sink *sink, u32 used)
 	sink->last_start = ENTRY_LAST_START;
 	sink->piece_bytes = TRACE_PIECE_BYTES;
 	sink->flags = 0;
+	return entry;
+}
+
+/* `used`: bytes of chunks that are there. */
+static __always_inline bool open_entry_sink(struct sink *sink, u32 used)
+{
+	struct entry *entry = entry_sink(sink);
+
+	if (!entry)
+		return false;
+	entry->used = used;
+	entry->cut = 0;
 	return true;
 }
 

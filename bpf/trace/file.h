@@ -8,13 +8,12 @@
 
 #include "chunk.h"
 
-#define TYPED_LOADS configuration.typed_loads
 #include "../path.h"
 
 /* Where the table of the current task has it; NULL: it does not go that far. */
 static __always_inline struct file **current_slot(s32 fd)
 {
-	struct task_struct *task = current();
+	struct task_struct *task = without_trust(current());
 	struct fdtable *table;
 	struct file **slots;
 	u32 size;
@@ -85,7 +84,7 @@ static __always_inline u64 path_of_descriptor(struct thread *thread, s32 fd)
 	u64 file, fs;
 
 	if (fd == AT_FDCWD && configuration.task_storage) {
-		*(void *volatile *)&thread->file = current()->fs; /* as in file_address() */
+		*(void *volatile *)&thread->file = without_trust(current())->fs; /* as in file_address() */
 		fs = *(volatile u64 *)&thread->file;
 		return fs ? fs + bpf_core_field_offset(struct fs_struct, pwd) : 0;
 	}
