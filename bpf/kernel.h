@@ -184,6 +184,11 @@ struct filename { const char *name; };
 struct io_rw { struct kiocb kiocb; u32 len; };
 struct io_open { int dfd; struct filename *filename; };
 struct io_unlink { int dfd; struct filename *filename; };
+struct io_mkdir { int dfd; struct filename *filename; };
+struct io_statx { int dfd; struct filename *filename; };
+struct io_rename { int old_dfd, new_dfd; struct filename *oldpath, *newpath; };
+struct io_link { int old_dfd, new_dfd; struct filename *oldpath, *newpath; };
+struct io_close { int fd; };
 
 struct seq_file;
 struct bpf_iter_meta { struct seq_file *seq; u64 session_id; u64 seq_num; };

@@ -23,7 +23,8 @@ enum trace_kind {
 	TRACE_EXEC = 5,          /* args: former tid; chunks: KERNEL_FILE of the executable, STRING comm */
 	TRACE_EXIT = 6,          /* args: exit code, signal, 1 if the process ends with it: once a process */
 	TRACE_SIGNAL = 7,        /* delivered; args: number, si_code, si_pid or si_addr, si_uid, si_status */
-	TRACE_IO_URING = 8,      /* a request submitted; args: opcode, fd, user_data, flags, offset, length; chunk: path if one */
+	TRACE_IO_URING = 8,      /* a request submitted; args: opcode, fd or directory, user_data, flags, offset (of a
+				    second path: its directory), length; chunks: path with arg 1, second path with arg 4 */
 };
 
 enum trace_abi {
@@ -34,6 +35,9 @@ enum trace_abi {
 	ABI_ARM = 4,
 	ABIS = 5,
 };
+
+/* As a descriptor of a request on an io_uring, beyond any that a program can pass: it has none. */
+enum trace_descriptor { TRACE_NO_DESCRIPTOR = 0x40000000 };
 
 enum trace_limits {
 	TRACE_SYSCALLS = 1024,   /* numbers we know rules for, an ABI */

@@ -155,9 +155,9 @@ def _memory_columns(batch: Batch) -> dict[str, pa.Array]:
     role = syscall_names.roles()[abi, number, np.minimum(chunks.arg, 7)]
     role[(kind > _LAST_CALL_KIND) & (chunks.arg < _RESULT_ARGUMENT)] = 0
     string, plain = chunks.kind == _STRING, chunks.kind == _BYTES
-    io_uring = string & (kind == KINDS["IO_URING"])
-    path = readable & (string & (role == syscall_names.PATH) | io_uring)
-    path2 = readable & string & (role == syscall_names.SECOND_PATH)
+    io_uring = kind == KINDS["IO_URING"]
+    path = readable & string & ((role == syscall_names.PATH) | io_uring & (chunks.arg == 1))
+    path2 = readable & string & ((role == syscall_names.SECOND_PATH) | io_uring & (chunks.arg > 1))
     in_message = role == syscall_names.MESSAGE
     address = plain & readable & (role == syscall_names.ADDRESS)
     address |= plain & readable & in_message & (chunks.part == 0)

@@ -125,7 +125,7 @@ class EventMaker:
             time_ns=time_ns,
             process=process,
             name=texts.name,
-            number=int(record["number"]),
+            number=int(called_numbers(record)),
             abi="io_uring" if kind == "IO_URING" else ABI_NAMES.get(int(record["abi"]), "x86_64"),
             args=texts.arguments,
             return_value=returned,
@@ -137,6 +137,13 @@ class EventMaker:
             kernel_path=kernel_path or None,
             arguments_lost=True if record["flags"] & FLAGS["MEMORY_LOST"] else None,
         )
+
+
+def called_numbers(records: Any) -> NDArray[np.uint64]:
+    """Of each record its syscall's number, of a request on an io_uring its opcode."""
+    requested = records["kind"] == KINDS["IO_URING"]
+    numbers: NDArray[np.uint64] = np.where(requested, records["args"][..., 0], records["number"])
+    return numbers
 
 
 def other_event(record: Any, time_ns: int, process: Process) -> Event | None:

@@ -24,6 +24,7 @@ from proctor.tracing.event_maker import (
     ERRORS,
     KIND_NAMES,
     STATES,
+    called_numbers,
     error_name,
     lost_event,
     mismatch_event,
@@ -176,7 +177,7 @@ class _Rows:
         self.processes_ns: list[int] = records["process_start_ns"].tolist()
         self.kinds: list[int] = records["kind"].tolist()
         self.results: list[int] = records["result"].tolist()
-        self._numbers: list[int] = records["number"].tolist()
+        self._numbers: list[int] = called_numbers(records).tolist()
         self._abis: list[int] = records["abi"].tolist()
         self._flags: list[int] = records["flags"].tolist()
         self._paths = _kernel_paths(batch, told)

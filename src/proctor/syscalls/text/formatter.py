@@ -15,8 +15,9 @@ from proctor.syscalls.text.call import DEFAULT_TEXT_BYTES
 from proctor.syscalls.text.calls import Calls, Memory
 from proctor.syscalls.text.following import Following
 from proctor.syscalls.text.groups import SEPARATOR, Group, grouped, line
-from proctor.syscalls.text.happenings import IO_URING
+from proctor.syscalls.text.happenings import IO_URING, io_uring_request
 from proctor.syscalls.text.singles import (
+    ARGUMENTS,
     ARGUMENTS_AT,
     ARGUMENTS_END,
     SYSCALL,
@@ -106,7 +107,12 @@ class _Apart:
 
     def other(self, row: int, record: Record, process: Process, _: str) -> None:
         if record.kind == IO_URING:
-            self.found[row] = self._singles.texts(record, process)
+            self.found[row] = _request(record)
+
+
+def _request(record: Record) -> Texts:
+    *args, _ = ARGUMENTS.unpack(record.given)
+    return Texts(*io_uring_request(args, record.chunks), "")
 
 
 class Formatter:
@@ -170,7 +176,8 @@ class Formatter:
         if not self._options.tracked:
             learnt(given, memory, process)
         abi, number, kind = int(record["abi"]), int(record["number"]), int(record["kind"])
-        return self._singles.texts(Record(abi, number, kind, given, memory), process)
+        call = Record(abi, number, kind, given, memory)
+        return _request(call) if kind == IO_URING else self._singles.texts(call, process)
 
     def arguments(self, record: Any, memory: bytes) -> list[str]:
         return self.texts(record, memory).arguments

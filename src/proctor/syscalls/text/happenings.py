@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from proctor.syscalls.text.call import AT_FDCWD
 from proctor.syscalls.text.chunks import STRING, parse
 from proctor.syscalls.text.processes import signal_information
 from proctor.syscalls.text.quoting import quote
-from proctor.syscalls.text.symbols import one_of, signal, value_hex
+from proctor.syscalls.text.symbols import flags, one_of, signal, value_hex
 
 FORK, EXEC, EXIT, SIGNAL, IO_URING = range(4, 9)  # enum trace_kind
 SIGKILL = 9
 CORE_DUMPED = 0x80
+NO_DESCRIPTOR = 0x40000000  # enum trace_descriptor
+_SECOND = 4  # the argument of a second path
+_MOVES_BYTES = frozenset(
+    (1, 2, 4, 5, 22, 23)
+)  # READV, WRITEV, READ_FIXED, WRITE_FIXED, READ, WRITE
 
 
 def signed(value: int) -> int:
@@ -39,12 +45,27 @@ def exit_line(args: Sequence[int]) -> str:
     return f"+++ exited with {code & 0xFF} +++"
 
 
+def io_uring_request(args: Sequence[int], memory: bytes) -> tuple[str, list[str]]:
+    """A request that no syscall carried: its opcode's name, and what else it says."""
+    opcode, fd, user_data, asked, offset, length = args[:6]
+    paths = {chunk.argument: chunk for chunk in parse(memory).chunks if chunk.kind == STRING}
+    words = []
+    for arg, number, suffix in ((1, signed(fd), ""), (_SECOND, signed(offset), "2")):
+        if arg == _SECOND and arg not in paths:
+            break
+        if number != NO_DESCRIPTOR:
+            words.append(f"fd{suffix}={'AT_FDCWD' if number == AT_FDCWD else number}")
+        if arg in paths:
+            words.append(f"path{suffix}={quote(paths[arg].data, paths[arg].more)}")
+    if opcode in _MOVES_BYTES:
+        words += [f"off={offset}", f"len={length}"]
+    if asked:
+        words.append(f"flags={flags('io_uring_request', asked, 'IOSQE_???')}")
+    words.append(f"user_data={value_hex(user_data)}")
+    return one_of("io_uring_op", opcode, "IORING_OP_???"), words
+
+
 def io_uring_line(args: Sequence[int], memory: bytes) -> str:
-    """A request that no syscall carried, marked as that."""
-    opcode, fd, user_data, flags, offset, length = args[:6]
-    words = [one_of("io_uring_op", opcode, "IORING_OP_???"), f"fd={signed(fd)}"]
-    for chunk in parse(memory).chunks:
-        if chunk.kind == STRING:
-            words.append(f"path={quote(chunk.data, chunk.more)}")
-    words += [f"off={offset}", f"len={length}", f"flags={value_hex(flags)}"]
-    return f"io_uring: {', '.join(words)}, user_data={value_hex(user_data)}"
+    """The same, marked as that."""
+    name, words = io_uring_request(args, memory)
+    return f"io_uring: {', '.join([name, *words])}"
