@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from proctor.events import Event
 
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
 _NOT_IN_ITS_BLOCK: Final = "trace: not in its `with` block"
 
 
@@ -30,7 +32,7 @@ def trace(
     syscalls: str | Sequence[str] = (),
     failures: bool = False,
     successes: bool = False,
-    path: str | Sequence[str] = (),
+    path: Paths = (),
     fd: int | Sequence[int] = (),
     min_duration: str | None = None,
     result: str | None = None,
@@ -56,11 +58,24 @@ def words_of(given: Mapping[str, object]) -> list[str]:
         option = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(option)
-        elif isinstance(value, str | int) and value is not False:
-            words.append(f"{option}={value}")
-        elif isinstance(value, Iterable):
-            words += [f"{option}={each}" for each in value]
+        elif value is not None and value is not False:
+            words += [f"{option}={each}" for each in values_of(name, value)]
     return words
+
+
+def values_of(name: str, given: object) -> list[str | int]:
+    """One, or several. TypeError for what is none: left out it would let everything through."""
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes | os.PathLike)
+    return [_value_of(name, each) for each in (given if several else [given])]  # type: ignore[attr-defined]
+
+
+def _value_of(name: str, given: object) -> str | int:
+    if isinstance(given, bytes | os.PathLike):
+        return os.fsdecode(given)
+    if isinstance(given, str | int) and not isinstance(given, bool):
+        return given
+    kind = type(given).__name__
+    raise TypeError(f"{name}: {given!r}: is a {kind}; give text, a number or a path")
 
 
 _LEAVING_OUT: Final = (
@@ -70,7 +85,8 @@ _LEAVING_OUT: Final = (
 
 def _string_bytes(options: Sequence[str]) -> int:
     given = [each for each in options if each.startswith("--string-bytes=")]
-    return int(given[-1].partition("=")[2]) if given else 32
+    said = given[-1].partition("=")[2] if given else ""
+    return int(said) if said.isdecimal() else 32  # what else it is, the command refuses
 
 
 class Trace:
@@ -171,13 +187,20 @@ class Trace:
         """After the end: `calls`, `others` (forks, programs started, ends, signals), `under_way`,
         and `kernel_counted`: all records that the kernel made, those lost included."""
         names = ("calls", "others", "under_way", "kernel_counted")
-        return {name: count for name in names if (count := self._totals.get(name)) is not None}
+        totals = self._whole()
+        return {name: count for name in names if (count := totals.get(name)) is not None}
 
     @property
     def lost(self) -> dict[str, int]:
-        """After the end: every reason with its count; empty where nothing was lost."""
-        lost: dict[str, int] = self._totals.get("lost", {})
+        """After the end: every reason with its count; empty where nothing was lost. ProctorError
+        where not all was read."""
+        lost: dict[str, int] = self._whole().get("lost", {})
         return lost
+
+    def _whole(self) -> dict[str, Any]:
+        if not self._totals:
+            raise ProctorError("trace: has not been read to its end: what was lost is not known")
+        return self._totals
 
     @property
     def returncode(self) -> int | None:

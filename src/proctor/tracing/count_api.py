@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from proctor.errors import ProctorError
-from proctor.tracing.api import words_of
+from proctor.tracing.api import Paths, values_of, words_of
 
 
 def count(
@@ -22,7 +22,7 @@ def count(
     syscalls: str | Sequence[str] = (),
     failures: bool = False,
     successes: bool = False,
-    path: str | Sequence[str] = (),
+    path: Paths = (),
     fd: int | Sequence[int] = (),
     min_duration: str | None = None,
     result: str | None = None,
@@ -47,7 +47,7 @@ def count_file(
     syscalls: str | Sequence[str] = (),
     failures: bool = False,
     successes: bool = False,
-    path: str | Sequence[str] = (),
+    path: Paths = (),
     fd: int | Sequence[int] = (),
     min_duration: str | None = None,
     result: str | None = None,
@@ -62,12 +62,12 @@ def count_file(
 
     paths = [files] if isinstance(files, str | os.PathLike) else files
     options = TraceOptions(
-        syscalls=_all(syscalls),
+        syscalls=_words("syscalls", syscalls),
         failures=failures,
         successes=successes,
-        pids=_all(pid),
-        paths=_all(path),
-        fds=_all(fd),
+        pids=_numbers("pid", pid),
+        paths=_words("path", path),
+        fds=_numbers("fd", fd),
         min_duration=min_duration,
         result=result,
         count=True,
@@ -151,5 +151,12 @@ class Count:
         self._report = json.loads(said) if said else None
 
 
-def _all(given: Any) -> tuple[Any, ...]:
-    return (given,) if isinstance(given, int | str) else tuple(given)
+def _words(name: str, given: object) -> tuple[str, ...]:
+    return tuple(map(str, values_of(name, given)))
+
+
+def _numbers(name: str, given: object) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, values_of(name, given)))
+    except ValueError:
+        raise TypeError(f"{name}: {given!r}: is no number") from None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +14,7 @@ import pytest
 
 import proctor
 from proctor.errors import CAUSE_FD
+from proctor.tracing.api import words_of
 from proctor.tracing.columns import SCHEMA
 
 
@@ -104,3 +107,51 @@ def test_who_leaves_early_asked_for_the_end(stood_in_for: Callable[..., Any]) ->
     with stood_in_for(WHOLE, 141, command=["true"]) as trace:
         trace.wait()
     assert trace.wait() == trace.returncode == 141  # COMMAND's own
+
+
+def test_who_leaves_early_does_not_know_what_was_lost(stood_in_for: Callable[..., Any]) -> None:
+    """`lost or "nothing lost"` must not say that nothing is."""
+    with stood_in_for(WHOLE, 0, command=["true"]) as trace:
+        trace.wait()
+    for asked in ("lost", "counts"):
+        with pytest.raises(proctor.ProctorError, match="has not been read to its end"):
+            getattr(trace, asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"path": Path("/etc")}, ["--path=/etc"]),
+        ({"path": [b"/a\xff", "/b"]}, ["--path=/a\udcff", "--path=/b"]),
+        ({"pid": 7, "fd": (0, 1)}, ["--pid=7", "--fd=0", "--fd=1"]),
+        ({"no_loss": True, "failures": False, "result": None, "fd": ()}, ["--no-loss"]),
+        ({"string_bytes": 0}, ["--string-bytes=0"]),
+    ],
+)
+def test_what_is_given_becomes_words(given: dict[str, Any], words: list[str]) -> None:
+    assert words_of(given) == words
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"min_duration": 1.0}, "min_duration: 1.0: is a float; give text, a number or a path"),
+        ({"fd": [3.0]}, "fd: 3.0: is a float"),
+        ({"syscalls": [None]}, "syscalls: None: is a NoneType"),
+        ({"fd": [True]}, "fd: True: is a bool"),
+    ],
+)
+def test_what_is_no_word_is_refused(given: dict[str, Any], said: str) -> None:
+    """A filter that is silently left out lets everything through."""
+    with pytest.raises(TypeError, match=re.escape(said)):
+        proctor.trace(["true"], **given)
+    with pytest.raises(TypeError, match=re.escape(said)):
+        proctor.count(["true"], **given)
+
+
+def test_a_word_that_the_command_refuses_is_its_error(stood_in_for: Callable[..., Any]) -> None:
+    with (
+        stood_in_for(b"", 2, command=["true"], string_bytes="x") as trace,
+        pytest.raises(proctor.ProctorError, match="ended with status 2"),
+    ):
+        list(trace)
