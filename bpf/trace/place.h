@@ -2,8 +2,9 @@
 /*
  * Filters by what a call is about: its descriptors, and the paths it names or reaches.
  *
- * A path in user memory is compared as it is written, so a relative one is taken to lie below the
- * working directory; what a descriptor stands for, or a call returned, by its directories.
+ * A path in user memory is compared as it is written, a relative one from the directory that it
+ * counts from, if that is above a place, and taken to lie in the place if that does; what a
+ * descriptor stands for, or a call returned, is compared by its directories.
  */
 #ifndef PROCTOR_TRACE_PLACE_H
 #define PROCTOR_TRACE_PLACE_H
@@ -14,7 +15,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 256);
+	__uint(max_entries, 16384);
 	__type(key, struct trace_path_key);
 	__type(value, u8);
 } filter_paths SEC(".maps");
@@ -71,25 +72,44 @@ static __always_inline bool file_in_place(u64 file)
 	return file && lies_in_place(path_of_file(file));
 }
 
-static __always_inline bool working_directory_in_place(void)
+static __always_inline void put_directory(struct trace_path_key *key, struct path *path)
 {
-	u64 path = path_in_task((struct task_struct *)bpf_get_current_task(), AT_FDCWD);
+	struct inode *inode = BPF_CORE_READ(path, dentry, d_inode);
+	u64 number = BPF_CORE_READ(inode, i_ino);
 
-	return path && lies_in_place(path);
+	key->inode[0] = number;
+	key->inode[1] = number >> 32;
+	key->device = BPF_CORE_READ(inode, i_sb, s_dev);
 }
 
-/* `above`: the path is relative to a descriptor, which is looked at by itself. */
-__noinline int names_place(u64 pointer, u32 above)
+/* base: the address of the struct path that a relative path counts from; 0: of none. */
+__noinline int names_place(u64 pointer, u64 base)
 {
 	u32 zero = 0;
 	struct trace_path_key *key = bpf_map_lookup_elem(&path_key, &zero);
 
-	if (!key || read_user_text(key->bytes, TRACE_PREFIX_BYTES, pointer) < 0)
+	if (!key || read_user_text(key->text, TRACE_PREFIX_BYTES, pointer) < 0)
 		return 0;
-	key->prefix_bits = 8 * TRACE_PREFIX_BYTES;
-	if (key->bytes[0] != '/')
-		return !above && working_directory_in_place();
-	return bpf_map_lookup_elem(&filter_paths, key) != NULL;
+	key->prefix_bits = 8 * (sizeof(*key) - sizeof(key->prefix_bits));
+	if (key->text[0] == '/') {
+		key->device = key->inode[0] = key->inode[1] = 0;
+		return bpf_map_lookup_elem(&filter_paths, key) != NULL;
+	}
+	if (!base)
+		return 0;
+	if (key->text[0] == '.' && key->text[1] == '/' &&
+	    read_user_text(key->text, TRACE_PREFIX_BYTES, pointer + 2) < 0)
+		return 0;
+	put_directory(key, (struct path *)base);
+	return bpf_map_lookup_elem(&filter_paths, key) != NULL || lies_in_place(base);
+}
+
+/* What a path counts from: the descriptor before it, or the working directory. */
+static __always_inline u64 base_of(struct thread *thread, struct trace_rule *rule, u32 argument)
+{
+	bool below = argument && rule->fd_arguments >> (argument - 1) & 1;
+
+	return path_of_descriptor(thread, below ? (s32)thread->args[argument - 1] : AT_FDCWD);
 }
 
 static __always_inline bool fd_wanted(struct thread *thread, struct trace_rule *rule)
@@ -107,21 +127,13 @@ static __always_inline bool fd_wanted(struct thread *thread, struct trace_rule *
 
 static __always_inline bool path_wanted(struct thread *thread, struct trace_rule *rule)
 {
-	bool above = false;
-
-	for (u32 i = 0; i < 6; i++) {
-		u64 file;
-
-		if (!(rule->fd_arguments >> i & 1))
-			continue;
-		file = file_address(thread, (s32)thread->args[i]);
-		if (file_in_place(file))
+	for (u32 i = 0; i < 6; i++)
+		if (rule->fd_arguments >> i & 1 &&
+		    file_in_place(file_address(thread, (s32)thread->args[i])))
 			return true;
-		above |= file != 0;
-	}
 	for (u32 i = 0; i < 6; i++)
 		if (rule->path_arguments >> i & 1 && thread->args[i] &&
-		    names_place(thread->args[i], above))
+		    names_place(thread->args[i], base_of(thread, rule, i)))
 			return true;
 	return false;
 }

@@ -193,13 +193,16 @@ struct trace_place {
 };
 
 /*
- * Key of the map filter_paths, a trie: "/a", NUL and "/a/" stand for the path /a, itself and what is
- * below. TRACE_PREFIX_BYTES is what such a trie can compare.
+ * Key of the map filter_paths, a trie. Of the directory 0 of the device 0: "/a", NUL and "/a/" stand
+ * for the path /a, itself and what is below. Of a directory above it: the same of the rest of the
+ * path, for whoever names it from there. 256 bytes behind prefix_bits are what a trie can compare.
  */
-enum trace_prefix { TRACE_PREFIX_BYTES = 256 };
+enum trace_prefix { TRACE_PREFIX_BYTES = 244 };
 struct trace_path_key {
 	__u32 prefix_bits;
-	__u8 bytes[256];
+	__u32 device;            /* the kernel's dev_t */
+	__u32 inode[2];          /* low half, high half */
+	__u8 text[244];
 };
 
 /* What each thread or process in the map scope_tgids is; the value of that map. */

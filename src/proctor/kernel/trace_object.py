@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -222,13 +222,14 @@ class TraceObject:
             text = os.fsencode(path).rstrip(b"/")
             if len(text) >= lib.TRACE_PREFIX_BYTES:
                 raise ValueError(f"path {path!r}: longer than {lib.TRACE_PREFIX_BYTES - 1} bytes")
-            for end in (b"\0", b"/"):
-                key = ffi.new("struct trace_path_key *", {"prefix_bits": 8 * len(text + end)})
-                ffi.memmove(key.bytes, text + end, len(text + end))
-                names.put(bytes(ffi.buffer(key)), b"\1")
-            place = _place(path)
-            if place is not None:
-                places.put(place, b"\1")
+            named = [((0, 0), text), *_from_above(text)]
+            for (inode, device), rest in named:
+                for end in (b"\0", b"/"):
+                    names.put(_path_key(inode, device, rest + end), b"\1")
+            if (place := _place(path)) is not None:
+                inode, device = place
+                key = ffi.new("struct trace_place *", {"inode": inode, "device": device})
+                places.put(bytes(ffi.buffer(key)), b"\1")
 
     def mark(self) -> None:
         """Take the running threads of `put_processes` into scope; what they fork follows."""
@@ -343,14 +344,36 @@ def _u32(number: int) -> bytes:
     return number.to_bytes(4, "little")
 
 
-def _place(path: str) -> bytes | None:
-    """`struct trace_place` of what a path names; None where nothing does."""
+def _place(path: str | bytes) -> tuple[int, int] | None:
+    """Inode and device, as the kernel has them, of what a path names; None where nothing does."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        place = {"inode": os.fstat(fd).st_ino, "device": mounted_device(fd)}
-        return bytes(ffi.buffer(ffi.new("struct trace_place *", place)))
+        return os.fstat(fd).st_ino, mounted_device(fd)
     finally:
         os.close(fd)
+
+
+def _from_above(path: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Each directory above that there is, with the rest of the path from there."""
+    directory, _, rest = path.rpartition(b"/")
+    while rest:
+        if (place := _place(directory or b"/")) is not None:
+            yield place, rest
+        directory, _, name = directory.rpartition(b"/")
+        rest = name and name + b"/" + rest
+
+
+def _path_key(inode: int, device: int, text: bytes) -> bytes:
+    """`struct trace_path_key` of all that begins so."""
+    before = ffi.offsetof("struct trace_path_key", "text") - ffi.sizeof("uint32_t")
+    values = {
+        "prefix_bits": 8 * (before + len(text)),
+        "device": device,
+        "inode": [inode & 0xFFFFFFFF, inode >> 32],
+    }
+    key = ffi.new("struct trace_path_key *", values)
+    ffi.memmove(key.text, text, len(text))
+    return bytes(ffi.buffer(key))

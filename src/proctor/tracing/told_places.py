@@ -33,6 +33,8 @@ class Told:
     """An absolute path in place is among the arguments."""
     relative: Rows
     """A path that is not absolute is."""
+    leading: Rows
+    """One of those has the last name of a place: it may lead there."""
     returned: Rows
     """The kernel says that the result names a file in place."""
     anywhere: Rows
@@ -52,6 +54,7 @@ def told_places(batch: Batch, places: Places, is_path: Rows) -> Told:
     absolute, text_in_place = _texts_in_place(batch, texts, places)
     file_in_place = _files_in_place(batch, files, places)
     passed = is_path[texts.record, texts.arg % _ARGUMENTS] & (texts.flags & _AT_EXIT == 0)
+    leading = passed & ~absolute & _with_last_names(batch, texts, places)
     of_result = files.arg == OF_RESULT
     named = files.where(of_result & (files.part == 0) & (files.flags & _FAULT == 0)).first_of_each()
     made = np.zeros((3, rows), np.int64)
@@ -59,6 +62,7 @@ def told_places(batch: Batch, places: Places, is_path: Rows) -> Told:
     return Told(
         passed=_marked(rows, texts.record[passed & text_in_place]),
         relative=_marked(rows, texts.record[passed & ~absolute]),
+        leading=_marked(rows, texts.record[leading]),
         returned=_marked(rows, files.record[of_result & file_in_place]),
         anywhere=_marked(rows, texts.record[text_in_place], files.record[file_in_place]),
         directory=_marked(rows, _directories(batch, named)),
@@ -99,18 +103,25 @@ def _texts_in_place(batch: Batch, texts: ChunkTable, places: Places) -> tuple[Ro
 
 
 def _files_in_place(batch: Batch, files: ChunkTable, places: Places) -> Rows:
-    """Those that have the last name of a place somewhere are looked at: each of them once."""
-    likely = np.zeros(len(files.record), bool)
+    """Those that may be are looked at: each of them once."""
+    likely: Rows = _with_last_names(batch, files, places) & (files.flags & _MORE == 0)
     if not len(likely):
         return likely
-    column = _column(batch, files)
-    for place in places.paths:
-        likely |= _plain(pc.match_substring(column, os.fsencode(place).rpartition(b"/")[2]))
-    likely &= files.flags & _MORE == 0
-    encoded = column.filter(pa.array(likely)).dictionary_encode()
+    encoded = _column(batch, files).filter(pa.array(likely)).dictionary_encode()
     known = [places.hold(kernel_file(data)) for data in encoded.dictionary.to_pylist()]
     likely[likely] = np.array(known, bool)[encoded.indices.to_numpy()]
     return likely
+
+
+def _with_last_names(batch: Batch, chunks: ChunkTable, places: Places) -> Rows:
+    """Those that have the last name of a place somewhere."""
+    found = np.zeros(len(chunks.record), bool)
+    if not len(found):
+        return found
+    column = _column(batch, chunks)
+    for place in places.paths:
+        found |= _plain(pc.match_substring(column, os.fsencode(place).rpartition(b"/")[2]))
+    return found
 
 
 def _directories(batch: Batch, files: ChunkTable) -> NDArray[np.int64]:

@@ -84,7 +84,8 @@ class Whereabouts:
         else:
             nobody = Process(Files(), Place())
             memory = batch.memory.tobytes()
-            for row in np.flatnonzero(told.anywhere & (which < len(abouts)) & ~found).tolist():
+            likely = told.anywhere | told.leading
+            for row in np.flatnonzero(likely & (which < len(abouts)) & ~found).tolist():
                 found[row] = self._call(batch, memory, row, abouts[which[row]], nobody)
         return found
 
@@ -212,24 +213,25 @@ class Whereabouts:
     def _named(
         self, about: _About, args: Sequence[int], chunks: list[Chunk], process: Process
     ) -> bool:
-        below_another = False
         for place in about.descriptors:
             number = signed(args[place])
-            if number == AT_FDCWD:
-                continue
-            if self._holds(process.files.path(number)):
+            if number != AT_FDCWD and self._holds(process.files.path(number)):
                 return True
-            below_another |= number >= 0
         for chunk in chunks:
             if chunk.kind != STRING or chunk.flags & AT_EXIT or chunk.argument not in about.paths:
                 continue
             path = chunk.data.decode("utf-8", "surrogateescape")
-            if path.startswith("/"):
-                if self._holds(path):
-                    return True
-            elif not below_another and self._holds(process.place.path):
+            if self._passed(path, _base(about, args, chunk.argument, process)):
                 return True
         return False
+
+    def _passed(self, path: str, base: str) -> bool:
+        """base: the directory that a relative path counts from; empty: nobody knows."""
+        if path.startswith("/"):
+            return self._holds(path)
+        if not base:
+            return False
+        return self._holds(base) or self._holds(posixpath.join(base, path.removeprefix("./")))
 
     def _returned(self, chunks: list[Chunk]) -> bool:
         return any(
@@ -237,6 +239,14 @@ class Whereabouts:
             for chunk in chunks
             if chunk.kind == KERNEL_FILE and chunk.argument == OF_RESULT
         )
+
+
+def _base(about: _About, args: Sequence[int], argument: int, process: Process) -> str:
+    """What a path counts from: the descriptor before it, or the working directory."""
+    before = argument - 1
+    if before in about.descriptors and (number := signed(args[before])) != AT_FDCWD:
+        return process.files.path(number)
+    return process.place.path
 
 
 def _given(batch: Batch, memory: bytes, row: int) -> tuple[bytes, bytes]:
@@ -288,6 +298,7 @@ def _todo(
             todo[changing] = _CLOSE if numeric is closes else _NUMERIC if numeric else _ANY
             if isinstance(about.compiled.change, Opens):
                 todo[own & returned & (told.made[1] > 0)] = _OPEN
+    todo[told.leading] = _ANY
     todo[which == len(abouts)] = _NO_CALL
     return todo
 

@@ -173,7 +173,7 @@ def test_paths_are_followed_through_descriptors_and_directories() -> None:
     assert calls == [0, 1, 2, 3, 4, 6, 9, 10, 12]
     assert passing(PATHS, paths=("/a",)) == sorted([*calls, 11])
     assert passing(PATHS, paths=("/a/",)) == sorted([*calls, 11])
-    assert passing(PATHS, paths=("/a/file",)) == [0, 1, 2, 3, 4, 11, 12]
+    assert passing(PATHS, paths=("/a/file",)) == [0, 1, 2, 3, 4, 10, 11, 12]
     # What is relative to a place that nobody knows is nowhere.
     unknown = [5, 8, 13]
     assert passing(PATHS, paths=("/",)) == [row for row in range(14) if row not in unknown]
@@ -191,7 +191,8 @@ def test_after_a_loss_nothing_is_known_of_descriptors() -> None:
     lost[1] = 1
     PATHS.task_gap[:] = lost
     try:
-        assert Whereabouts(["/a/file"]).rows(PATHS).nonzero()[0].tolist() == [0]
+        # But in row 9 it says itself from where row 10 names the file.
+        assert Whereabouts(["/a/file"]).rows(PATHS).nonzero()[0].tolist() == [0, 10]
     finally:
         PATHS.task_gap[:] = 0
 
@@ -206,6 +207,25 @@ def test_where_each_call_tells_its_own_nothing_else_counts() -> None:
         },
     )
     assert Whereabouts(["/a"], tracked=False).rows(told).tolist() == [True, False, False]
+
+
+NAMED_FROM = batch_of(
+    {
+        "number": OPENAT, "args": [HERE], "result": 3,
+        "memory": chunks((1, 1, 0, 0, b"/a"), (6, 5, 1, 0, kernel_file("/a", 0o040755))),
+    },
+    *(
+        {"number": OPENAT, "args": [3], "memory": chunks((1, 1, 0, 0, path)), "result": -2}
+        for path in (b"b/c", b"./b/c/d", b"b/cd", b"b", b"../a/b/c", b"b//c")
+    ),
+)  # fmt: skip
+
+
+def test_a_relative_path_may_lead_to_a_place_from_above() -> None:
+    """As it is written: what has dots or two slashes within is not followed."""
+    assert Whereabouts(["/a/b/c"]).rows(NAMED_FROM).nonzero()[0].tolist() == [1, 2]
+    nobody = Whereabouts(["/a/b/c"], tracked=False).rows(NAMED_FROM)
+    assert not nobody.any()  # where each call tells its own, these tell nothing
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 500), st.binary(max_size=60))))
