@@ -222,14 +222,18 @@ static __always_inline void fill_call(struct trace_record *record, struct thread
 	record->flags = thread->flags;
 }
 
+/* At the exit. The kernel forgets that of rt_sigreturn; -1 that a program passed is no syscall. */
+static __always_inline u16 left_number(long id, u8 abi, s64 result)
+{
+	return id == -1 && result != -ENOSYS ? sigreturn(abi) : plain_number(id, abi);
+}
+
 /* The state of a call that we did not see enter, as far as the registers tell it. */
 static __always_inline void note_unseen(struct thread *thread, struct pt_regs *regs,
-					enum trace_abi abi)
+					enum trace_abi abi, s64 result)
 {
-	long id = number_in(regs);
-
 	thread->abi = abi;
-	thread->number = id == -1 ? sigreturn(thread->abi) : plain_number(id, thread->abi);
+	thread->number = left_number(number_in(regs), abi, result);
 	thread->entered_ns = 0;
 	thread->entry_bytes = 0;
 	thread->short_bytes = 0;
@@ -333,7 +337,7 @@ static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 resul
 		return;
 	/* With no entry though we would have seen it: seccomp comes before the tracepoint. */
 	if (before != CALL_UNDER_WAY)
-		note_unseen(thread, regs, current_abi(task, number_in(regs)));
+		note_unseen(thread, regs, current_abi(task, number_in(regs)), result);
 	rule = rule_of(thread->abi, thread->number);
 	if (!rule || !rule->selected)
 		return;

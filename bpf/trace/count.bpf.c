@@ -170,14 +170,14 @@ static __always_inline void count_duration(struct trace_latency *latency, u64 du
 	latency->buckets[bucket]++;
 }
 
-/* Which call it is, as rules have it. False: not one that is wanted. */
+/* Which call it is, as rules have it. result: at the entry -ENOSYS. False: not one that is wanted. */
 static __always_inline bool identify(struct trace_count_key *key, struct task_struct *task,
-				     long number)
+				     long number, s64 result)
 {
 	struct trace_rule *rule;
 
 	key->abi = current_abi(task, number);
-	key->number = number == -1 ? sigreturn(key->abi) : plain_number(number, key->abi);
+	key->number = left_number(number, key->abi, result);
 	rule = rule_of(key->abi, key->number);
 	return rule && rule->selected;
 }
@@ -195,7 +195,7 @@ static __always_inline void count_left(struct pt_regs *regs, s64 result)
 	struct trace_counted *counted;
 	struct thread *thread;
 
-	if (!tracing() || !identify(&key, task, number_in(regs)))
+	if (!tracing() || !identify(&key, task, number_in(regs), result))
 		return;
 	thread = traced_thread(task);
 	if (!thread || thread->scope & SCOPE_FROM_EXEC || !result_wanted(result))
@@ -243,7 +243,7 @@ static __always_inline void latency_entered(struct pt_regs *regs, long number)
 	struct trace_count_key key = {};
 	struct thread *thread;
 
-	if (!tracing() || !identify(&key, task, number))
+	if (!tracing() || !identify(&key, task, number, -ENOSYS))
 		return;
 	thread = traced_thread(task);
 	if (!thread)
@@ -265,7 +265,7 @@ static __always_inline void latency_left(struct pt_regs *regs, s64 result)
 	struct thread *thread;
 	u8 before;
 
-	if (!tracing() || !identify(&key, task, number_in(regs)))
+	if (!tracing() || !identify(&key, task, number_in(regs), result))
 		return;
 	thread = traced_thread(task);
 	if (!thread)

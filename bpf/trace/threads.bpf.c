@@ -105,7 +105,7 @@ static __always_inline bool note_older(struct task_struct *task, struct thread *
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	if (!in_call(task, regs))
 		return false;
-	note_unseen(thread, regs, abi_of(task, number_in(regs)));
+	note_unseen(thread, regs, abi_of(task, number_in(regs)), -ENOSYS);
 	rule = rule_of(thread->abi, thread->number);
 	return rule && rule->selected && fd_wanted(thread, rule) && file_wanted(task, thread, rule);
 }

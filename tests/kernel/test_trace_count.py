@@ -65,6 +65,22 @@ def counted(*arguments: str, path: Path, command: list[str]) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.parametrize("options", [[], ["--no-times"]])
+def test_numbers_that_are_no_syscalls(tmp_path: Path, options: list[str]) -> None:
+    """-1 is what the kernel says of rt_sigreturn when it returns."""
+    calls = "import ctypes; c = ctypes.CDLL(None).syscall"
+    for number, times in ((9999, 7), (600, 3), (-1, 5), (70000, 2)):
+        calls += f"; [c(ctypes.c_long({number})) for _ in range({times})]"
+    command = [sys.executable, "-c", calls]
+    found = by_syscall(counted(*options, path=tmp_path, command=command))
+    assert found["syscall_0x270f"] == (7, 7)
+    assert found["syscall_0x258"] == (3, 3)
+    assert found["syscall_?"] == (7, 7)
+    assert "rt_sigreturn" not in found
+    some = by_syscall(counted(*options, "-e", "read", path=tmp_path, command=command))
+    assert {*some} == {"read"}
+
+
 def by_syscall(report: dict[str, Any]) -> dict[str, tuple[int, int]]:
     return {row["syscall"]: (row["calls"], row["errors"]) for row in report["syscalls"]}
 

@@ -114,6 +114,12 @@ def build(
     )
 
 
+def unknown_name(number: int) -> str:
+    """Of a number that the tables lack, as strace calls it. 0xffff stands for all that a record has
+    no room for, and for -1."""
+    return "syscall_?" if number == 0xFFFF else f"syscall_{number:#x}"
+
+
 def split(declaration: str) -> tuple[str, str]:
     """`const char *filename` -> (`const char *`, `filename`)."""
     start = max(declaration.rfind(" "), declaration.rfind("*")) + 1

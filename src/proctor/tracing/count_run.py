@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from proctor.errors import ProctorError, cause_of
 from proctor.kernel.call_counts import CallCounts
 from proctor.kernel.object import KernelError
-from proctor.kernel.trace_object import TraceObject
+from proctor.kernel.trace_object import TraceObject, rule
 from proctor.launch.command import AWAITED, FORWARDED, Launched, exit_status
 from proctor.tracing import count_view, histogram
 from proctor.tracing.count import CountSession
@@ -80,6 +80,8 @@ class Counting:
         try:
             self._kernel = self._stack.enter_context(TraceObject(filters))
             self._kernel.put_rules(plan.rules)
+            if plan.everything:
+                self._kernel.put_rule_of_unknown(rule())
             self._kernel.put_fds(options.fds)
             self._kernel.put_paths(map(os.path.abspath, options.paths))
             put_scope(self._kernel, targets, {os.getpid()})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from proctor.records.trace_layout import ABIS, SYSCALLS
 from proctor.syscalls.fetches import RESULT
-from proctor.syscalls.table import errno_name, table_of
+from proctor.syscalls.table import errno_name, table_of, unknown_name
 
 PATH, SECOND_PATH, ADDRESS, BUFFER, FILLED, MESSAGE = range(1, 7)
 """FILLED: a buffer that the call filled, as far as the argument behind it and the result say."""
@@ -77,7 +77,7 @@ def syscall_namer() -> Callable[[int, int], str]:
     def name_of(abi: int, number: int) -> str:
         name, table = tables[abi]
         syscall = table.by_number.get(number)
-        plain = syscall.name if syscall else f"syscall_{number}"
+        plain = syscall.name if syscall else unknown_name(number)
         return plain if name in natives else f"{name}:{plain}"
 
     return name_of

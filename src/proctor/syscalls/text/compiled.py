@@ -18,7 +18,7 @@ from proctor.syscalls.changes import (
     asks_landlock_version,
     makes_bpf_file,
 )
-from proctor.syscalls.table import Argument, Fetch, Syscall
+from proctor.syscalls.table import Argument, Fetch, Syscall, unknown_name
 from proctor.syscalls.text import (
     files,
     network,
@@ -195,7 +195,7 @@ class Unknown(Compiled):
 
     def __init__(self, number: int, machine: str) -> None:
         arguments = tuple(Argument(f"arg{n}", "unsigned long", "hex") for n in range(6))
-        name = f"syscall_{number:#x}"
+        name = unknown_name(number)
         super().__init__(Syscall(number, name, arguments, "hex", frozenset(), ()), machine)
 
 
