@@ -12,6 +12,7 @@ import pyarrow as pa
 from proctor.errors import ProctorError
 from proctor.tracing.file import GroupWanted, TraceFile
 from proctor.tracing.parquet import rotated_path
+from proctor.views.units import plural
 
 _ONE_TRACE: Final = ("created_time_ns", "boot_to_wall_ns", "hostname", "command")
 """Facts that all files of a trace share."""
@@ -26,6 +27,8 @@ class TraceSet:
 
     def __init__(self, paths: Sequence[str]) -> None:
         """ProctorError where none can be read, or where they are of several traces."""
+        if not paths:
+            raise ProctorError("files of a trace: none is given; name the first of them, or all")
         self.incomplete: str | None = None
         """What is missing and why."""
         self._paths = self._following(paths[0]) if len(paths) == 1 else self._in_order(paths)
@@ -45,6 +48,7 @@ class TraceSet:
         first = TraceFile(path).facts
         found, facts = [path], first
         if _number(first) != 1:
+            self.incomplete = _before_are_missing(path, _number(first) - 1)
             return found
         while not _is_last(facts):
             following = str(rotated_path(Path(path), len(found) + 1))
@@ -69,13 +73,23 @@ class TraceSet:
         ordered = sorted(facts_of, key=lambda path: _number(facts_of[path]))
         for path in ordered[1:]:
             _check_same(ordered[0], facts_of[ordered[0]], path, facts_of[path])
+        if missing := _number(facts_of[ordered[0]]) - 1:
+            self.incomplete = _before_are_missing(ordered[0], missing)
         for before, path in pairwise(ordered):
             missing = _number(facts_of[path]) - _number(facts_of[before]) - 1
             if missing < 0:
                 raise ProctorError(f"{path}: is the same file of the trace as {before}")
             if missing:
-                self.incomplete = f"{path}: {missing:,} files before it are not given"
+                self.incomplete = _before_are_missing(path, missing)
         return ordered
+
+
+def _before_are_missing(path: str, count: int) -> str:
+    files = plural(count, "file")
+    return (
+        f"{path}: {files} before it {'is' if count == 1 else 'are'} not given;"
+        " name the first file of the trace, or all"
+    )
 
 
 def _check_same(path: str, facts: dict[str, Any], other: str, others: dict[str, Any]) -> None:
@@ -85,7 +99,7 @@ def _check_same(path: str, facts: dict[str, Any], other: str, others: dict[str, 
 
 def _number(facts: dict[str, Any]) -> int:
     number = facts.get("file", 1)
-    return number if isinstance(number, int) else 1
+    return number if isinstance(number, int) and number > 0 else 1
 
 
 def _is_last(facts: dict[str, Any]) -> bool:

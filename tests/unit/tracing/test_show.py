@@ -137,7 +137,7 @@ def test_what_a_set_lacks_is_said_after_what_is_there(
     with pytest.raises(ProctorError, match=r"run-0002.parquet: is not the last file"):
         show([str(each) for each in files[:2]])
     files[2].write_bytes(whole)
-    with pytest.raises(ProctorError, match=r"run-0003.parquet: 1 files before it are not given"):
+    with pytest.raises(ProctorError, match=r"run-0003.parquet: 1 file before it is not given"):
         show([str(files[0]), str(files[2])])
     other = write(tmp_path / "other.parquet", calls())
     with pytest.raises(ProctorError, match="is of another trace"):
