@@ -290,6 +290,8 @@ class Summary(Event):
     """Of a trace: records that the kernel made."""
     records: int | None = None
     """Of a trace: those of them that are here; with those in `lost` they are all."""
+    broke_off: bool | None = None
+    """Of a trace: True where what is missing is not known."""
 
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {

@@ -12,6 +12,7 @@ import pyarrow as pa
 from proctor.errors import ProctorError
 from proctor.tracing.file import GroupWanted, TraceFile
 from proctor.tracing.parquet import rotated_path
+from proctor.tracing.totals import Totals
 from proctor.views.units import plural
 
 _ONE_TRACE: Final = ("created_time_ns", "boot_to_wall_ns", "hostname", "command")
@@ -31,11 +32,13 @@ class TraceSet:
             raise ProctorError("files of a trace: none is given; name the first of them, or all")
         self.incomplete: str | None = None
         """What is missing and why."""
+        self.totals: Totals | None = None
+        """Of the whole trace; None where what is here is not what they are of."""
         self._paths = self._following(paths[0]) if len(paths) == 1 else self._in_order(paths)
         self.facts: dict[str, Any] = TraceFile(self._paths[-1]).facts
         """Of the last file, whose facts say most: docs/trace-parquet.md."""
-        if self.incomplete is None and not _is_last(self.facts):
-            self.incomplete = f"{self._paths[-1]}: is not the last file of its trace"
+        if self.incomplete is None:
+            self._hold_against_totals()
 
     def record_batches(
         self, columns: Sequence[str] | None = None, wanted: GroupWanted | None = None
@@ -43,6 +46,22 @@ class TraceSet:
         """As of `TraceFile`, of all files in order."""
         for path in self._paths:
             yield from TraceFile(path).record_batches(columns, wanted)
+
+    def _hold_against_totals(self) -> None:
+        """By the footers alone: these say how many rows each file has."""
+        last, said = self._paths[-1], Totals.of_json(self.facts.get("totals"))
+        rows = sum(TraceFile(path).rows for path in self._paths)
+        if not _is_last(self.facts):
+            self.incomplete = f"{last}: is not the last file of its trace"
+        elif said is None:
+            self.incomplete = f"{last}: does not say what its trace had: it was changed since"
+        elif rows != said.rows:
+            self.incomplete = (
+                f"{last}: its trace had {plural(said.rows, 'row')}, of which"
+                f" {rows:,} {'is' if rows == 1 else 'are'} here: it was changed since"
+            )
+        else:
+            self.totals = said
 
     def _following(self, path: str) -> list[str]:
         first = TraceFile(path).facts

@@ -54,16 +54,21 @@ class JsonLinesSink:
 
     def close(self, totals: Totals) -> str | None:
         totals.unwritten(self._writer.reason, self._unwritten)
-        event = Summary(
-            time_ns=time.time_ns(),
-            counts=self._counts,
-            lost=totals.lost,
-            kernel_counted=totals.kernel_counted,
-            records=totals.records,
-        )
-        self._writer.write(encode_line(event))
+        self._writer.write(encode_line(summary(self._counts, totals)))
         self._writer.close()
         return self._writer.problem
+
+
+def summary(counts: dict[str, int], totals: Totals | None) -> Summary:
+    """The last event. totals: None where not all of the trace is here."""
+    return Summary(
+        time_ns=time.time_ns(),
+        counts=counts,
+        lost=totals.lost if totals else {},
+        kernel_counted=totals.kernel_counted if totals else None,
+        records=totals.records if totals else None,
+        broke_off=True if totals is None else None,
+    )
 
 
 def line_maker(formatter: Formatter, stacks: CallStacks | None) -> LineMaker:

@@ -3,7 +3,6 @@ their rows."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
@@ -12,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from proctor.errors import ProctorError
-from proctor.events import Summary
 from proctor.sinks.json_lines import encode_line
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.tracing import count_view
 from proctor.tracing.count import CountReport
 from proctor.tracing.file_set import TraceSet
 from proctor.tracing.json_calls import CallLines
+from proctor.tracing.jsonl_sink import summary
 from proctor.tracing.lines import BROKEN_PIPE_STATUS, LineWriter, open_output
 from proctor.tracing.options import DEFAULT_STRING_BYTES, TraceOptions, check_shown_together
 from proctor.tracing.parts import (
@@ -44,8 +43,8 @@ class _Lines(Protocol):
 
     def of(self, part: Part) -> bytes: ...
 
-    def last(self, totals: Totals, shown_calls: int | None) -> bytes:
-        """shown_calls: None where all are."""
+    def last(self, totals: Totals | None, shown_calls: int | None) -> bytes:
+        """totals: None where not all of the trace is here; shown_calls: None where all are."""
         ...
 
 
@@ -89,18 +88,16 @@ def counted(paths: Sequence[str], options: TraceOptions) -> CountReport:
 def _write_lines(files: TraceSet, options: TraceOptions, writer: LineWriter) -> None:
     lines: _Lines = (_EventLines if options.format == "jsonl" else _TextLines)(files.facts)
     selection, tracked = _selection(files, options), is_tracked(files.facts)
-    found, shown_calls = Totals(), 0
+    shown_calls = 0
     for part in parts_of(files, selection, tracked=tracked):
-        found.feed(part.batch)
-        if part.told is not None:
-            kinds = part.batch.records["kind"][part.told]
-            shown_calls += int(np.isin(kinds, list(CALL_KINDS)).sum())
+        kinds = part.batch.records["kind"]
+        asked = kinds if part.told is None else kinds[part.told]
+        shown_calls += int(np.isin(asked, list(CALL_KINDS)).sum())
         writer.write(lines.of(part))
         if writer.closed or writer.problem:
             return
-    # Of a trace that did not come to its end only its rows are known.
-    said = None if files.incomplete else Totals.of_json(files.facts.get("totals"))
-    writer.write(lines.last(said or found, None if selection.everything else shown_calls))
+    is_all = selection.everything and files.totals is not None
+    writer.write(lines.last(files.totals, None if is_all else shown_calls))
 
 
 def _counts(files: TraceSet, options: TraceOptions) -> bytes:
@@ -144,11 +141,11 @@ class _TextLines:
             ]
         )
 
-    def last(self, totals: Totals, shown_calls: int | None) -> bytes:
-        if shown_calls is None:
-            return f"*** {totals.line()} ***\n".encode()
-        calls = plural(shown_calls, "call")
-        return f"*** {calls} shown; of the whole trace: {totals.line()} ***\n".encode()
+    def last(self, totals: Totals | None, shown_calls: int | None) -> bytes:
+        said = totals.line() if totals else "not all is here, what is missing is not known"
+        if shown_calls is not None:
+            said = f"{plural(shown_calls, 'call')} shown; of the whole trace: {said}"
+        return f"*** {said} ***\n".encode()
 
 
 class _EventLines:
@@ -164,16 +161,8 @@ class _EventLines:
         self._counts.update(word for word, _ in lines)
         return b"".join([text for _, text in lines])
 
-    def last(self, totals: Totals, shown_calls: int | None) -> bytes:
-        return encode_line(
-            Summary(
-                time_ns=time.time_ns(),
-                counts=self._counts,
-                lost=totals.lost,
-                kernel_counted=totals.kernel_counted,
-                records=totals.records,
-            )
-        )
+    def last(self, totals: Totals | None, shown_calls: int | None) -> bytes:
+        return encode_line(summary(self._counts, totals))
 
 
 def _formatter(facts: dict[str, Any]) -> Formatter:

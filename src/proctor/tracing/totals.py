@@ -54,6 +54,11 @@ class Totals:
         return self.calls + self.others
 
     @property
+    def rows(self) -> int:
+        """Of tables, which have those under way, too."""
+        return self.records + self.under_way
+
+    @property
     def lost_records(self) -> int:
         return sum(count for reason, count in self.lost.items() if reason not in _NOT_OF_RECORDS)
 

@@ -73,12 +73,17 @@ def batch_of_calls(calls: list[Call]) -> Batch:
     return batch
 
 
-def write(path: Path, *batches: Batch, row_group_rows: int = 1 << 20) -> ParquetOutput:
+def totals_of(count: int, **lost: int) -> dict[str, Any]:
+    return {"calls": count, "others": 0, "under_way": 0, "lost": lost,
+            "kernel_counted": count + sum(lost.values())}  # fmt: skip
+
+
+def write(path: Path, *batches: Batch, row_group_rows: int = 1 << 20, **lost: int) -> ParquetOutput:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     output = ParquetOutput(file, {"host": "h"}, row_group_rows=row_group_rows)
     for batch in batches:
         output.feed(batch)
-    output.close({"lost": {"ring_full": 3}})
+    output.close(totals_of(sum(map(len, batches)), **lost))
     return output
 
 
@@ -123,7 +128,7 @@ def test_bytes_that_are_no_text_stay_whole_in_memory() -> None:
 def test_a_file_gives_back_the_records(tmp_path: Path) -> None:
     batch = batch_of_calls([EXEC, opened("/etc/hosts"), RENAMED] * 40)
     path = tmp_path / "run.parquet"
-    assert write(path, batch, batch, row_group_rows=50).rows == 240
+    assert write(path, batch, batch, row_group_rows=50, ring_full=3).rows == 240
     file = TraceFile(str(path))
     assert file.facts["totals"]["lost"] == {"ring_full": 3}
     assert file.facts["last"] is True

@@ -24,7 +24,7 @@ from proctor.tracing.selection import Selection
 from proctor.tracing.show import counted, show
 from proctor.tracing.whereabouts import Whereabouts
 from tests.unit.tracing.stub_rings import chunks
-from tests.unit.tracing.test_parquet import kernel_file
+from tests.unit.tracing.test_parquet import kernel_file, totals_of
 
 READ, CLOSE, DUP, CHDIR, EXIT_GROUP, UNLINK, OPENAT = 0, 3, 32, 80, 231, 87, 257
 HERE = 0xFFFFFFFFFFFFFF9C
@@ -68,7 +68,7 @@ def written(path: Path, batches: list[Batch], **facts: Any) -> str:
     output = ParquetOutput(file, facts, row_group_rows=1)
     for batch in batches:
         output.feed(batch)
-    output.close({})
+    output.close(totals_of(sum(map(len, batches))))
     return str(path)
 
 

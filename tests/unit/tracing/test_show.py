@@ -31,6 +31,7 @@ from proctor.tracing.parts import descriptors_before
 from proctor.tracing.profile import Profile
 from proctor.tracing.show import show
 from proctor.tracing.tally import Tally
+from tests.unit.tracing.test_parquet import totals_of
 
 READ, WRITE, EXIT_GROUP, OPENAT = 0, 1, 231, 257
 PATH = b"/etc/hosts"
@@ -57,11 +58,6 @@ def calls(
         task_gap=none,
         wall_offset_ns=wall_ns,
     )
-
-
-def totals_of(count: int, **lost: int) -> dict[str, Any]:
-    return {"calls": count, "others": 0, "under_way": 0, "lost": lost,
-            "kernel_counted": count + sum(lost.values())}  # fmt: skip
 
 
 def write(path: Path, *batches: Batch, **facts: Any) -> str:
@@ -127,7 +123,7 @@ def test_what_a_set_lacks_is_said_after_what_is_there(
     with pytest.raises(ProctorError, match=r"run-0003.parquet: is cut off"):
         show([str(files[0])])
     assert capfdbinary.readouterr().out.decode().splitlines()[2] == (
-        "*** 2 calls, 0 lost; the kernel's count is not known ***"
+        "*** 2 calls shown; of the whole trace: not all is here, what is missing is not known ***"
     )
     with pytest.raises(ProctorError, match=r"run-0003.parquet: is cut off"):
         diff(str(files[0]), str(files[0]))

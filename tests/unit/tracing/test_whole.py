@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import proctor
 from proctor.errors import ProctorError
 from proctor.tracing.diff import diff
 from proctor.tracing.options import TraceOptions
+from proctor.tracing.parquet import METADATA_KEY
 from proctor.tracing.show import show
 from tests.unit.tracing.test_show import READ, calls, rotated, write
 
@@ -43,3 +46,39 @@ def test_a_set_without_its_first_files_is_not_compared(files: list[str], tmp_pat
 def test_no_file_is_no_trace() -> None:
     with pytest.raises(ProctorError, match="none is given; name the first of them, or all"):
         proctor.count_file([])
+
+
+@pytest.mark.parametrize("options", [TraceOptions(), COUNTED, TraceOptions(failures=True)])
+@pytest.mark.parametrize("rows", [0, 2])
+def test_rows_are_held_against_what_is_said_of_them(
+    options: TraceOptions, rows: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever leaves rows out with another program keeps the totals of all."""
+    path = write(tmp_path / "run.parquet", calls(3, number=READ))
+    said_of_all = {METADATA_KEY: pq.read_metadata(path).metadata[METADATA_KEY]}
+    table = pq.read_table(path).replace_schema_metadata(said_of_all)
+    pq.write_table(table.slice(0, rows), path)
+    said = rf"run.parquet: its trace had 3 rows, of which {rows} are here: it was changed since"
+    with pytest.raises(ProctorError, match=said):
+        show([path], options)
+    assert "kernel counted" not in capfd.readouterr().out
+    with pytest.raises(ProctorError, match=said):
+        diff(path, path)
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: b'{"format": 1}'}), path)
+    with pytest.raises(ProctorError, match="does not say what its trace had"):
+        show([path], options)
+
+
+def test_of_part_of_a_trace_no_totals_are_told(
+    files: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path(files[2]).unlink()
+    with pytest.raises(ProctorError, match=r"run-0003.parquet: cannot be read"):
+        show([files[0]], TraceOptions(failures=True, syscalls=("read",)))
+    unknown = "of the whole trace: not all is here, what is missing is not known"
+    assert capfd.readouterr().out == f"*** 0 calls shown; {unknown} ***\n"
+    with pytest.raises(ProctorError, match=r"run-0003.parquet: cannot be read"):
+        show([files[0]], TraceOptions(format="jsonl"))
+    last = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert (last["broke_off"], last["counts"]) == (True, {"syscall": 2})
+    assert "records" not in last
