@@ -168,7 +168,8 @@ class Trace:
                 while True:
                     batch, metadata = reader.read_next_batch_with_custom_metadata()
                     if metadata is not None and b"totals" in metadata:
-                        self._totals = json.loads(metadata[b"totals"])
+                        totals = json.loads(metadata[b"totals"])
+                        self._totals = {} if totals.get("broke_off") else totals
                     elif batch.num_rows:
                         yield batch
         except (StopIteration, pa.ArrowInvalid, OSError):

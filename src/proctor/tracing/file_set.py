@@ -62,6 +62,8 @@ class TraceSet:
             )
         else:
             self.totals = said
+            if said.broke_off:
+                self.incomplete = f"{last}: its trace broke off: what is missing is not known"
 
     def _following(self, path: str) -> list[str]:
         first = TraceFile(path).facts

@@ -96,6 +96,7 @@ class Formatting:
 
     def _count_losses(self, ending: Ending | None, *, shortened: bool, cut: bool) -> None:
         totals = self._totals
+        totals.broke_off = ending is None or ending.drained is None
         if ending is None:  # the tracer was killed: what the kernel counted is gone with it
             return
         counts = ending.counts

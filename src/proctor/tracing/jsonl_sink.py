@@ -67,7 +67,7 @@ def summary(counts: dict[str, int], totals: Totals | None) -> Summary:
         lost=totals.lost if totals else {},
         kernel_counted=totals.kernel_counted if totals else None,
         records=totals.records if totals else None,
-        broke_off=True if totals is None else None,
+        broke_off=True if totals is None or totals.broke_off else None,
     )
 
 

@@ -29,6 +29,8 @@ class Totals:
     """By reason (`reasons.py`), those above 0; of records, save `arguments_full`."""
     kernel_counted: int | None = None
     """Records that the kernel wanted to make; None: not known."""
+    broke_off: bool = False
+    """One of our processes was killed: what is missing besides is not known."""
 
     def feed(self, batch: Batch) -> None:
         if len(batch):
@@ -83,7 +85,9 @@ class Totals:
         if not isinstance(lost, dict) or not all(isinstance(each, int) for each in lost.values()):
             return None
         calls, others, under_way = (said.get(name) or 0 for name in names[:3])
-        return cls(calls, others, under_way, dict(lost), said.get("kernel_counted"))
+        counted = said.get("kernel_counted")
+        broke_off = said.get("broke_off") is True or counted is None  # as older ones have it
+        return cls(calls, others, under_way, dict(lost), counted, broke_off)
 
     def line(self) -> str:
         """`1,024,125 calls, 3 other records, 0 lost; kernel counted 1,024,128`."""
@@ -92,9 +96,15 @@ class Totals:
             parts.append(plural(self.others, "other record"))
         if self.under_way:
             parts.append(f"{self.under_way:,} under way at the end")
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.lost.items()))
-        parts.append(f"{self.lost_records:,} lost" + (f" ({reasons})" if reasons else ""))
+        if self.lost or not self.broke_off:
+            parts.append(self._losses())
+        if self.broke_off:
+            parts.append("broke off: what is missing is not known")
         return f"{', '.join(parts)}; {self._verdict()}"
+
+    def _losses(self) -> str:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.lost.items()))
+        return f"{self.lost_records:,} lost" + (f" ({reasons})" if reasons else "")
 
     def _verdict(self) -> str:
         if self.kernel_counted is None:

@@ -51,6 +51,7 @@ def written(*, totals: bytes | None) -> bytes:
 
 WHOLE = written(totals=b'{"calls": 7, "lost": {"ring_full": 2}, "kernel_counted": 9}')
 CUT = written(totals=None)
+BROKEN = written(totals=b'{"calls": 7, "lost": {}, "kernel_counted": 9, "broke_off": true}')
 
 
 def test_a_whole_trace_has_its_totals(stood_in_for: Callable[..., Any]) -> None:
@@ -60,7 +61,7 @@ def test_a_whole_trace_has_its_totals(stood_in_for: Callable[..., Any]) -> None:
     assert trace.wait() == trace.returncode == 3
 
 
-@pytest.mark.parametrize("stream", [CUT, CUT[:-8], WHOLE[:-60]])
+@pytest.mark.parametrize("stream", [CUT, CUT[:-8], WHOLE[:-60], BROKEN])
 def test_a_trace_that_breaks_off_is_no_whole_one(
     stood_in_for: Callable[..., Any], stream: bytes
 ) -> None:

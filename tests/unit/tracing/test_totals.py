@@ -59,3 +59,15 @@ def test_progress() -> None:
     assert progress_line(Totals(calls=1000), 2_500_000, 412_000.4, 1200) == (
         "1,000 calls, 412,000 events/s, 2.5 MB, 1,200 lost"
     )
+
+
+def test_of_a_trace_that_broke_off_not_all_losses_are_known() -> None:
+    unknown = "broke off: what is missing is not known"
+    totals = Totals(calls=3, kernel_counted=3, broke_off=True)
+    assert totals.line() == f"3 calls, {unknown}; kernel counted 3"
+    totals.lose("spool_damaged", 2)
+    assert f"3 calls, 2 lost (spool_damaged 2), {unknown};" in totals.line()
+    assert Totals.of_json(json.loads(totals.as_json())) == totals
+    killed = Totals.of_json({"calls": 3, "lost": {}, "kernel_counted": None})
+    assert killed is not None
+    assert killed.broke_off  # written before there was the word
