@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -85,6 +85,8 @@ class CountReport:
     by_process: bool
     unplaced_calls: int
     """Calls that the kernel's maps had no room for: counted, without process and quantiles."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """Of a trace's file, by reason: records that are in no count. The kernel's own loses none."""
 
     @property
     def calls(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Final
 
 from proctor.tracing.count import CallCount, CountReport, Process
 from proctor.tracing.syscall_names import errors as error_names
+from proctor.tracing.totals import losses
 from proctor.views.clean import clean_line
 from proctor.views.units import plural
 
@@ -133,6 +134,8 @@ def _remarks(report: CountReport) -> Iterator[str]:
     if report.unnamed_errors:
         errors = plural(report.unnamed_errors, "error")
         yield f"{errors} without their errno: the kernel's map was full"
+    if report.lost:
+        yield f"of the trace's records {losses(report.lost)}: in no count"
 
 
 def error_name(code: int) -> str:
@@ -154,6 +157,7 @@ def as_object(report: CountReport, *, sort: str | None = None) -> dict[str, Any]
         "total_ns": report.total_ns,
         "unplaced_calls": report.unplaced_calls,
         "unnamed_errors": report.unnamed_errors,
+        "lost": report.lost,
         "syscalls": as_rows(report, sort=sort),
     }
 

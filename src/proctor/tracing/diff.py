@@ -13,6 +13,7 @@ from proctor.tracing.count_view import duration
 from proctor.tracing.lines import BROKEN_PIPE_STATUS, LineWriter, open_output
 from proctor.tracing.profile import Profile, profile_of
 from proctor.tracing.tally import Counted
+from proctor.tracing.totals import losses
 from proctor.views.clean import clean_line
 
 KINDS: Final = ("syscalls", "files", "hosts", "errors")
@@ -115,6 +116,7 @@ class Difference:
             "new": self.new(),
             "gone": self.gone(),
             "compared": self.compared,
+            "lost": {"before": self.before.totals.lost, "after": self.after.totals.lost},
         }
 
 
@@ -129,7 +131,8 @@ def diff(
     """Prints what changed; 1 where a limit is passed. `new`: some of KINDS, with commas.
 
     Files are one trace each; the first of a rotated set stands for all of it. ProctorError
-    where one cannot be read to its end: what is missing would look like a change.
+    where one cannot be read to its end: what is missing would look like a change; and where no
+    limit is passed, but might be by what a trace has lost: after what changed.
     """
     kinds = _kinds(new)
     profiles = [profile_of([path]) for path in (before, after)]
@@ -149,11 +152,24 @@ def diff(
     writer.close()
     if writer.problem:
         raise ProctorError(writer.problem)
-    return 1 if exceeded else 0
+    if exceeded:
+        return 1
+    if kinds or max_calls is not None or max_slower is not None:
+        _check_nothing_lost({before: profiles[0], after: profiles[1]})
+    return 0
+
+
+def _check_nothing_lost(profiles: dict[str, Profile]) -> None:
+    for path, profile in profiles.items():
+        if not profile.totals.whole:
+            raise ProctorError(
+                f"{path}: {losses(profile.totals.lost)}: whether a limit is passed is not known;"
+                " trace fewer calls (-e), or with --no-loss"
+            )
 
 
 def text_lines(found: Difference) -> list[str]:
-    """Syscalls, most changed by calls first; errors that changed; what came and went."""
+    """Syscalls, most changed by calls first; errors that changed; what came and went; losses."""
     rows = [(abs(now.calls - old.calls), name) for name, (old, now) in found.syscalls.items()]
     rows.sort(key=lambda row: (-row[0], row[1]))
     lines = [_HEADER, *(_line(name, *found.syscalls[name]) for _, name in rows)]
@@ -171,6 +187,9 @@ def text_lines(found: Difference) -> list[str]:
     for sign, listed in (("new", found.new()), ("gone", found.gone())):
         for kind in KINDS[:3]:
             lines += _list(sign, kind, listed[kind], found.compared.get(kind, 1.0))
+    for when, profile in (("before", found.before), ("after", found.after)):
+        if not profile.totals.whole:
+            lines += ["", f"{when}: {profile.totals.line()}"]
     return lines
 
 

@@ -18,6 +18,7 @@ from proctor.tracing.count_view import error_name
 from proctor.tracing.file_set import TraceSet
 from proctor.tracing.names_seen import NamesSeen
 from proctor.tracing.tally import Counted, Tally
+from proctor.tracing.totals import Totals
 
 _COLUMNS: Final = (*tally.COLUMNS, "name", "error", "path", "kernel_path", "address")
 _CONNECTING: Final = pa.array(["connect", "sendto", "sendmsg", "sendmmsg"])
@@ -34,6 +35,7 @@ class Profile:
         self.hosts = NamesSeen()
         """Connected or sent to, whether it worked or not."""
         self.incomplete: str | None = None
+        self.totals = Totals()
 
     @property
     def syscalls(self) -> dict[str, Counted]:
@@ -75,7 +77,7 @@ def profile_of(paths: Sequence[str]) -> Profile:
     profile = Profile()
     for rows in files.record_batches(_COLUMNS):
         profile.feed(rows)
-    profile.incomplete = files.incomplete
+    profile.incomplete, profile.totals = files.incomplete, files.totals or Totals()
     return profile
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -114,7 +115,7 @@ def _report(files: TraceSet, options: TraceOptions) -> CountReport:
     columns = selection.columns({*COLUMNS, *(PROCESS_COLUMNS if by_process else ())})
     for rows in files.record_batches(columns, selection.calls_may_be_in):
         tally.feed(rows if selection.everything else rows.filter(pa.array(selection.wanted(rows))))
-    return tally.report()
+    return replace(tally.report(), lost=files.totals.lost if files.totals else {})
 
 
 def _selection(files: TraceSet, options: TraceOptions) -> Selection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -62,12 +63,16 @@ class Totals:
 
     @property
     def lost_records(self) -> int:
-        return sum(count for reason, count in self.lost.items() if reason not in _NOT_OF_RECORDS)
+        return _records(self.lost)
 
     @property
     def reconciled(self) -> bool:
         """What is here and what is lost make up what the kernel counted."""
         return self.kernel_counted == self.records + self.lost_records
+
+    @property
+    def whole(self) -> bool:
+        return self.reconciled and not self.lost and not self.broke_off
 
     def as_json(self) -> bytes:
         """For the metadata of formats that have no lines."""
@@ -97,14 +102,10 @@ class Totals:
         if self.under_way:
             parts.append(f"{self.under_way:,} under way at the end")
         if self.lost or not self.broke_off:
-            parts.append(self._losses())
+            parts.append(losses(self.lost))
         if self.broke_off:
             parts.append("broke off: what is missing is not known")
         return f"{', '.join(parts)}; {self._verdict()}"
-
-    def _losses(self) -> str:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.lost.items()))
-        return f"{self.lost_records:,} lost" + (f" ({reasons})" if reasons else "")
 
     def _verdict(self) -> str:
         if self.kernel_counted is None:
@@ -112,6 +113,16 @@ class Totals:
         said = f"kernel counted {self.kernel_counted:,}"
         missing = self.kernel_counted - self.records - self.lost_records
         return said if missing == 0 else f"{said}: {missing:+,} unaccounted for"
+
+
+def losses(lost: Mapping[str, int]) -> str:
+    """`12 lost (arguments_full 7, ring_full 12)`."""
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(lost.items()))
+    return f"{_records(lost):,} lost" + (f" ({reasons})" if reasons else "")
+
+
+def _records(lost: Mapping[str, int]) -> int:
+    return sum(count for reason, count in lost.items() if reason not in _NOT_OF_RECORDS)
 
 
 _NOT_OF_RECORDS = frozenset(("arguments_full", "map_full"))

@@ -60,11 +60,11 @@ def calls(
     )
 
 
-def write(path: Path, *batches: Batch, **facts: Any) -> str:
+def write(path: Path, *batches: Batch, lost: dict[str, int] | None = None, **facts: Any) -> str:
     output = ParquetOutput(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), facts)
     for batch in batches:
         output.feed(batch)
-    output.close(totals_of(sum(map(len, batches))))
+    output.close(totals_of(sum(map(len, batches)), **(lost or {})))
     return str(path)
 
 

@@ -82,3 +82,40 @@ def test_of_part_of_a_trace_no_totals_are_told(
     last = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert (last["broke_off"], last["counts"]) == (True, {"syscall": 2})
     assert "records" not in last
+
+
+LOST = {"ring_full": 5, "arguments_full": 2}
+
+
+def test_counts_of_a_trace_say_what_it_lost(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = write(tmp_path / "whole.parquet", calls(3, number=READ))
+    lossy = write(tmp_path / "lossy.parquet", calls(3, number=READ), lost=LOST)
+    assert show([lossy], COUNTED) == 0
+    remark = "of the trace's records 5 lost (arguments_full 2, ring_full 5): in no count"
+    assert capfd.readouterr().out.splitlines()[-1] == remark
+    assert show([whole], COUNTED) == 0
+    assert "lost" not in capfd.readouterr().out
+    assert proctor.count_file(lossy)["lost"] == LOST
+    assert proctor.count_file(whole)["lost"] == {}
+
+
+def test_a_comparison_says_what_was_lost_and_vouches_for_no_limit(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = write(tmp_path / "whole.parquet", calls(3, number=READ))
+    lossy = write(tmp_path / "lossy.parquet", calls(3, number=READ), lost=LOST)
+    assert diff(whole, lossy) == 0
+    last = "after: 3 calls, 5 lost (arguments_full 2, ring_full 5); kernel counted 8"
+    assert capfd.readouterr().out.splitlines()[-1] == last
+    assert diff(lossy, whole, as_json=True) == 0
+    assert json.loads(capfd.readouterr().out)["lost"] == {"before": LOST, "after": {}}
+    for pair in ((whole, lossy), (lossy, whole)):
+        for limit in ({"max_calls": 9.0}, {"max_slower": 9.0}, {"new": "files"}):
+            not_known = "lossy.parquet: 5 lost .*: whether a limit is passed is not known; trace"
+            with pytest.raises(ProctorError, match=not_known):
+                diff(*pair, **limit)  # type: ignore[arg-type]
+        assert diff(*pair, max_calls=-1) == 1
+    assert diff(whole, whole, max_calls=0, max_slower=0, new="files") == 0
+    assert "lost" not in capfd.readouterr().out.splitlines()[-1]
