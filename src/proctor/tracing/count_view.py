@@ -134,7 +134,7 @@ def _remarks(report: CountReport) -> Iterator[str]:
     if report.unnamed_errors:
         errors = plural(report.unnamed_errors, "error")
         yield f"{errors} without their errno: the kernel's map was full"
-    if report.lost:
+    if report.lost.keys() - {"arguments_full"}:  # these are of calls that are counted
         yield f"of the trace's records {losses(report.lost)}: in no count"
 
 
