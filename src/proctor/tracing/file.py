@@ -113,7 +113,11 @@ def _check_ends(path: str) -> None:
     except OSError as error:
         cause = cause_of(error)
         raise ProctorError(f"{path}: cannot be read: {cause}") from error
-    if begin != _MAGIC:
+    if size == 0:
+        raise ProctorError(
+            f"{path}: is empty: it has no footer yet, so its trace was killed or is still running"
+        )
+    if not _MAGIC.startswith(begin):
         raise ProctorError(f"{path}: is no Parquet file")
     if end != _MAGIC or size < 3 * len(_MAGIC):
         raise ProctorError(

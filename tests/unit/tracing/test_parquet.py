@@ -181,10 +181,14 @@ def test_files_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "run.parquet"
     write(path, batch_of_calls([RENAMED]))
     whole = path.read_bytes()
-    for size in range(0, len(whole), 7):
+    for size in (*range(12), *range(12, len(whole), 7)):
         path.write_bytes(whole[:size])
-        with pytest.raises(ProctorError, match=r"is no Parquet file|is cut off"):
+        said = "is cut off: it has no footer" if size else "is empty: it has no footer yet"
+        with pytest.raises(ProctorError, match=f"{said}.*, so its trace was killed or is still"):
             TraceFile(str(path))
+    path.write_bytes(b"PAX1")
+    with pytest.raises(ProctorError, match="is no Parquet file"):
+        TraceFile(str(path))
     pa.parquet.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(ProctorError, match="no trace of proctor"):
         TraceFile(str(path))
