@@ -147,7 +147,9 @@ _FILTERS: Final = (
     type=click.Choice(["text", "jsonl", "parquet", "arrow"]),
     help="By default what FILE's suffix says, else text.",
 )
-@click.option("--rotate", metavar="SIZE", help="A new Parquet file whenever one is that large.")
+@click.option(
+    "--rotate", metavar="SIZE", help="A new Parquet file whenever one is about that large."
+)
 @click.option("--no-loss", is_flag=True, help="Pause COMMAND's tree rather than lose a call.")
 @click.option("--follow", is_flag=True, help="Wait for descendants that outlive COMMAND.")
 @AS_ROOT

@@ -142,3 +142,20 @@ def test_interrupting_twice_leaves_a_file_or_says_why(
         it.wait()
     last = said_by("show", str(path)).splitlines()[-1]
     assert re.search(r"kernel counted [\d,]+ \*\*\*$", last)
+
+
+def test_files_are_rotated_at_the_size_asked_for(tmp_path: Path, program: str) -> None:
+    """Not where a row group of a million rows happens to end."""
+    traced = run(
+        tmp_path, "--rotate", "50k", "--", program, "flood", "200000", output="run.parquet"
+    )
+    assert traced.status == 0
+    files = sorted(tmp_path.iterdir())
+    assert len(files) > 2
+    assert all(file.stat().st_size < 100 << 10 for file in files)
+    said = json.loads(
+        said_by(
+            "show", "-c", "--format", "jsonl", "-e", "/^getppid$", str(tmp_path / "run.parquet")
+        )
+    )
+    assert said["calls"] + said["lost"].get("ring_full", 0) >= 200_000

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,7 @@ from proctor.records.ahead import allocate
 from proctor.tracing.arrow import ArrowMaker
 from proctor.tracing.batch import Batch, Gap
 from proctor.tracing.columns import SCHEMA
+from proctor.tracing.rotation import Rotation
 
 METADATA_KEY: Final = b"proctor"
 FORMAT_VERSION: Final = 1
@@ -49,6 +51,8 @@ _QUERIED: Final = [
 ]
 _ENCODED_ROWS: Final = 1 << 14
 """At once; Arrow's own 1024 are more steps than work."""
+_LEAST_ROWS: Final = 1 << 10
+"""Of a row group, however small the files are to be."""
 
 OpenNext = Callable[[int], int]
 """From a file's number, from 2 on, to its descriptor; OSError where it cannot be made."""
@@ -69,11 +73,13 @@ class ParquetOutput:
         """`facts`: about the trace, for every file's metadata; what JSON takes."""
         self._facts = dict(facts)
         self._maker = maker or ArrowMaker()
-        self._rotate_bytes = rotate_bytes if open_next else None
+        self._rotation = Rotation(rotate_bytes) if rotate_bytes and open_next else None
         self._open_next = open_next
         self._row_group_rows = row_group_rows
         self._pending: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
+        self._coming_bytes = 0
+        """Of the row group that is being written."""
         self._written: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1)
         self._gaps: list[Gap] = []
@@ -102,11 +108,24 @@ class ParquetOutput:
         if not len(batch):
             return
         rows = self._maker.record_batch(batch)
-        self._pending.append(rows)
-        self._rows += rows.num_rows
-        self._bytes += rows.nbytes
-        if self._rows >= self._row_group_rows or self._bytes >= ROW_GROUP_BYTES:
-            self._hand_over()
+        while rows.num_rows:
+            wanted_bytes = self._wanted_bytes()
+            some = _beginning(rows, wanted_bytes - self._bytes)
+            self._pending.append(some)
+            self._rows += some.num_rows
+            self._bytes += some.nbytes
+            if self._rows >= self._row_group_rows or self._bytes >= wanted_bytes:
+                self._hand_over()
+            rows = rows.slice(some.num_rows)
+
+    def _wanted_bytes(self) -> float:
+        """What makes a row group."""
+        if self._rotation is None:
+            return ROW_GROUP_BYTES
+        if self._written is not None and self._written.done():
+            self._wait()
+        wanted_bytes = self._rotation.wanted_bytes(self._file_bytes, self._coming_bytes)
+        return min(wanted_bytes, ROW_GROUP_BYTES)
 
     def flush(self) -> None:
         """Writes what is pending: after this `lost_rows` is all that are lost."""
@@ -126,16 +145,17 @@ class ParquetOutput:
         self._wait()
         table = pa.Table.from_batches(self._pending)
         self._written = self._thread.submit(self._write, table, self._bytes)
+        self._coming_bytes = self._bytes
         self._pending, self._rows, self._bytes = [], 0, 0
 
     def _wait(self) -> None:
         if self._written is not None:
-            written, self._written = self._written, None
+            written, self._written, self._coming_bytes = self._written, None, 0
             written.result()
 
     def _write(self, table: pa.Table, size_bytes: int) -> None:
         """In the other thread."""
-        if self._rotate_bytes is not None and self._file_bytes >= self._rotate_bytes:
+        if self._rotation and self._rotation.is_full(self._file_bytes, size_bytes):
             self._rotate()
         try:
             _reserve(self._file.fileno(), self._file_bytes, size_bytes + _SPARE_BYTES)
@@ -144,7 +164,10 @@ class ParquetOutput:
             self.refusal = error
             return
         self._writer.write_table(table, row_group_size=table.num_rows)
-        self._file_bytes = self._file.tell()
+        self._file.flush()  # what is whole is on the disk, however long the next row group takes
+        before, self._file_bytes = self._file_bytes, self._file.tell()
+        if self._rotation:
+            self._rotation.learn(size_bytes, self._file_bytes - before)
         self.rows += table.num_rows
 
     def _rotate(self) -> None:
@@ -187,6 +210,14 @@ class ParquetOutput:
         self.whole_rows = self.rows
         self._earlier_bytes += size
         self._file_bytes = 0
+
+
+def _beginning(rows: pa.RecordBatch, wanted_bytes: float) -> pa.RecordBatch:
+    """As many of them as that takes, but _LEAST_ROWS; without a copy."""
+    share = wanted_bytes / max(rows.nbytes, 1)
+    if share >= 1:
+        return rows
+    return rows.slice(0, max(math.ceil(rows.num_rows * share), _LEAST_ROWS))
 
 
 def rotated_path(path: Path, number: int) -> Path:

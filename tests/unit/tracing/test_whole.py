@@ -115,7 +115,7 @@ def test_a_comparison_says_what_was_lost_and_vouches_for_no_limit(
         for limit in ({"max_calls": 9.0}, {"max_slower": 9.0}, {"new": "files"}):
             not_known = "lossy.parquet: 5 lost .*: whether a limit is passed is not known; trace"
             with pytest.raises(ProctorError, match=not_known):
-                diff(*pair, **limit)  # type: ignore[arg-type]
+                diff(*pair, **limit)
         assert diff(*pair, max_calls=-1) == 1
     assert diff(whole, whole, max_calls=0, max_slower=0, new="files") == 0
     assert "lost" not in capfd.readouterr().out.splitlines()[-1]
