@@ -20,7 +20,7 @@ from proctor.tracing.names_seen import NamesSeen
 from proctor.tracing.tally import Counted, Tally
 from proctor.tracing.totals import Totals
 
-_COLUMNS: Final = (*tally.COLUMNS, "name", "error", "path", "kernel_path", "address")
+_COLUMNS: Final = (*tally.COLUMNS, "name", "error", "path", "path2", "kernel_path", "address")
 _CONNECTING: Final = pa.array(["connect", "sendto", "sendmsg", "sendmmsg"])
 _PROCESS_FOLDER: Final = re.compile(r"^/proc/\d+(?:/task/\d+)?(?=/|$)")
 
@@ -57,11 +57,12 @@ class Profile:
 
     def _feed_files(self, rows: pa.RecordBatch) -> None:
         """What the kernel opened; where it does not say, what was passed."""
-        opened, passed = rows.column("kernel_path"), rows.column("path")
-        named = pc.if_else(pc.is_valid(opened), opened, passed)
-        for path in _different(named.filter(pc.is_null(rows.column("error")))):
-            if path.startswith("/"):
-                self.files.add(_PROCESS_FOLDER.sub("/proc/PID", path))
+        succeeded = pc.is_null(rows.column("error"))
+        named = pc.coalesce(rows.column("kernel_path"), rows.column("path"))
+        for column in (named, rows.column("path2")):
+            for path in _different(column.filter(succeeded)):
+                if path.startswith("/"):  # what others stand for is not in these columns
+                    self.files.add(_PROCESS_FOLDER.sub("/proc/PID", path))
 
     def _feed_hosts(self, rows: pa.RecordBatch) -> None:
         names = rows.column("name")

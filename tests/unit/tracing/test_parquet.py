@@ -26,6 +26,7 @@ from proctor.tracing.diff import Difference, diff
 from proctor.tracing.drain import Drainer
 from proctor.tracing.file import TraceFile
 from proctor.tracing.merge import read_batches
+from proctor.tracing.names_seen import NamesSeen
 from proctor.tracing.parquet import METADATA_KEY, ParquetOutput, rotated_path
 from proctor.tracing.parts import parts_of
 from proctor.tracing.profile import profile_of
@@ -320,6 +321,19 @@ def test_diff_says_what_came_and_went(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert diff(before, before, max_calls=0, max_slower=0, new="syscalls,files,hosts") == 0
     assert diff(before, after, as_json=True) == 0
     assert "exceeded: calls: +20.0 %, more than 19 %" in capfd.readouterr().out
+
+
+def test_files_that_are_named_in_second_place_are_files(tmp_path: Path) -> None:
+    """The target of a rename or a link."""
+    path = tmp_path / "run.parquet"
+    moved = ({"number": 82, "result": 0}, RENAMED[1])
+    relative = ({"number": 82, "result": 0}, chunks((0, 1, 0, 0, b"c"), (1, 1, 0, 0, b"d")))
+    write(path, batch_of_calls([RENAMED, opened("/x"), moved, relative]))
+    profile = profile_of([str(path)])
+    nothing = NamesSeen()
+    assert profile.files.without(nothing) == ["/a", "/b", "/x"]
+    write(path, batch_of_calls([RENAMED, opened("/x")]))
+    assert profile_of([str(path)]).files.without(nothing) == ["/x"]
 
 
 def test_the_page_has_the_columns() -> None:
