@@ -104,9 +104,9 @@ static __always_inline void end_use(struct use_key *key, struct file_use *use)
 	bpf_map_delete_elem(&file_uses, key);
 }
 
-static __always_inline void read_name(struct use_name *name, struct file *file)
+static __always_inline void read_name(struct use_name *name, struct path *path)
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct dentry *dentry = BPF_CORE_READ(path, dentry);
 	struct dentry_links links = {};
 
 	read_dentry(&links, sizeof(links), dentry);
@@ -116,9 +116,10 @@ static __always_inline void read_name(struct use_name *name, struct file *file)
 }
 
 /* Tells the path and makes the entry; NULL, and a loss counted, where either has no room. */
-static __noinline struct file_use *begin_use(struct process *process, struct file *file,
+static __noinline struct file_use *begin_use(struct process *process, struct path *path,
 					      struct use_key *key, struct use_name *name)
 {
+	struct inode *inode = (struct inode *)key->inode_address;
 	struct file_scratch *scratch = current_scratch();
 	struct file_record *record;
 	struct file_use fresh = {
@@ -135,12 +136,12 @@ static __noinline struct file_use *begin_use(struct process *process, struct fil
 	fill_head(&record->head, RECORD_FILE, sizeof(*record), process->start_ns);
 	record->use = fresh.id;
 	record->inode = key->inode;
-	record->device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-	record->mode = BPF_CORE_READ(file, f_inode, i_mode);
+	record->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	record->mode = BPF_CORE_READ(inode, i_mode);
 	record->reserved = 0;
 	scratch->used = 0;
 	scratch->cut = 0;
-	append_place(path_of(file));
+	append_place((u64)path);
 	if (*(volatile u32 *)&scratch->cut)
 		record->head.flags |= FLAG_TRUNCATED;
 	size = sizeof(*record) + *(volatile u32 *)&scratch->used;
@@ -169,10 +170,9 @@ static __always_inline void fill_key(struct use_key *key, struct process *proces
 }
 
 /* What a process does with a file, from now on; NULL where that is none that is followed. */
-static __always_inline struct file_use *use_of(struct process *process, struct file *file,
-					       bool directories)
+static __always_inline struct file_use *use_at(struct process *process, struct inode *inode,
+					       struct path *path, bool directories)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	u32 kind = BPF_CORE_READ(inode, i_mode) & S_IFMT;
 	struct use_key key;
 	struct use_name name;
@@ -184,10 +184,17 @@ static __always_inline struct file_use *use_of(struct process *process, struct f
 	use = bpf_map_lookup_elem(&file_uses, &key);
 	if (use)
 		return use;
-	read_name(&name, file);
+	read_name(&name, path);
 	if (name.dentry == name.parent)
 		return NULL; /* of no place: memfd, shared memory */
-	return begin_use(process, file, &key, &name);
+	return begin_use(process, path, &key, &name);
+}
+
+static __always_inline struct file_use *use_of(struct process *process, struct file *file,
+					       bool directories)
+{
+	return use_at(process, BPF_CORE_READ(file, f_inode), (struct path *)path_of(file),
+		      directories);
 }
 
 /* Its times. The counts are the caller's. */
@@ -198,6 +205,14 @@ static __always_inline void touch(struct file_use *use)
 	if (!use->first_ns)
 		use->first_ns = now_ns;
 	use->last_ns = now_ns;
+}
+
+static __always_inline void count_mapping(struct file_use *use)
+{
+	if (!use)
+		return;
+	touch(use);
+	__sync_fetch_and_add(&use->counts.mappings, 1);
 }
 
 #endif

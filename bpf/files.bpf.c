@@ -95,7 +95,7 @@ static __always_inline void opened(struct process *process, struct file *file, b
 	fill_key(&key, process, BPF_CORE_READ(file, f_inode));
 	use = bpf_map_lookup_elem(&file_uses, &key);
 	if (use) {
-		read_name(&name, file);
+		read_name(&name, (struct path *)path_of(file));
 		if (created || name.dentry != use->name.dentry || name.parent != use->name.parent ||
 		    name.text != use->name.text)
 			end_use(&key, use);
@@ -126,23 +126,31 @@ static __always_inline void open_left(struct process *process, struct file_rule 
 	}
 }
 
-static __always_inline void mapped(struct process *process, struct file_rule *rule,
-				   struct pt_regs *regs)
+/* Might be written after mprotect: see protections.bpf.c. */
+static __always_inline void note_sharing(struct process *process, u64 address, u64 bytes)
 {
-	u32 type = argument_in(regs, rule->flags) & MAP_TYPE;
-	struct file_use *use;
+	if (!process->sharing_to || address < process->sharing_from)
+		process->sharing_from = address;
+	if (address + bytes > process->sharing_to)
+		process->sharing_to = address + bytes;
+}
+
+static __always_inline void mapped(struct process *process, struct file_rule *rule,
+				   struct pt_regs *regs, u64 address)
+{
+	u64 flags = argument_in(regs, rule->flags);
+	u32 type = flags & MAP_TYPE;
 	struct file *file;
 
-	if (!(argument_in(regs, 2) & PROT_WRITE) || argument_in(regs, rule->flags) & MAP_ANONYMOUS)
-		return;
-	if (type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
+	if (flags & MAP_ANONYMOUS || (type != MAP_SHARED && type != MAP_SHARED_VALIDATE))
 		return;
 	file = file_of(current_task(), (s32)argument_in(regs, rule->file));
-	use = file ? use_of(process, file, false) : NULL;
-	if (!use)
+	if (!file)
 		return;
-	touch(use);
-	__sync_fetch_and_add(&use->counts.mappings, 1);
+	if (argument_in(regs, 2) & PROT_WRITE)
+		count_mapping(use_of(process, file, false));
+	else if (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)
+		note_sharing(process, address, argument_in(regs, 1));
 }
 
 static __always_inline void changed_as_a_whole(struct process *process, struct file_rule *rule,
@@ -179,7 +187,7 @@ static __always_inline void used(struct process *process, struct file_rule *rule
 			count_read(process, file_of(task, (s32)argument_in(regs, rule->other)), result);
 		break;
 	case FILE_MAP:
-		mapped(process, rule, regs);
+		mapped(process, rule, regs, result);
 		break;
 	case FILE_RESIZE:
 	case FILE_ATTRIBUTES:

@@ -45,8 +45,11 @@ typedef __s64 s64;
 #define MAP_SHARED 1
 #define MAP_SHARED_VALIDATE 3
 #define MAP_ANONYMOUS 0x20
+#define VM_WRITE 2
+#define VM_SHARED 8
 #define EPERM 1
 #define EACCES 13
+#define EBUSY 16
 #define EEXIST 17
 #define EROFS 30
 #define ENOSYS 38
@@ -113,6 +116,8 @@ struct vfsmount { struct dentry *mnt_root; };
 struct mount { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct vfsmount mnt; };
 struct path { struct vfsmount *mnt; struct dentry *dentry; };
 struct file { unsigned int f_mode; struct inode *f_inode; struct path f_path; void *private_data; };
+struct backing_file { struct file file; /* it begins with one */ struct path user_path; /* since 6.7 */ };
+struct vm_area_struct { unsigned long vm_start, vm_end, vm_flags; struct file *vm_file; };
 struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
 struct fs_struct { struct path root, pwd; };

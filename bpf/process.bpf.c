@@ -93,7 +93,7 @@ static __always_inline u16 append_path(struct exec_scratch *scratch, struct path
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct process *above;
+	struct process *above, *fresh;
 	struct fork_record *record;
 	u32 parent_tgid = parent->tgid, tgid = child->tgid;
 	u64 start_ns;
@@ -107,8 +107,11 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 		return 0;
 	/* Never held is a matter of the one process, being ours is inherited. */
 	start_ns = child->start_boottime;
-	if (!enter_scope(tgid, start_ns, above->flags & PROCESS_EXCLUDED))
+	fresh = enter_scope(tgid, start_ns, above->flags & PROCESS_EXCLUDED);
+	if (!fresh)
 		return 0;
+	fresh->sharing_from = above->sharing_from;
+	fresh->sharing_to = above->sharing_to;
 	if (above->flags & PROCESS_EXCLUDED)
 		return 0;
 
@@ -199,10 +202,11 @@ static __always_inline void file_mapped(struct process *process, struct file *fi
 /* Threads that end in a TLS call leave their entry behind: see calls.bpf.c. */
 static __always_inline void forget_thread(u64 thread);
 
-/* Its TLS handles and calls are gone with its memory. */
+/* Its TLS handles, calls and mappings are gone with its memory. */
 static __always_inline void start_image(struct process *process, u32 tgid, u32 old_tid)
 {
 	process->images++;
+	process->sharing_from = process->sharing_to = 0;
 	process->untied = 0;
 	forget_thread((u64)tgid << 32 | old_tid);
 }

@@ -13,5 +13,6 @@
 #include "tls.bpf.c"
 #include "tie.bpf.c"
 #include "files.bpf.c"
+#include "protections.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -203,7 +203,7 @@ struct file_use_record {     /* head: time_ns is when it was used last */
 	__u32 reads;
 	__u32 creations;         /* open() made the file */
 	__u32 resizes;           /* O_TRUNC, ftruncate, fallocate */
-	__u32 mappings;          /* shared and writable: what is written there is not seen */
+	__u32 mappings;          /* shared and writable, by mmap or mprotect: what is written is not seen */
 	__u32 attributes;        /* mode, owner, times, extended attributes: how often changed */
 };
 
@@ -315,6 +315,8 @@ struct process {             /* processes: tgid -> */
 	__u16 flags;             /* enum process_flag */
 	__u16 images;            /* how often it called exec */
 	__u32 untied;            /* TLS handles that wait for their socket */
+	__u64 sharing_from;      /* between these it maps files that mprotect can make writable */
+	__u64 sharing_to;
 };
 
 enum process_flag {

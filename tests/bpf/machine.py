@@ -6,7 +6,7 @@ alike to the byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +20,7 @@ STEP_NS: Final = 1000
 STACK: Final = 0x7FFF_0000
 """Where a program's return address lies while it is in a function."""
 _REGISTERS: Final = ("di", "si", "dx", "cx", "r8", "r9")
+_SYSCALL_REGISTERS: Final = ("di", "si", "dx", "r10", "r8", "r9")
 _STRUCTS: Final = {
     "RECORD_PROCESS": "exec_record",
     "RECORD_CONNECT": "connection_record",
@@ -162,14 +163,25 @@ class Machine:
 
     def left(self, number: int, result: int, *arguments: int, by: Task) -> None:
         """The exit of any syscall, at the tracepoint of all."""
-        names = ("di", "si", "dx", "r10", "r8", "r9")
         registers = self.kernel("struct pt_regs", orig_ax=number & 0xFFFFFFFFFFFFFFFF)
-        for name, value in zip(names, arguments, strict=False):
+        for name, value in zip(_SYSCALL_REGISTERS, arguments, strict=False):
             setattr(registers, name, value & 0xFFFFFFFFFFFFFFFF)
         words = [int(self.ffi.cast("uintptr_t", registers)), result & 0xFFFFFFFFFFFFFFFF]
         self.run("file_call", self.ffi.new("uint64_t[]", words), by)
 
-    def syscall_returns(self, program: str, result: int, *, by: Task) -> None:
+    def syscall_returns(
+        self, program: str, result: int, *arguments: int, by: Task, areas: Sequence[Any] = ()
+    ) -> None:
+        """areas: `struct vm_area_struct` of the process's memory, with initializers' values."""
+        registers = self.ffi.new("struct pt_regs *")
+        for name, value in zip(_SYSCALL_REGISTERS, arguments, strict=False):
+            setattr(registers, name, value & 0xFFFFFFFFFFFFFFFF)
+        memory = self.kernel(f"struct {{ struct vm_area_struct areas[{len(areas) or 1}]; }}")
+        for index, area in enumerate(areas):
+            memory.areas[index] = area
+        now = self.lib.stub_now
+        now.registers = int(self.ffi.cast("uintptr_t", registers))
+        now.areas, now.area_count = int(self.ffi.cast("uintptr_t", memory)), len(areas)
         self.run(program, self.kernel("struct trace_event_raw_sys_exit", ret=result), by)
 
     def rows(self, map_name: str, program: str, by: Task) -> list[Record]:
@@ -251,7 +263,7 @@ class Machine:
     @contextmanager
     def failing(self, fault: str, nth: int = 1) -> Iterator[None]:
         """The nth of its kind fails: "reserve", "update", "read_user", "read_kernel", "signal",
-        "skb" or "write_row".
+        "skb", "write_row" or "memory_lock".
 
         A block in which that did not come to happen is an error.
         """

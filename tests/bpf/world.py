@@ -126,6 +126,7 @@ class World:
         node.i_sb = kernel("struct super_block", s_dev=0x801)
         file = kernel("struct file", f_inode=node)
         file.f_path = self.path(*components, mount=mount)[0]
+        file.f_path.dentry.d_inode = node
         return file
 
     def open(self, task: Task, fd: int, file: Any) -> int:

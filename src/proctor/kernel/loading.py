@@ -113,6 +113,12 @@ FEATURES: Final = (
         frozenset({"file_call", "file_rows"}),
     ),
     Feature(
+        "files written through mappings that mprotect made writable",
+        "5.17",
+        "CONFIG_FTRACE_SYSCALLS and CONFIG_DEBUG_INFO_BTF",
+        frozenset({"exit_mprotect", "exit_pkey_mprotect"}),
+    ),
+    Feature(
         "DNS queries and answers",
         "5.8",
         "CONFIG_CGROUP_BPF and a mounted cgroup v2 hierarchy: mount -t cgroup2 none /sys/fs/cgroup",
@@ -147,6 +153,18 @@ def refused_features(refused: Mapping[str, str]) -> list[tuple[Feature, str]]:
     ]
 
 
+def too_new(programs: Iterable[str], kernel: tuple[int, int]) -> dict[str, str]:
+    """Of programs that we can do without: what this kernel would refuse, and why."""
+    features = {name: feature_of(name) for name in programs}
+    return {
+        name: f"needs kernel {feature.since}"
+        for name, feature in features.items()
+        if feature
+        and not feature.essential
+        and (0, 0) < kernel < tuple(map(int, feature.since.split(".")))
+    }
+
+
 def load_programs(configuration: bytes, path: str = OBJECT) -> KernelObject:
     """All programs that this kernel takes, loaded; those it refused are in `refused`.
 
@@ -157,7 +175,7 @@ def load_programs(configuration: bytes, path: str = OBJECT) -> KernelObject:
     logs: list[str] = []
     while True:
         kernel = KernelObject(path, earlier_log="".join(logs))
-        kernel.refused.update(refused)
+        kernel.refused.update(too_new(kernel.programs, kernel_version()) | refused)
         try:
             kernel.configure(configuration)
             if lib.proctor_has_uprobe_multi():
@@ -165,7 +183,7 @@ def load_programs(configuration: bytes, path: str = OBJECT) -> KernelObject:
             if kernel_version() >= _ALLOCATES_SAFELY:
                 for name in _LARGE_HASHES.intersection(kernel.maps):
                     kernel.allocate_as_used(name)
-            for name in refused:
+            for name in kernel.refused:
                 kernel.skip(name)
             kernel.load()
         except KernelError as error:

@@ -23,7 +23,7 @@ from proctor.kernel.scope import Scope
 from proctor.records._layout import ffi, lib
 
 _PID: Final = struct.Struct("=I")
-_PROCESS: Final = struct.Struct("=QII")
+_PROCESS: Final = struct.Struct("=QIIQQ")
 _CGROUP: Final = struct.Struct("=Q")
 _FILE: Final = struct.Struct("=QQQ")
 assert _PROCESS.size == ffi.sizeof("struct process")
@@ -66,7 +66,7 @@ def _watched(processes: Map) -> Iterator[int]:
 
 
 def _put(processes: Map, row: Row, flags: int) -> None:
-    processes.put(_PID.pack(row.pid), _PROCESS.pack(row.start_ns, flags, 0))
+    processes.put(_PID.pack(row.pid), _PROCESS.pack(row.start_ns, flags, 0, 0, 0))
 
 
 def _put_paths(kernel: KernelObject, scope: Scope) -> None:

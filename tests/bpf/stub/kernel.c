@@ -39,6 +39,8 @@ uint64_t stub_faulted(void) { return faulted; }
 uint64_t stub_seen(enum stub_fault fault) { return seen[fault]; }
 
 __u64 bpf_get_current_task(void) { return stub_now.task; }
+struct task_struct *bpf_get_current_task_btf(void) { return (void *)stub_now.task; }
+long bpf_task_pt_regs(struct task_struct *task) { (void)task; return stub_now.registers; }
 __u64 bpf_get_current_pid_tgid(void) { return stub_now.pid_tgid; }
 __u64 bpf_get_current_cgroup_id(void) { return stub_now.cgroup; }
 __u32 bpf_get_smp_processor_id(void) { return stub_now.processor; }

@@ -5,7 +5,7 @@ enum stub_memory { STUB_USER, STUB_KERNEL };
 /* What can be made to fail, once: the nth of its kind from now on. */
 enum stub_fault {
 	STUB_RESERVE, STUB_UPDATE, STUB_READ_USER, STUB_READ_KERNEL, STUB_SIGNAL, STUB_SKB,
-	STUB_WRITE_ROW,
+	STUB_WRITE_ROW, STUB_MEMORY_LOCK,
 	STUB_FAULTS
 };
 
@@ -15,6 +15,8 @@ struct stub_now {
 	uint64_t ancestors[12];
 	uint32_t processor;
 	char comm[16];
+	uint64_t registers; /* of the program, at its syscall's exit */
+	uint64_t areas, area_count; /* struct vm_area_struct[], of its memory */
 };
 extern struct stub_now stub_now;
 

@@ -28,6 +28,7 @@ const struct stub_named_program stub_programs[] = {
 	PROGRAM(ssl_read_enter), PROGRAM(ssl_read_ex_enter), PROGRAM(ssl_return),
 	PROGRAM(ssl_new_return), PROGRAM(ssl_do_handshake_enter), PROGRAM(ssl_free_enter),
 	PROGRAM(handle_rows), PROGRAM(bio_write_enter), PROGRAM(file_call), PROGRAM(file_rows),
+	PROGRAM(exit_mprotect), PROGRAM(exit_pkey_mprotect),
 	{ 0 },
 };
 

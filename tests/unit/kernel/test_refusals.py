@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from proctor.kernel.loading import FEATURES, feature_of, is_essential, refused_features
+from proctor.kernel.loading import (
+    FEATURES,
+    feature_of,
+    is_essential,
+    refused_features,
+    too_new,
+)
 from proctor.kernel.object import KernelObject, blamed_program, verifier_reason
 
 VERIFIER = """\
@@ -68,3 +74,10 @@ def test_what_is_lost_is_said_by_feature() -> None:
         ("connections", "socket_state: never"),
         ("DNS queries and answers", "dns_egress: not; dns_ingress: no"),
     ]
+
+
+def test_what_a_kernel_cannot_have_yet_is_not_offered_to_it() -> None:
+    programs = ["process_exec", "file_call", "exit_mprotect", "new_one"]
+    assert too_new(programs, (5, 16)) == {"exit_mprotect": "needs kernel 5.17"}
+    assert too_new(programs, (5, 17)) == too_new(programs, (0, 0)) == {}
+    assert too_new(programs, (5, 7)).keys() == {"file_call", "exit_mprotect"}

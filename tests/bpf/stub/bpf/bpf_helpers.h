@@ -50,6 +50,10 @@ __u64 bpf_get_attach_cookie(void *context);
 __u64 bpf_get_socket_cookie(void *skb);
 __u64 bpf_skb_cgroup_id(void *skb);
 long bpf_send_signal_thread(__u32 signal);
+struct task_struct;
+struct task_struct *bpf_get_current_task_btf(void);
+long bpf_task_pt_regs(struct task_struct *task);
+long bpf_find_vma(struct task_struct *task, __u64 address, void *callback, void *context, __u64 flags);
 long bpf_tail_call(void *context, void *programs, __u32 index);
 
 #endif
