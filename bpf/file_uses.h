@@ -29,6 +29,8 @@ struct use_counts {
 	u32 resizes;
 	u32 mappings;
 	u32 attributes;
+	u32 read_mappings;
+	u32 reserved;
 };
 
 /* Where a dentry stands: a rename changes it. */
@@ -61,7 +63,8 @@ static __always_inline bool same_counts(struct use_counts *one, struct use_count
 {
 	return one->writes == other->writes && one->reads == other->reads &&
 	       one->creations == other->creations && one->resizes == other->resizes &&
-	       one->mappings == other->mappings && one->attributes == other->attributes;
+	       one->mappings == other->mappings && one->attributes == other->attributes &&
+	       one->read_mappings == other->read_mappings;
 }
 
 /* What is untold of a use. Returns the counts up to which it is told, once the record is out. */
@@ -86,6 +89,8 @@ static __always_inline struct use_counts fill_use(struct file_use_record *record
 	record->resizes = counts.resizes - told->resizes;
 	record->mappings = counts.mappings - told->mappings;
 	record->attributes = counts.attributes - told->attributes;
+	if (counts.read_mappings != told->read_mappings)
+		record->head.flags |= FLAG_MAPPED_TO_READ;
 	return counts;
 }
 

@@ -61,22 +61,34 @@ static __always_inline void count_write(struct process *process, struct file *fi
 	__sync_fetch_and_add(&use->counts.writes, 1);
 }
 
+static __always_inline struct file_use *read_of(struct process *process, struct file *file)
+{
+	u64 magic = BPF_CORE_READ(file, f_inode, i_sb, s_magic);
+
+	if (magic == PROC_SUPER_MAGIC || magic == SYSFS_MAGIC)
+		return NULL; /* made up when read: the process asks the kernel */
+	return use_of(process, file, false);
+}
+
 static __always_inline void count_read(struct process *process, struct file *file, long bytes)
 {
-	struct file_use *use;
-	u64 magic;
+	struct file_use *use = file && bytes > 0 ? read_of(process, file) : NULL;
 
-	if (!file || bytes <= 0)
-		return;
-	magic = BPF_CORE_READ(file, f_inode, i_sb, s_magic);
-	if (magic == PROC_SUPER_MAGIC || magic == SYSFS_MAGIC)
-		return; /* made up when read: the process asks the kernel */
-	use = use_of(process, file, false);
 	if (!use)
 		return;
 	touch(use);
 	__sync_fetch_and_add(&use->counts.bytes_read, bytes);
 	__sync_fetch_and_add(&use->counts.reads, 1);
+}
+
+static __always_inline void count_read_mapping(struct process *process, struct file *file)
+{
+	struct file_use *use = read_of(process, file);
+
+	if (!use)
+		return;
+	touch(use);
+	__sync_fetch_and_add(&use->counts.read_mappings, 1);
 }
 
 /* A file opened to be written. Its use so far is over where it is another file or has another name. */
@@ -138,16 +150,22 @@ static __always_inline void note_sharing(struct process *process, u64 address, u
 static __always_inline void mapped(struct process *process, struct file_rule *rule,
 				   struct pt_regs *regs, u64 address)
 {
-	u64 flags = argument_in(regs, rule->flags);
+	u64 flags = argument_in(regs, rule->flags), protection = argument_in(regs, 2);
+	bool reads = rule->options & FILE_RULE_READS && protection & (PROT_READ | PROT_EXEC);
 	u32 type = flags & MAP_TYPE;
+	bool shared = type == MAP_SHARED || type == MAP_SHARED_VALIDATE;
 	struct file *file;
 
-	if (flags & MAP_ANONYMOUS || (type != MAP_SHARED && type != MAP_SHARED_VALIDATE))
+	if (flags & MAP_ANONYMOUS || !(shared || reads))
 		return;
 	file = file_of(current_task(), (s32)argument_in(regs, rule->file));
 	if (!file)
 		return;
-	if (argument_in(regs, 2) & PROT_WRITE)
+	if (reads)
+		count_read_mapping(process, file);
+	if (!shared)
+		return;
+	if (protection & PROT_WRITE)
 		count_mapping(use_of(process, file, false));
 	else if (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)
 		note_sharing(process, address, argument_in(regs, 1));

@@ -39,6 +39,7 @@ typedef __s64 s64;
 #define FMODE_CREATED 0x100000 /* open() made the file */
 #define PROC_SUPER_MAGIC 0x9fa0
 #define SYSFS_MAGIC 0x62656572
+#define PROT_READ 1
 #define PROT_WRITE 2
 #define PROT_EXEC 4
 #define MAP_TYPE 0xf

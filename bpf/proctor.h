@@ -64,6 +64,7 @@ enum record_flag {
 	FLAG_HELD = 8,           /* the process was stopped until probes are in */
 	FLAG_SKIPPED = 16,       /* payload was not copied: no model traffic */
 	FLAG_RECONSIDER = 32,    /* a skipped handle began a new POST: judge it afresh */
+	FLAG_MAPPED_TO_READ = 64, /* FILE_USE: what was read through a mapping is not seen */
 };
 
 /*

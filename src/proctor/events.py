@@ -108,7 +108,7 @@ class ActionEvent(Event):
     truncated: bool | None = None
     """Its size was set: by opening it with O_TRUNC, by truncate or fallocate."""
     mapped: bool | None = None
-    """It was mapped to be written: how much was is not known."""
+    """It was mapped: how much was read or written is not known."""
     error: str | None = None
     """errno's name: it was refused."""
 

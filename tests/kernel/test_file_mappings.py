@@ -163,3 +163,28 @@ for thread in threads:
     lost = done.summary["lost"]
     assert lost.keys() <= {"unreadable"}
     assert len(actions(done, mapped=True)) + lost.get("unreadable", 0) == 100
+
+
+def test_what_is_mapped_to_be_read(tmp_path: Path) -> None:
+    code = r"""
+mapped("only read", PRIVATE, os.O_RDONLY)
+mapped("old", PRIVATE, os.O_RDONLY, 4)
+mapped("none", PRIVATE, os.O_RDONLY, 0)
+os.read(os.open("left", os.O_RDONLY), 9)
+fd = os.open("right", os.O_RDONLY)
+os.read(fd, 9)
+libc.mmap(None, BYTES, READ, PRIVATE, fd, 0)
+mapped("private", SHARED, os.O_RDWR, READ | WRITE)
+"""
+    session = mapping(code, tmp_path, "--file-reads")
+    fields = ("bytes", "count", "mapped")
+
+    def found(name: str) -> list[tuple[Any, ...]]:
+        return told(session, tmp_path / "there" / name, *fields)
+
+    assert found("only read") == found("old") == [("file_read", None, 0, True)]
+    assert found("none") == []
+    assert found("left") == [("file_read", 9, 1, None)]
+    assert found("right") == [("file_read", None, 1, True)]
+    both = [("file_write", None, 0, True), ("file_read", None, 0, True)]
+    assert sorted(found("private")) == sorted(both)

@@ -15,7 +15,7 @@ from typing import Final
 from proctor.actions.connections import error_name
 from proctor.actions.processes import Processes
 from proctor.events import ActionEvent
-from proctor.records.layout import FILE_OPERATIONS
+from proctor.records.layout import FILE_OPERATIONS, FLAG_MAPPED_TO_READ
 from proctor.records.types import FileChangeRecord, FileRecord, FileUseRecord, Record
 
 USES_REMEMBERED: Final = 131072
@@ -73,9 +73,12 @@ class Files:
             event.mapped = bool(record.mappings) or None
             event.truncated = bool(record.resizes) or None
             events.append(event)
-        if record.reads:
+        mapped_to_read = bool(record.flags & FLAG_MAPPED_TO_READ)
+        if record.reads or mapped_to_read:
             event = self._event("file_read", record)
-            event.count, event.bytes = record.reads, record.bytes_read
+            event.count = record.reads
+            event.bytes = None if mapped_to_read else record.bytes_read
+            event.mapped = mapped_to_read or None
             events.append(event)
         if record.attributes:
             event = self._event("file_attributes", record)

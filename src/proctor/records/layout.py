@@ -25,6 +25,7 @@ FLAG_LATE: Final[int] = lib.FLAG_LATE
 FLAG_HELD: Final[int] = lib.FLAG_HELD
 FLAG_SKIPPED: Final[int] = lib.FLAG_SKIPPED
 FLAG_RECONSIDER: Final[int] = lib.FLAG_RECONSIDER
+FLAG_MAPPED_TO_READ: Final[int] = lib.FLAG_MAPPED_TO_READ
 
 FILE_OPERATIONS: Final[dict[str, int]] = {
     name: int(value) for name, value in ffi.typeof("enum file_operation").relements.items()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proctor.actions.files import RENAME_EXCHANGE, Files, joined
 from proctor.actions.processes import Processes
 from proctor.events import ActionEvent, to_json
-from proctor.records.layout import FILE_OPERATIONS, FLAG_UNREADABLE
+from proctor.records.layout import FILE_OPERATIONS, FLAG_MAPPED_TO_READ, FLAG_UNREADABLE
 from proctor.testing import Program, path_components, record
 from tests.fuzz import fuzz_files
 from tests.unit.story import feed
@@ -80,6 +80,11 @@ def said(event: ActionEvent) -> dict[str, object]:
                 {"kind": "file_read", "count": 2, "bytes": 9},
                 {"kind": "file_attributes", "count": 4},
             ],
+        ),
+        ({"flags": FLAG_MAPPED_TO_READ}, [{"kind": "file_read", "count": 0, "mapped": True}]),
+        (
+            {"flags": FLAG_MAPPED_TO_READ, "reads": 1, "bytes_read": 9},
+            [{"kind": "file_read", "count": 1, "mapped": True}],
         ),
         ({}, []),
     ],
