@@ -178,7 +178,7 @@ class Session:
     def _await_ready(self, recording: Path, verbose: int) -> Map:
         """Until the recorder has reported: what is loaded is said, the map of held processes
         returned. ProctorError where nothing is, and nothing is left of the session."""
-        from proctor.session.verbose import program_lines, refused_lines
+        from proctor.session.verbose import program_lines, surprises
 
         facts, held = hear_report(self._control)
         if verbose > 1 and facts.get("log"):
@@ -191,7 +191,7 @@ class Session:
         if verbose:
             lines = program_lines(facts["attached"], facts["refused"])
         else:
-            lines = refused_lines(facts["refused"])
+            lines = surprises(facts["refused"])
         print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
         return Map(held, layout_ffi.sizeof("__u32"), layout_ffi.sizeof("struct hold"))
 

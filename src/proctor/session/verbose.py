@@ -1,11 +1,12 @@
-"""What `-v` says: what is loaded and attached, where, and why not."""
+"""What `-v` says: what is loaded and attached, where, and why not; and what is said without it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from proctor.kernel.libraries import Library
-from proctor.kernel.loading import feature_of
+from proctor.kernel.loading import feature_of, too_new
+from proctor.kernel.requirements import kernel_version
 from proctor.views.clean import clean_line
 
 
@@ -15,6 +16,12 @@ def program_lines(attached: Mapping[str, str], refused: Mapping[str, str]) -> li
     width = max(map(len, attached), default=0)
     lines += [f"proctor:   {name:{width}}  {section}" for name, section in attached.items()]
     return lines + refused_lines(refused)
+
+
+def surprises(refused: Mapping[str, str]) -> list[str]:
+    """Without what every session would say on a kernel of this age: `coverage` says that."""
+    expected = too_new(refused, kernel_version())
+    return refused_lines({name: why for name, why in refused.items() if name not in expected})
 
 
 def refused_lines(refused: Mapping[str, str]) -> list[str]:
