@@ -192,6 +192,24 @@ static __always_inline bool ends_process(struct task_struct *task, struct thread
 	return error != -EEXIST;
 }
 
+/*
+ * Ended by another thread's exec, which takes its tid over. Before 5.17 the field is also set while a
+ * core is dumped, but nobody comes here meanwhile: all wait for the dump before.
+ */
+static __always_inline bool superseded(struct task_struct *task)
+{
+	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	struct task_struct *executing;
+
+	if (task->pid != task->tgid)
+		return false;
+	if (bpf_core_field_exists(signal->group_exec_task))
+		executing = BPF_CORE_READ(signal, group_exec_task);
+	else
+		executing = BPF_CORE_READ(signal, group_exit_task);
+	return executing && executing != task;
+}
+
 static __always_inline void emit_exit(struct task_struct *task, struct thread *thread)
 {
 	struct trace_record *record;
@@ -205,6 +223,7 @@ static __always_inline void emit_exit(struct task_struct *task, struct thread *t
 	record->args[0] = code >> 8 & 0xff;
 	record->args[1] = code & 0x7f;
 	record->args[2] = ends_process(task, thread);
+	record->args[3] = superseded(task);
 	finish_record(&ring, record);
 }
 

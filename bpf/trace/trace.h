@@ -21,7 +21,8 @@ enum trace_kind {
 	TRACE_UNDER_WAY = 3,     /* still under way when we detached; also when we attached: start_ns and duration_ns as JOINED */
 	TRACE_FORK = 4,          /* args: child pid, child tid, child's process_start_ns, CLONE_FILES shared (0/1), CLONE_FS shared; of the parent */
 	TRACE_EXEC = 5,          /* args: former tid; chunks: KERNEL_FILE of the executable, STRING comm */
-	TRACE_EXIT = 6,          /* args: exit code, signal, 1 if the process ends with it: once a process */
+	TRACE_EXIT = 6,          /* args: exit code, signal, 1 if the process ends with it: once a process; 1 if
+				    the first thread ends for another's exec, which has its tid then */
 	TRACE_SIGNAL = 7,        /* delivered; args: number, si_code, si_pid or si_addr, si_uid, si_status */
 	TRACE_IO_URING = 8,      /* a request submitted; args: opcode, fd or directory, user_data, flags, offset (of a
 				    second path: its directory), length; chunks: path with arg 1, second path with arg 4 */

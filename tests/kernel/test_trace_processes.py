@@ -51,8 +51,16 @@ def test_totals_reconcile(tmp_path: Path, program: str, words: list[str], calls:
 def test_a_thread_that_execs_takes_the_process_over(tmp_path: Path, program: str) -> None:
     traced = run(tmp_path, "--", program, "exec")
     assert traced.status == 0
-    assert "+++ superseded by execve in pid" in traced.text
-    assert "+++ exited with 0 +++" in traced.text
+    ends = [line.split(" +++ ")[1] for line in traced.lines if " +++ " in line]
+    assert ends[0].startswith("superseded by execve in pid")
+    assert ends[1:] == ["exited with 0 +++"]
+
+
+def test_a_thread_that_execs_does_not_end_the_process(tmp_path: Path, program: str) -> None:
+    traced = run(tmp_path, "--", program, "exec", output="trace.jsonl")
+    events = [json.loads(line) for line in traced.lines]
+    told = [each["event"] for each in events if each.get("type") == "process"]
+    assert told == ["exec", "exec", "exit"]
 
 
 def test_a_call_that_seccomp_kills_is_there(tmp_path: Path, program: str) -> None:

@@ -60,8 +60,6 @@ SEMAPHORE = re.compile(r"^(sem(?:timed)?(?:op|ctl))\(\d+")
 # A tracer by ptrace gets signals, too, that the program ignores and that are never delivered.
 IGNORED = re.compile(r"^--- (SIGCHLD|SIGPIPE|SIGURG|SIGWINCH|SIGCONT) ")
 HANDLED = re.compile(r"^rt_sigaction\((\w+), \{sa_handler=ADDRESS")
-# Where another took a process's place by exec, its own end is strace's `superseded`.
-REPLACED = re.compile(r"^\+\+\+ (exited|superseded)")
 
 pytestmark = pytest.mark.needs("gcc", "strace")
 
@@ -125,12 +123,10 @@ def comparable(lines: list[tuple[str, str]], name: str) -> dict[str, list[str]]:
 
 
 def kept(lines: list[str], handled: set[str]) -> list[str]:
-    replaced = any("superseded" in line for line in lines)
     return [
         line
         for line in lines
         if not ((signal := IGNORED.match(line)) and signal[1] not in handled)
-        and not (replaced and REPLACED.match(line))
     ]
 
 

@@ -122,7 +122,7 @@ class Following:
         if kind == EXIT:
             if args[2]:
                 self._descriptors.exited(pid)
-            return exit_line(args)
+            return "" if args[3] else exit_line(args)  # it goes on: the exec says who ended
         if kind == FORK:
             child, _, started, shares_files, shares_place = args[:5]
             if child != pid:
