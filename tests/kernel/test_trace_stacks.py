@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -77,6 +78,41 @@ def test_without_frame_pointers_and_tables_a_stack_ends_early(tmp_path: Path) ->
     named = functions(stack_of(traced.text, "write"), program)
     assert named[:1] == ["third"]
     assert "second" not in named
+
+
+MISLEADS: Final = r"""
+#include <sys/syscall.h>
+#include <unistd.h>
+static unsigned long frames[3][2], kept;
+__attribute__((noinline, noipa)) void leaf(void)
+{
+	long number = SYS_getppid;
+	__asm__ volatile("mov %%rbp, %1; lea %2, %%rbp; syscall; mov %1, %%rbp"
+			 : "+a"(number), "+m"(kept) : "m"(frames) : "rcx", "r11", "memory");
+}
+int main(int count, char **words)
+{
+	/* What follows the place of another value: a stack's address, or a path. */
+	unsigned long astray[] = {(unsigned long)&count, 0x687361622f6e69};
+
+	frames[0][0] = (unsigned long)frames[1];
+	frames[0][1] = astray[count - 1];
+	frames[1][1] = (unsigned long)main;
+	leaf();
+	return 0;
+}
+"""
+"""Its frame pointer leads to what are no frames."""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="its frame pointer is made by hand")
+@pytest.mark.parametrize("words", [[], ["path"]])
+def test_a_stack_ends_where_frame_pointers_lead_astray(tmp_path: Path, words: list[str]) -> None:
+    program = built(tmp_path, *BUILDS["neither"], source=MISLEADS)
+    traced = run(tmp_path, "-k", "-e", "getppid", "--", str(program), *words)
+    frames = stack_of(traced.text, "getppid")
+    assert functions(frames, program) == ["leaf"]
+    assert not [frame for frame in frames if "?()" in frame]
 
 
 def test_an_exec_is_told_by_the_program_that_did_it(tmp_path: Path) -> None:

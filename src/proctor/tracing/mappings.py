@@ -40,10 +40,12 @@ class Region:
 
 
 class AddressSpace:
-    """The mappings of one process that hold code, or may."""
+    """The mappings of one process that code may run from."""
 
-    def __init__(self, regions: Iterable[Region] = ()) -> None:
+    def __init__(self, regions: Iterable[Region] = (), *, whole: bool = False) -> None:
         self._regions = sorted(regions, key=lambda region: region.start)
+        self.whole = whole
+        """All of them are known: no code lies elsewhere."""
         self.remembered: dict[Any, Any] = {}
         """What was found out about addresses; empty again after each change."""
         self.made: Any = None
@@ -56,7 +58,7 @@ class AddressSpace:
         self.remembered = {}
 
     def copy(self) -> AddressSpace:
-        return AddressSpace(self._regions)
+        return AddressSpace(self._regions, whole=self.whole)
 
     def at(self, address: int) -> Region | None:
         place = bisect_right(self._regions, address, key=lambda region: region.start) - 1
@@ -78,13 +80,16 @@ def _without(region: Region, hole: Region) -> Iterator[Region]:
 
 
 def parse_maps(text: str) -> Iterator[Region]:
-    """Regions of `/proc/PID/maps`; lines that are none are passed over."""
+    """Regions of `/proc/PID/maps` that may be executed, as events tell of no others; lines that
+    are none are passed over."""
     for line in text.splitlines():
         words = line.split(None, 5)
         try:
             start, end = (int(word, 16) for word in words[0].split("-"))
             offset, inode = int(words[2], 16), int(words[4])
         except (ValueError, IndexError):
+            continue
+        if "x" not in words[1]:
             continue
         path = words[5].removesuffix(" (deleted)") if len(words) > 5 else ""
         yield Region(start, end, offset, path, inode)
@@ -189,13 +194,16 @@ class Mappings:
         if process.told:
             return False
         process.told = True
-        for region in parse_maps(self.maps_of(pid) or ""):
+        text = self.maps_of(pid)
+        for region in parse_maps(text or ""):
             process.space.map(region)
+        process.space.whole |= bool(text)  # nothing is told by one that has ended
         return True
 
     def _process(self, pid: int) -> _Process:
         if pid not in self._processes:
-            space = AddressSpace(parse_maps(self.at_begin.get(pid, "")))
+            text = self.at_begin.get(pid, "")  # read after the events had begun
+            space = AddressSpace(parse_maps(text), whole=bool(text))
             self._processes[pid] = _Process(space, told=False)
         return self._processes[pid]
 
@@ -206,11 +214,12 @@ class Mappings:
             parent = self._process(event.parent)
             self._processes[event.pid] = _Process(parent.space.copy(), parent.told)
         elif event.kind == _COMM:
-            before = self._process(event.pid).space
-            self._processes[event.pid] = _Process(AddressSpace(), True, before, event.time_ns)
+            before, made = self._process(event.pid).space, AddressSpace(whole=True)
+            self._processes[event.pid] = _Process(made, True, before, event.time_ns)
         elif event.kind == _LOST:
             for process in self._processes.values():
-                process.told = False
+                process.told = process.space.whole = False
+                process.space.remembered = {}
         elif event.kind == _EXIT:
             self._end(event.pid)
 

@@ -1,21 +1,24 @@
 """Stacks of calls: addresses to frames, as `-k` shows them, and folded for flame graphs.
 
+Who walks frame pointers takes any word for one, so a stack ends before the first caller that lies
+where no code can.
 What cannot be named keeps its address: a process that was there before tracing and ended before it
 was asked about, code that was made at run time and not told of, a file that nobody can open.
 """
 
 from __future__ import annotations
 
+import platform
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
 from proctor.tracing.code_files import CodeFiles
-from proctor.tracing.mappings import AddressSpace, Mappings
+from proctor.tracing.mappings import AddressSpace, Mappings, Region
 from proctor.tracing.symbols import SortedSymbols, Symbol, kernel_symbols, perf_map
 from proctor.tracing.unwind import Rules, StackTop, unwound
 
@@ -23,6 +26,8 @@ STACKS_KEPT: Final = 16384
 """And places in code, of an address space."""
 PERF_MAP_SECONDS: Final = 1.0
 """Between two looks at what a program tells of the code it makes."""
+_PROGRAMS_END: Final = 1 << (47 if platform.machine() == "x86_64" else 48)
+"""Of addresses that a program gets without asking for one beyond, which few machines have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +139,26 @@ class Stacks:
             return known
         if len(space.remembered) > STACKS_KEPT:
             space.remembered = {}
-        found = tuple(
-            self._frame(pid, space, address, caller=bool(at)) for at, address in enumerate(user)
-        )
+        found = tuple(self._until_astray(pid, space, user))
         if all(frame.symbol or frame.path for frame in found):  # else it may be told later
             space.remembered[user] = found
         return found
 
-    def _frame(self, pid: int, space: AddressSpace, address: int, *, caller: bool) -> Frame:
-        region = space.at(address)
-        if region is None and self.mappings.ask(pid):
+    def _until_astray(
+        self, pid: int, space: AddressSpace, user: tuple[int, ...]
+    ) -> Iterator[Frame]:
+        for at, address in enumerate(user):
             region = space.at(address)
+            if region is None and self.mappings.ask(pid):
+                region = space.at(address)
+            # Where the program itself is it has been, whatever was told.
+            if at and region is None and (space.whole or address >= _PROGRAMS_END):
+                return
+            yield self._frame(pid, space, region, address, caller=bool(at))
+
+    def _frame(
+        self, pid: int, space: AddressSpace, region: Region | None, address: int, *, caller: bool
+    ) -> Frame:
         # A caller goes on after its call, which may be the last thing in it.
         before = int(caller)
         if region is None or not region.path.startswith("/"):

@@ -105,6 +105,34 @@ def test_a_stack_ends_before_address_0() -> None:
     ]
 
 
+MAPS = "1000-2000 r-xp 00000000 00:00 0 /x\n7000-8000 rw-p 00000000 00:00 0 [stack]\n"
+
+
+@pytest.mark.parametrize("astray", [0x3000, 0x7100, 0x687361622F6E69, 1 << 63])
+def test_a_stack_ends_where_no_code_can_lie(astray: int) -> None:
+    """A word that was taken for a frame pointer: beyond any mapping, in one of data, in none."""
+    stacks = Stacks(Mappings(lambda _: MAPS))
+    for _ in range(2):
+        found = stacks.frames(7, (0x1100, 0x1200, astray, 0x1300))
+        assert [frame.address for frame in found] == [0x1100, 0x1200]
+
+
+def test_of_a_process_that_told_nothing_a_stack_ends_at_what_is_no_address() -> None:
+    stacks = Stacks(Mappings(lambda _: None))
+    found = stacks.frames(7, (0x1100, 0x3000, 0x687361622F6E69, 0x1200))
+    assert [frame.address for frame in found] == [0x1100, 0x3000]
+
+
+def test_of_a_process_that_was_there_before_what_was_read_then_counts() -> None:
+    stacks = Stacks(Mappings(lambda _: None, {7: MAPS}))
+    assert [frame.address for frame in stacks.frames(7, (0x1100, 0x3000, 0x1200))] == [0x1100]
+
+
+def test_where_a_program_is_that_place_is_shown() -> None:
+    (found,) = Stacks(Mappings(lambda _: MAPS)).frames(7, (0x3000, 0x3000))
+    assert str(found) == "?() [0x3000]"
+
+
 def test_code_made_at_run_time() -> None:
     stacks = Stacks(
         Mappings(lambda _: "1000-2000 r-xp 00000000 00:00 0 \n"),
