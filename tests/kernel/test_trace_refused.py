@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -68,9 +69,7 @@ def test_where_a_limit_is_reached_it_is_the_limit_that_is_to_be_raised(
     assert "unaccounted" not in said[-1]
 
 
-@pytest.mark.parametrize(
-    "options", [[], ["--format", "jsonl"], ["-k"], ["--format", "arrow"], ["--format", "parquet"]]
-)
+@pytest.mark.parametrize("options", [[], ["--format", "jsonl"], ["-k"], ["--format", "arrow"]])
 def test_what_a_full_disk_takes_is_lost_and_not_there(options: list[str], program: str) -> None:
     done = subprocess.run(
         [*PROCTOR, "trace", "-o", "/dev/full", *options, "--", program, "flood", "100"],
@@ -84,6 +83,32 @@ def test_what_a_full_disk_takes_is_lost_and_not_there(options: list[str], progra
     assert found, done.stderr
     assert ": no space left on device" in done.stderr
     assert done.stderr.splitlines()[-2].endswith("; free some space")
+
+
+@pytest.mark.parametrize("place", ["pipe", "/dev/null", "/dev/full"])
+def test_what_cannot_become_a_parquet_file_is_refused_before_command_runs(
+    tmp_path: Path, place: str
+) -> None:
+    ran, output = tmp_path / "ran", tmp_path / place
+    if place == "pipe":
+        os.mkfifo(output)
+    traced = run(tmp_path, "--format", "parquet", "--", "touch", str(ran), output=str(output))
+    assert traced.status == 1
+    assert traced.stderr == (
+        f"proctor: {output}: cannot become a Parquet file: is a pipe, a device or a folder; "
+        "name a file with -o FILE.parquet\n"
+    )
+    assert not ran.exists()
+
+
+def test_what_was_counted_goes_into_a_pipe_as_parquet(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*PROCTOR, "trace", "-c", "--format", "parquet", "-o", "/dev/stdout", "--", "true"],
+        env=environment(),
+        capture_output=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.stdout[:4] == done.stdout[-4:] == b"PAR1"
 
 
 WRONG: Final = [

@@ -124,9 +124,7 @@ def comparable(lines: list[tuple[str, str]], name: str) -> dict[str, list[str]]:
 
 def kept(lines: list[str], handled: set[str]) -> list[str]:
     return [
-        line
-        for line in lines
-        if not ((signal := IGNORED.match(line)) and signal[1] not in handled)
+        line for line in lines if not ((signal := IGNORED.match(line)) and signal[1] not in handled)
     ]
 
 

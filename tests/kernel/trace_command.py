@@ -81,7 +81,7 @@ def run(
         stdin=subprocess.DEVNULL,
         **more,
     )
-    text = path.read_text(errors="replace") if path.exists() else ""
+    text = path.read_text(errors="replace") if path.is_file() else ""
     return Traced(done.returncode, done.stdout, done.stderr, text)
 
 

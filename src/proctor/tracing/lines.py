@@ -12,6 +12,7 @@ import re
 import select
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +57,15 @@ def open_output(name: str | None) -> int:
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _refusal(name, error) from None
+
+
+def refuse_what_is_no_file(name: str) -> None:
+    """For what is not written from its beginning to its end. To be asked before it is opened, where
+    a pipe waits for its reader. ProctorError."""
+    with suppress(OSError):  # it is made yet, or the open says what is wrong
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            said = "cannot become a Parquet file: is a pipe, a device or a folder"
+            raise ProctorError(f"{name}: {said}; name a file with -o FILE.parquet")
 
 
 def name_of(output: str | None) -> str:

@@ -160,6 +160,13 @@ def names_stacks(options: TraceOptions) -> bool:
     return options.folded or (options.stacks and output_format(options) in ("text", "jsonl"))
 
 
+def keeps_rows(options: TraceOptions) -> bool:
+    """Whether calls go to Parquet files, which are not written from beginning to end; counts are
+    few enough to be."""
+    aggregated = options.count or options.histogram is not None
+    return output_format(options) == "parquet" and not aggregated
+
+
 def check_together(options: TraceOptions) -> None:
     """UsageError for options that do not go together or lack another."""
     form = output_format(options)

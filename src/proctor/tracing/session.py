@@ -37,9 +37,9 @@ from proctor.privilege import acting_as, caller_identity, identity_of, unprivile
 from proctor.records.trace_layout import COUNTS
 from proctor.tracing.answers import ASKED, Answers, executable_maps
 from proctor.tracing.brake import TreeCgroup, let_go
-from proctor.tracing.lines import BROKEN_PIPE_STATUS, name_of, open_output
+from proctor.tracing.lines import BROKEN_PIPE_STATUS, name_of, open_output, refuse_what_is_no_file
 from proctor.tracing.notice import say_how_to_end
-from proctor.tracing.options import TraceOptions, check_together, names_stacks
+from proctor.tracing.options import TraceOptions, check_together, keeps_rows, names_stacks
 from proctor.tracing.plan import Plan, counted, plan_of
 from proctor.tracing.rings import RingFiles
 from proctor.tracing.roles import (
@@ -72,6 +72,8 @@ def trace(options: TraceOptions) -> int:
     check_requirements()
     named = scope_of(options.pids, options.cgroups, options.containers)
     with acting_as(caller):
+        if options.output and keeps_rows(options):
+            refuse_what_is_no_file(options.output)
         output = open_output(options.output)
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     with ExitStack() as stack:
