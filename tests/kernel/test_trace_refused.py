@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import pytest
 
 from tests.kernel.trace_command import NOBODY, run
@@ -26,6 +27,33 @@ def test_a_full_disk_cuts_the_output_to_whole_lines(tmp_path: Path, program: str
     assert traced.status == 0
     assert "no space left on device" in traced.stderr
     assert all(re.match(r"\d+ |\*\*\*", line) for line in traced.lines)
+
+
+def test_a_full_disk_leaves_an_arrow_stream_that_can_be_read(tmp_path: Path, program: str) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], check=True)
+    try:
+        output = small / "run.arrow"
+        command = ["sh", "-c", f"sleep 2; {program} flood 20000"]
+        with output.open("wb") as file:
+            done = subprocess.run(
+                [*PROCTOR, "trace", "--format", "arrow", "-o", "-", "--", *command],
+                env=environment() | {"TMPDIR": str(tmp_path)},  # where the spool is then
+                stdout=file,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=TIMEOUT_S,
+            )
+        with pa.OSFile(str(output)) as read, pa.ipc.open_stream(read) as stream:
+            rows = sum(batch.num_rows for batch in stream)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert ": no space left on device: what follows is not in it; free some" in done.stderr
+    found = re.search(r" ([\d,]+) lost \(disk_full .*\); kernel counted ([\d,]+)$", done.stderr)
+    assert found, done.stderr
+    lost, counted = (int(word.replace(",", "")) for word in found.groups())
+    assert rows + lost == counted
 
 
 def test_a_full_disk_of_the_spool_is_named(tmp_path: Path, program: str) -> None:

@@ -88,7 +88,7 @@ __attribute__((noinline, noipa)) void leaf(void)
 {
 	long number = SYS_getppid;
 	__asm__ volatile("mov %%rbp, %1; lea %2, %%rbp; syscall; mov %1, %%rbp"
-			 : "+a"(number), "+m"(kept) : "m"(frames) : "rcx", "r11", "memory");
+				: "+a"(number), "+m"(kept) : "m"(frames) : "rcx", "r11", "memory");
 }
 int main(int count, char **words)
 {

@@ -63,7 +63,7 @@ def refuse_what_is_no_file(name: str) -> None:
     """For what is not written from its beginning to its end. To be asked before it is opened, where
     a pipe waits for its reader. ProctorError."""
     with suppress(OSError):  # it is made yet, or the open says what is wrong
-        if not stat.S_ISREG(os.stat(name).st_mode):
+        if not stat.S_ISREG(Path(name).stat().st_mode):
             said = "cannot become a Parquet file: is a pipe, a device or a folder"
             raise ProctorError(f"{name}: {said}; name a file with -o FILE.parquet")
 
