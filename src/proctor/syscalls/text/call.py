@@ -22,6 +22,8 @@ from proctor.syscalls.text.chunks import (
 AT_FDCWD: Final = -100
 NARROW: Final = frozenset(("i386", "arm", "x32"))
 """ABIs whose longs and pointers have 4 bytes."""
+NARROW_REGISTERS: Final = frozenset(("i386", "arm"))
+"""Those whose arguments have no more: of x32 what is longer comes in one, too."""
 DEFAULT_TEXT_BYTES: Final = 32
 made = tuple.__new__  # a Chunk, without the call of its constructor
 MEMORY: Final = frozenset((BYTES, STRING, IOVEC, MSGHDR, STRINGS))
@@ -128,6 +130,13 @@ class Call:
     def long(self, n: int) -> int:
         """As C's `long` of the program."""
         if self.long_bytes == 4:
+            return self.signed(n)
+        value = self.args[n]
+        return value - (1 << 64) if value >> 63 else value
+
+    def wide(self, n: int) -> int:
+        """All of its register, signed: an offset in a file."""
+        if self.abi in NARROW_REGISTERS:
             return self.signed(n)
         value = self.args[n]
         return value - (1 << 64) if value >> 63 else value

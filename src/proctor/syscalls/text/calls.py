@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from proctor.syscalls.text.call import NARROW
+from proctor.syscalls.text.call import NARROW, NARROW_REGISTERS
 from proctor.syscalls.text.chunks import (
     AT_EXIT,
     FAULT,
@@ -219,6 +219,10 @@ class Calls:
 
     def long(self, n: int) -> list[int]:
         return self.signed(n) if self.narrow else _list(self.values(n).view(np.int64))
+
+    def wide(self, n: int) -> list[int]:
+        narrow = self.abi in NARROW_REGISTERS
+        return self.signed(n) if narrow else _list(self.values(n).view(np.int64))
 
     def unsigned_long(self, n: int) -> list[int]:
         return self.unsigned(n) if self.narrow else _list(self.values(n))

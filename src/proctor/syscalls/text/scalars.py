@@ -153,7 +153,7 @@ WORDS: Final[dict[str, Printer]] = {
     "unsigned": unsigned,
     "long": long,
     "size": size,
-    "offset": long,
+    "offset": OfValue("wide", str),
     "hex": hexadecimal,
     "pointer": address,
     "address": address,

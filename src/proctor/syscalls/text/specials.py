@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from proctor.syscalls.constants import errno_name
-from proctor.syscalls.text.call import Call
+from proctor.syscalls.text.call import NARROW_REGISTERS, Call
 from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.commands import futex, ioctl
 from proctor.syscalls.text.fcntl import fcntl
@@ -184,8 +184,14 @@ def utimes(index: int) -> Rewrite:
 
 
 def positioned(call: Call, texts: Texts) -> Texts:
-    """preadv: the offset comes in two halves, of which 64-bit machines fill one."""
-    return [*texts[:4], *texts[5:]]
+    """preadv: the offset comes in two halves. A 64-bit kernel takes the first for all of it and
+    ignores the other; x32 has but one."""
+    if call.abi == "x32":
+        return texts
+    if call.abi not in NARROW_REGISTERS:
+        return [*texts[:3], str(call.wide(3)), *texts[5:]]
+    halves = struct.pack("=II", call.unsigned(3), call.unsigned(4))
+    return [*texts[:3], str(int.from_bytes(halves, "little", signed=True)), *texts[5:]]
 
 
 def range_closed(call: Call, texts: Texts) -> Texts:
