@@ -24,6 +24,8 @@ KERNEL_NAMES: Final = {"sigset_t": "kernel_sigset", "sigaction": "kernel_sigacti
 INNER_DEFINITIONS: Final = {
     "include/linux/sched/coredump.h": r"^enum task_dumpable \{[^}]*\};",
     "include/linux/syslog.h": r"^#define\s+SYSLOG_ACTION_\w+\s+.*$",
+    "include/linux/swap.h": r"^#define\s+SWAP_FLAG_\w+\s+.*$",
+    "include/net/bluetooth/bluetooth.h": r"^#define\s+BTPROTO_\w+\s+.*$",
 }
 
 Values = dict[str, int]
@@ -67,11 +69,11 @@ class Headers:
             for group, names in wanted.items():
                 if self._compiler(specifications[group]) is compiler:
                     asked |= {name: name for name in names}
-                    asked |= {mask: mask for mask in specifications[group].get("masks", ())}
+                    asked |= {name: name for name in beside(specifications[group])}
             found = compiler.values({f"v_{name}": name for name in asked})
             for group in wanted:
                 if self._compiler(specifications[group]) is compiler:
-                    every = (*wanted[group], *specifications[group].get("masks", ()))
+                    every = (*wanted[group], *beside(specifications[group]))
                     values[group] = {
                         name: found[f"v_{name}"] for name in every if f"v_{name}" in found
                     }
@@ -89,14 +91,23 @@ def inner_definitions(kernel: Path) -> str:
     return "\n".join(found) + "\n"
 
 
+def beside(specification: dict[str, Any]) -> list[str]:
+    """Names that a group needs the values of, though they need not be members."""
+    shifted = specification.get("shifted", {})
+    return [*specification.get("masks", ()), *shifted, *shifted.values()]
+
+
+def belongs(name: str, specification: dict[str, Any]) -> bool:
+    without = specification.get("without", "(?!)")
+    return bool(re.fullmatch(specification["names"], name) and not re.fullmatch(without, name))
+
+
 def members(names: Any, specification: dict[str, Any]) -> Any:
-    pattern = re.compile(specification["names"])
-    without = re.compile(specification.get("without", "(?!)"))
     header = re.compile(f".*({specification.get('header', '')})")
     tag = specification.get("enum")
     name: Name
     for name in names:
-        if pattern.fullmatch(name.name) and not without.fullmatch(name.name):
+        if belongs(name.name, specification):
             if not header.fullmatch(name.header) or (tag and name.enum != tag):
                 continue
             if not re.search(r"_(MAX|LAST|CNT|MAX_[A-Z]+)$|^__(MAX|NR)", name.name):
@@ -105,7 +116,7 @@ def members(names: Any, specification: dict[str, Any]) -> Any:
 
 def in_order(values: Values, specification: dict[str, Any]) -> list[list[Any]]:
     """By value; of several bits before one of them alone; aliases of a value left out."""
-    masks = set(specification.get("masks", ()))
+    outside = {name for name in beside(specification) if not belongs(name, specification)}
     front, last = specification.get("front", ()), specification.get("last", ())
 
     def key(item: tuple[str, int]) -> tuple[int, int, int]:
@@ -123,7 +134,7 @@ def in_order(values: Values, specification: dict[str, Any]) -> list[list[Any]]:
     seen: set[int] = set()
     ordered = []
     for name, value in sorted(values.items(), key=key):
-        if name not in masks and value not in seen:
+        if name not in outside and value not in seen:
             seen.add(value)
             ordered.append([name, value])
     return ordered
@@ -137,6 +148,11 @@ def constants(sources: Sources) -> Groups:
     for group, specification in sorted(specifications.items()):
         masks = [found[BASE][group].get(mask, 0) for mask in specification.get("masks", ())]
         result[group] = {"masks": masks} if masks else {}
+        if shifted := specification.get("shifted"):
+            values = found[BASE][group]
+            result[group]["shifted"] = [
+                [name, values[name], values[mask]] for name, mask in shifted.items()
+            ]
         result[group]["values"] = in_order(found[BASE][group], specification)
         for abi in TARGETS:
             values = in_order(found[abi][group], specification)
@@ -152,7 +168,7 @@ def aliases(sources: Sources) -> dict[str, list[list[str]]]:
     for group, values in Headers(BASE, sources).groups(specifications).items():
         of: dict[int, list[str]] = defaultdict(list)
         for name, value in values.items():
-            if name not in specifications[group].get("masks", ()):
+            if name not in beside(specifications[group]):
                 of[value].append(name)
         result[group] = [names for names in of.values() if len(names) > 1]
     return {group: names for group, names in result.items() if names}

@@ -25,7 +25,8 @@ WANTED: Final = (
     *("io_uring/*.c", "drivers/char/random.c", "drivers/pci/syscall.c", "arch/x86/*.c"),
     *("arch/arm64/*.c", "arch/x86/entry/syscalls/*.tbl", "arch/arm64/tools/*.tbl"),
     *("scripts/syscall.tbl", "include/linux/errno.h", "include/linux/syslog.h"),
-    "include/linux/sched/coredump.h",
+    *("include/linux/sched/coredump.h", "include/linux/swap.h"),
+    "include/net/bluetooth/bluetooth.h",
 )
 
 

@@ -24,10 +24,13 @@ class FlagGroup:
     """Constants that belong together, those of several bits before these bits alone.
 
     masks: below them values are alternatives (O_ACCMODE), everywhere else bits.
+    shifted: numbers between the bits, as the name and value of what they are shifted by, and
+    their mask before they are.
     """
 
     values: tuple[tuple[str, int], ...]
     masks: tuple[int, ...] = ()
+    shifted: tuple[tuple[str, int, int], ...] = ()
 
 
 @cache
@@ -38,7 +41,9 @@ def flag_group(name: str, abi: str = BASE) -> FlagGroup:
     group = _groups()[name]
     values = group.get(abi, group["values"])
     return FlagGroup(
-        tuple((constant, value) for constant, value in values), tuple(group.get("masks", ()))
+        tuple((constant, value) for constant, value in values),
+        tuple(group.get("masks", ())),
+        tuple((constant, bits, mask) for constant, bits, mask in group.get("shifted", ())),
     )
 
 

@@ -20,6 +20,7 @@ from proctor.syscalls.changes import (
 )
 from proctor.syscalls.table import Argument, Fetch, Syscall, unknown_name
 from proctor.syscalls.text import (
+    fields,
     files,
     network,
     polling,
@@ -46,6 +47,7 @@ from proctor.syscalls.text.words import OfValue, Word, quoted
 
 WORDS: Final[dict[str, Printer]] = {
     **scalars.WORDS,
+    **fields.WORDS,
     **files.WORDS,
     **times.WORDS,
     **network.WORDS,
@@ -217,7 +219,8 @@ def printer_of(
     if word in words:
         return words[word]
     if kind == "flags":
-        read = "unsigned_long" if "long" in argument.type else "unsigned"
+        wide = any(word in argument.type for word in ("long", "64"))
+        read = "unsigned_long" if wide else "unsigned"
         return OfValue(read, partial(flags, group, abi=machine))
     if kind == "enum":
         return OfValue("unsigned", partial(one_of, group, abi=machine))
@@ -286,6 +289,7 @@ VALUE_RESULTS: Final[dict[str, Callable[[int], str]]] = {
     "octal_mode": lambda value: octal(value) if value else "000",
     "signal": lambda value: f"{value} ({signal(value)})",
     "personality": lambda value: f"{value_hex(value)} ({one_of('personality', value)})",
+    "ioprio_result": fields.io_priority_result,
     "none": lambda _: "?",
 }
 CALL_RESULTS: Final[dict[str, Callable[[Call], str]]] = {

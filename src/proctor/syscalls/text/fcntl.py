@@ -17,6 +17,7 @@ Texts = list[str]
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK = 0, 1, 2, 3, 4, 5
 F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG = 8, 9, 10, 11
 F_SETLEASE, F_GETLEASE, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ = 1024, 1025, 1030, 1031, 1032
+F_NOTIFY: Final = 1026
 F_ADD_SEALS, F_GET_SEALS = 1033, 1034
 LOCKS: Final = (5, 6, 7, 36, 37, 38)
 F_OFD_GETLK: Final = 36
@@ -53,6 +54,7 @@ _COMMANDS: Final = {
     F_GETSIG: Command(),
     F_GETLEASE: Command(),
     F_GETPIPE_SZ: Command(),
+    F_NOTIFY: Command((OfValue("unsigned", partial(flags, "notify", unknown="DN_???")),)),
     F_SETSIG: Command((OfValue("signed", signal),)),
     F_SETLEASE: Command((OfValue("unsigned", partial(one_of, "flock_type", unknown="F_???")),)),
     F_ADD_SEALS: Command((OfValue("unsigned", partial(flags, "seals", unknown="F_SEAL_???")),)),

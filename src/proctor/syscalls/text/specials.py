@@ -14,6 +14,7 @@ from proctor.syscalls.text.call import NARROW_REGISTERS, Call
 from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.commands import futex, ioctl
 from proctor.syscalls.text.fcntl import fcntl
+from proctor.syscalls.text.fields import quota, socket
 from proctor.syscalls.text.keys import keyctl
 from proctor.syscalls.text.polling import polled, selected, time_left
 from proctor.syscalls.text.prctl import prctl
@@ -112,21 +113,6 @@ def clone(tid_at: int, tls_at: int) -> Rewrite:
 # others
 
 
-def socket(call: Call, texts: Texts) -> Texts:
-    family = call.signed(0)
-    said = call.unsigned(1)
-    kind = one_of("socket_type", said & 0xF, "SOCK_???")
-    more = flags("socket_flags", said & ~0xF, "SOCK_???") if said & ~0xF else ""
-    texts[1] = f"{kind}|{more}" if more else kind
-    if family in (2, 10):
-        texts[2] = one_of("ipproto", call.unsigned(2), "IPPROTO_???")
-    elif family == 16:
-        texts[2] = one_of("netlink", call.unsigned(2), "NETLINK_???")
-    else:
-        texts[2] = value_hex(call.unsigned(2))
-    return texts
-
-
 _OPTION_GROUPS: Final = {
     1: ("socket_option", "SO_???"),
     0: ("ip_option", "IP_???"),
@@ -212,16 +198,6 @@ def barrier(call: Call, texts: Texts) -> Texts:
     return [texts[0], texts[1] if call.args[1] else "0"]
 
 
-def unread(index: int) -> Rewrite:
-    """Flags that are O_CLOEXEC and the like, with no access mode among them."""
-
-    def rewrite(call: Call, texts: Texts) -> Texts:
-        left = texts[index].removeprefix("O_RDONLY").removeprefix("|")
-        return [*texts[:index], left or "0", *texts[index + 1 :]]
-
-    return rewrite
-
-
 EINTR: Final = -4
 RESTARTED: Final = range(-516, -511)
 
@@ -296,7 +272,8 @@ def signalled(call: Call, texts: Texts) -> Texts:
 
 
 _LOG_READS: Final = (2, 3, 4)  # SYSLOG_ACTION_READ, _READ_ALL, _READ_CLEAR
-_LOG_LEVEL: Final = 8  # SYSLOG_ACTION_CONSOLE_LEVEL
+# SYSLOG_ACTION_CLOSE, _OPEN, _CLEAR, _CONSOLE_OFF, _CONSOLE_ON, _SIZE_UNREAD, _SIZE_BUFFER
+_LOG_ALONE: Final = (0, 1, 5, 6, 7, 9, 10)
 
 
 def grouped(call: Call, texts: Texts) -> Texts:
@@ -305,11 +282,11 @@ def grouped(call: Call, texts: Texts) -> Texts:
 
 
 def logged(call: Call, texts: Texts) -> Texts:
-    """Other actions touch no buffer, whatever they return."""
+    """Other actions touch no buffer, whatever they return; some have no arguments."""
     action = call.signed(0)
-    if action in _LOG_READS:
-        return texts
-    return [texts[0], call.pointer(1), texts[2]] if action == _LOG_LEVEL else texts[:1]
+    if action in _LOG_ALONE:
+        return texts[:1]
+    return texts if action in _LOG_READS else [texts[0], call.pointer(1), texts[2]]
 
 
 REWRITES: Final[dict[str, Rewrite]] = {
@@ -343,8 +320,6 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "utimes": utimes(1),
     "futimesat": utimes(2),
     "membarrier": barrier,
-    "dup3": unread(2),
-    "pipe2": unread(1),
     "nanosleep": slept(1),
     "clock_nanosleep": slept(3),
 
@@ -358,6 +333,7 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "getpriority": priority,
     "setpriority": priority,
     "personality": personality,
+    "quotactl": quota,
     "mincore": resident,
     "rt_sigreturn": signalled,
     "umask": lambda call, texts: [octal(call.unsigned(0)) if call.args[0] else "000"],

@@ -105,8 +105,8 @@ def queue(call: Call, n: int) -> str:
     if not found:
         return call.pointer(n)
     said, most, size, now = found
-    shown = flags("open", said & 0xFFFFFFFF, "O_???").removeprefix("O_RDONLY").removeprefix("|")
-    return f"{{mq_flags={shown or '0'}, mq_maxmsg={most}, mq_msgsize={size}, mq_curmsgs={now}}}"
+    shown = flags("open_flags", said & 0xFFFFFFFF, "O_???")
+    return f"{{mq_flags={shown}, mq_maxmsg={most}, mq_msgsize={size}, mq_curmsgs={now}}}"
 
 
 def elements(form: str, show: Callable[..., str]) -> Printer:
@@ -244,7 +244,7 @@ def _mount(setting: int, clearing: int, propagation: int, userns: int) -> str:
     return (
         f"{{attr_set={flags('mount_attr', setting, 'MOUNT_ATTR_???')}, "
         f"attr_clr={flags('mount_attr', clearing, 'MOUNT_ATTR_???')}, "
-        f"propagation={flags('mount', propagation, 'MS_???')}, userns_fd={userns}}}"
+        f"propagation={one_of('mount', propagation, 'MS_???')}, userns_fd={userns}}}"
     )
 
 

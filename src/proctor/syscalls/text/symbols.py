@@ -21,8 +21,9 @@ SIGNALS: Final = 64
 
 # Where strace has another name for the same, or another order.
 _CALLED: Final = {"WUNTRACED": "WSTOPPED", "SCHED_NORMAL": "SCHED_OTHER"}
-_REVERSED: Final = frozenset(("access", "signalfd", "eventfd", "socket_flags", "semop"))
-_LAST: Final = frozenset(("SA_SIGINFO",))
+# Where the beginning that all names share would say too little.
+_UNKNOWN: Final = {"open": "O_???", "open_flags": "O_???", "wait": "W???", "wait4": "W???"}
+_REVERSED: Final = frozenset(("access", "signalfd", "socket_flags", "semop"))
 
 
 @lru_cache(MEMOISED)
@@ -32,13 +33,22 @@ def flags(group: str, value: int, unknown: str = "", abi: str = BASE) -> str:
     unknown: the comment for a value none of whose bits has a name: `O_???`.
     """
     known = flag_group(group, abi)
+    numbers = []
+    for name, bits, mask in known.shifted:
+        if number := value >> bits & mask:
+            numbers.append(f"{number}<<{name}")
+            value &= ~(mask << bits)
+    bits_or_none = [] if numbers and not value else [_bits(group, known, value, unknown)]
+    return "|".join([*bits_or_none, *numbers])
+
+
+def _bits(group: str, known: FlagGroup, value: int, unknown: str) -> str:
     words, left = _words(known, value)
     if not words:
         if not value:
             return "0"
-        return f"{value:#x} /* {unknown or placeholder(known)} */"
+        return f"{value:#x} /* {unknown or _UNKNOWN.get(group) or placeholder(known)} */"
     words = [_CALLED.get(word, word) for word in words]
-    words.sort(key=_LAST.__contains__)
     if group in _REVERSED:
         words.reverse()
     return "|".join([*words, hex(left)] if left else words)
@@ -69,9 +79,9 @@ def one_of(group: str, value: int, unknown: str = "", abi: str = BASE) -> str:
     """`SEEK_SET`; a value without a name as `0x9 /* SEEK_??? */`."""
     known = flag_group(group, abi)
     for name, number in known.values:
-        if number == value:
+        if value == number or (number < 0 and value == number + (1 << 32)):  # come unsigned
             return _CALLED.get(name, name)
-    return f"{value:#x} /* {unknown or placeholder(known)} */"
+    return f"{value_hex(value)} /* {unknown or placeholder(known)} */"
 
 
 def placeholder(known: FlagGroup) -> str:
