@@ -48,9 +48,10 @@ class Totals:
     def unwritten(self, reason: str, count: int) -> None:
         """So many of the records could not be written after all: calls, as far as there are any."""
         self.lose(reason, count)
-        calls = min(count, self.calls)
-        self.calls -= calls
-        self.others -= min(count - calls, self.others)
+        for name in ("calls", "others", "under_way"):
+            here = getattr(self, name)
+            setattr(self, name, max(here - count, 0))
+            count = max(count - here, 0)
 
     @property
     def records(self) -> int:

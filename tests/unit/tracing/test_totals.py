@@ -38,6 +38,13 @@ def test_what_could_not_be_written_is_lost_and_not_there(count: int, left: tuple
     assert totals.reconciled
 
 
+def test_where_nothing_could_be_written_no_rows_are_claimed() -> None:
+    """Calls under way are rows as well, and what held them is lost with the rest."""
+    totals = Totals(calls=3, others=1, under_way=2, kernel_counted=4)
+    totals.unwritten("disk_full", 6)
+    assert totals.rows == 0
+
+
 @pytest.mark.parametrize(("counted", "said"), [(5, "+2"), (1, "-2")])
 def test_what_does_not_add_up_is_said(counted: int, said: str) -> None:
     totals = Totals(calls=3, kernel_counted=counted)
