@@ -114,7 +114,13 @@ struct dentry {
 	unsigned char d_iname[32];         /* before */
 };
 struct vfsmount { struct dentry *mnt_root; };
-struct mount { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct vfsmount mnt; };
+struct mnt_namespace;
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
+};
 struct path { struct vfsmount *mnt; struct dentry *dentry; };
 struct file { unsigned int f_mode; struct inode *f_inode; struct path f_path; void *private_data; };
 struct backing_file { struct file file; /* it begins with one */ struct path user_path; /* since 6.7 */ };

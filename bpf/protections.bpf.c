@@ -8,21 +8,25 @@
 #include "registers.h"
 
 #define AREAS_MAX 64 /* that one call covers */
-#define FMODE_BACKING (1 << 25)       /* in a struct backing_file */
-#define FMODE_BACKING_SINCE_6_14 (1 << 24)
+#define MNT_NS_INTERNAL -22 /* of a mount in nobody's tree (fs/mount.h) */
 
+/*
+ * Overlayfs opens the file below by a mount of its own (clone_private_mount). The bit of the file's
+ * mode that says so has not been the same in all versions. Shared memory is in such a
+ * mount, too, and has no place.
+ */
 static __always_inline bool is_backing(struct file *file)
 {
-	/* In the same version as the bit, the dentry's name became another. */
-	u32 bit = bpf_core_field_exists(struct dentry, d_shortname) ? FMODE_BACKING_SINCE_6_14
-								    : FMODE_BACKING;
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	void *mount = (void *)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
 
-	return BPF_CORE_READ(file, f_mode) & bit;
+	return BPF_CORE_READ(dentry, d_parent) != dentry &&
+	       (s64)BPF_CORE_READ((struct mount *)mount, mnt_ns) == MNT_NS_INTERNAL;
 }
 
 /*
- * As the program knows the file. What overlayfs and FUSE map is a file of their own below it: it
- * has that path in f_path, and since 6.7 (def3ae83da02) beside it.
+ * As the program knows the file. What overlayfs maps is a file below it: it has that path in
+ * f_path, and since 6.7 (def3ae83da02) beside it.
  */
 static __always_inline struct path *path_of_mapped(struct file *file)
 {

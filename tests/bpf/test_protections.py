@@ -16,7 +16,7 @@ PAGE: Final = 4096
 READ, WRITE = 1, 2
 SHARED_AND_WRITABLE: Final = 8 | 2
 FMODE_READ, FMODE_WRITE = 1, 2
-FMODE_BACKING: Final = 1 << 24
+MNT_NS_INTERNAL: Final = (1 << 64) - 22
 MMAP: Final = table_of("x86_64").by_name["mmap"].number
 
 
@@ -82,8 +82,8 @@ def test_what_is_none(
 def test_a_file_below_another_filesystem(ruled: Machine, world: World, agent: Task) -> None:
     above = world.file("above")
     backing = ruled.kernel("struct backing_file")
-    backing.file = world.file("below", inode=8)[0]
-    backing.file.f_mode = FMODE_BACKING
+    world.mount("private").mnt_ns = ruled.ffi.cast("struct mnt_namespace *", MNT_NS_INTERNAL)
+    backing.file = world.file("below", inode=8, mount="private")[0]
     backing.user_path = above.f_path
     mapped = ruled.ffi.cast("struct file *", backing)
     assert protected(ruled, [area(mapped)], agent) == [("/above", 1)]
