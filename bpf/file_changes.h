@@ -5,6 +5,7 @@
 #ifndef PROCTOR_FILE_CHANGES_H
 #define PROCTOR_FILE_CHANGES_H
 
+#include "descriptor_names.h"
 #include "file_text.h"
 #include "registers.h"
 
@@ -24,7 +25,8 @@ static __always_inline u64 root_directory(void)
 
 /* Appends a name as it was passed, and where it counts from. */
 static __always_inline void append_name(struct file_scratch *scratch, struct pt_regs *regs, u8 path,
-					u8 directory, u16 *path_bytes, u16 *base_bytes)
+					u8 directory, bool follows, u16 *path_bytes,
+					u16 *base_bytes)
 {
 	u64 pointer = path == FILE_NO_ARGUMENT ? 0 : argument_in(regs, path);
 	u64 base = working_directory(), at = *(volatile u32 *)&scratch->used;
@@ -37,6 +39,15 @@ static __always_inline void append_name(struct file_scratch *scratch, struct pt_
 		if (bytes < 0) {
 			scratch->change.head.flags |= FLAG_UNREADABLE;
 			lose(LOSS_FILE, LOSS_UNREADABLE);
+			return;
+		}
+	}
+	if (follows && bytes > 0) {
+		struct file *named = file_of(current_task(), descriptor_named(at));
+
+		if (has_place(named)) {
+			scratch->used = at; /* the kernel's path instead of the text */
+			*base_bytes = append_place(path_of(named));
 			return;
 		}
 	}
@@ -72,6 +83,21 @@ static __always_inline u64 flags_in(struct file_rule *rule, struct pt_regs *regs
 	return given;
 }
 
+/* Whether a symbolic link at the end of its first name is followed. */
+static __always_inline bool follows_links(struct file_rule *rule, u64 flags)
+{
+	switch (rule->operation) {
+	case FILE_LINK:
+		return flags & AT_SYMLINK_FOLLOW;
+	case FILE_PATH_ATTRIBUTES:
+		return !(rule->options & FILE_RULE_NO_FOLLOW || flags & AT_SYMLINK_NOFOLLOW);
+	case FILE_PATH_RESIZE:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Static functions are checked at each call, but laid out once. */
 static __noinline void emit_change(struct process *process, struct file_rule *rule,
 				   struct pt_regs *regs, long result)
@@ -96,10 +122,11 @@ static __noinline void emit_change(struct process *process, struct file_rule *ru
 	scratch->used = 0;
 	scratch->cut = 0;
 
-	append_name(scratch, regs, rule->path, rule->file, &record->path_bytes, &record->base_bytes);
+	append_name(scratch, regs, rule->path, rule->file, follows_links(rule, flags),
+		    &record->path_bytes, &record->base_bytes);
 	if (rule->other_path != FILE_NO_ARGUMENT)
-		append_name(scratch, regs, rule->other_path, rule->other, &record->new_path_bytes,
-			    &record->new_base_bytes);
+		append_name(scratch, regs, rule->other_path, rule->other, false,
+			    &record->new_path_bytes, &record->new_base_bytes);
 	if (*(volatile u32 *)&scratch->cut)
 		record->head.flags |= FLAG_TRUNCATED;
 	size = sizeof(*record) + *(volatile u32 *)&scratch->used;

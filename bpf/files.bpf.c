@@ -92,7 +92,7 @@ static __always_inline void count_read_mapping(struct process *process, struct f
 }
 
 /* A file opened to be written. Its use so far is over where it is another file or has another name. */
-static __always_inline void opened(struct process *process, struct file *file, bool truncates)
+static __always_inline void opened(struct process *process, struct file *file, u64 flags)
 {
 	struct use_name name;
 	struct file_use *use;
@@ -103,7 +103,7 @@ static __always_inline void opened(struct process *process, struct file *file, b
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG)
 		return;
 	mode = BPF_CORE_READ(file, f_mode);
-	created = mode & FMODE_CREATED;
+	created = mode & FMODE_CREATED || flags & __O_TMPFILE; /* a file without a name is new, too */
 	fill_key(&key, process, BPF_CORE_READ(file, f_inode));
 	use = bpf_map_lookup_elem(&file_uses, &key);
 	if (use) {
@@ -112,7 +112,7 @@ static __always_inline void opened(struct process *process, struct file *file, b
 		    name.text != use->name.text)
 			end_use(&key, use);
 	}
-	if (!created && !(truncates && mode & FMODE_WRITE))
+	if (!created && !(flags & O_TRUNC && mode & FMODE_WRITE))
 		return;
 	use = use_of(process, file, false);
 	if (!use)
@@ -134,7 +134,7 @@ static __always_inline void open_left(struct process *process, struct file_rule 
 		if (writes || rule->options & FILE_RULE_READS)
 			emit_change(process, rule, regs, result);
 	} else if (writes) {
-		opened(process, file_of(current_task(), result), flags & O_TRUNC);
+		opened(process, file_of(current_task(), result), flags);
 	}
 }
 

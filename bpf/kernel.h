@@ -33,8 +33,11 @@ typedef __s64 s64;
 #define O_ACCMODE 3
 #define O_CREAT 0100
 #define O_TRUNC 01000
+#define __O_TMPFILE 020000000
 #define AT_FDCWD -100
+#define AT_SYMLINK_NOFOLLOW 0x100
 #define AT_REMOVEDIR 0x200
+#define AT_SYMLINK_FOLLOW 0x400
 #define FMODE_WRITE 2
 #define FMODE_CREATED 0x100000 /* open() made the file */
 #define PROC_SUPER_MAGIC 0x9fa0

@@ -216,7 +216,7 @@ struct file_use_record {     /* head: time_ns is when it was used last */
 struct file_change_record {
 	struct record_head head;
 	__u32 operation;         /* enum file_operation */
-	__u32 flags_given;       /* of open and renameat2 */
+	__u32 flags_given;       /* those of the call that the rule names */
 	__s32 error;             /* errno, 0 for success */
 	__u16 path_bytes;
 	__u16 base_bytes;
@@ -373,6 +373,7 @@ enum file_rule_flag {
 	FILE_RULE_READS = 1,     /* reads are asked for */
 	FILE_RULE_FLAGS_IN_MEMORY = 2, /* `flags` points to them: openat2 */
 	FILE_RULE_TRUNCATES = 4, /* creat */
+	FILE_RULE_NO_FOLLOW = 8, /* of a symbolic link it changes the link */
 };
 
 struct file_rule {           /* numbers of arguments, or FILE_NO_ARGUMENT */

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from proctor.records.layout import FLAG_MAPPED_TO_READ, FLAG_TRUNCATED, FLAG_UNREADABLE
+from proctor.records.layout import FLAG_TRUNCATED, FLAG_UNREADABLE
 from proctor.records.types import FileChangeRecord, FileRecord, FileUseRecord, Record
 from proctor.session.file_rules import file_rules
 from proctor.syscalls.table import table_of
@@ -18,6 +18,7 @@ from tests.bpf.world import World
 
 TABLE: Final = table_of("x86_64").by_name
 O_WRONLY, O_CREAT, O_TRUNC, O_APPEND = 0o1, 0o100, 0o1000, 0o2000
+O_TMPFILE: Final = 0o20200000
 FMODE_WRITE, FMODE_CREATED = 0x2, 0x100000
 SECOND: Final = 1_000_000_000
 AT_FDCWD: Final = -100
@@ -136,6 +137,7 @@ def test_what_is_over_is_told_at_once(ruled: Machine, world: World, agent: Task,
         (O_WRONLY | O_TRUNC, FMODE_WRITE, 0, 1),
         (O_CREAT, FMODE_CREATED, 1, 0),
         (O_WRONLY | O_APPEND, FMODE_WRITE, 0, 0),
+        (O_WRONLY | O_TMPFILE, FMODE_WRITE, 1, 0),
         (0, 0, 0, 0),
     ],
 )
@@ -261,20 +263,6 @@ def test_reads_where_they_are_asked_for(machine: Machine, world: World, agent: T
     call(machine, "copy_file_range", 5, FILE, 0, 4, 0, 9, by=agent)
     uses = [each for each in later(machine, 2, agent) if isinstance(each, FileUseRecord)]
     assert sorted((use.bytes_read, use.bytes_written) for use in uses) == [(0, 5), (12, 0)]
-
-
-@pytest.mark.parametrize(
-    ("protection", "sharing", "told"),
-    [(1, 2, 1), (1, 1, 1), (4, 2, 1), (0, 2, 0), (2, 2, 0), (1, 0x22, 0)],
-)
-def test_mappings_to_be_read(
-    machine: Machine, world: World, agent: Task, protection: int, sharing: int, told: int
-) -> None:
-    put_rules(machine, reads=True)
-    opened(machine, world, agent, "a", mode=0)
-    call(machine, "mmap", 0x7000, 0, 9, protection, sharing, FILE, 0, by=agent)
-    uses = [each for each in later(machine, 2, agent) if isinstance(each, FileUseRecord)]
-    assert [(use.flags, use.mappings) for use in uses] == [(FLAG_MAPPED_TO_READ, 0)] * told
 
 
 @pytest.mark.parametrize("mode", [stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFDIR])

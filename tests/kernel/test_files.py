@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -202,3 +203,28 @@ def test_times_lie_within_the_run(session: Watched) -> None:
     for event in actions(session):
         assert began <= event.get("first_time", event["time"]) <= event["time"]
         assert event["time"] <= session.summary["time"]
+
+
+def test_names_of_descriptors(tmp_path: Path) -> None:
+    """How a file comes by a name, and an O_PATH descriptor by another mode."""
+    code = r"""
+import os, sys
+os.chdir(sys.argv[1])
+fd = os.open(".", os.O_TMPFILE | os.O_RDWR)
+os.write(fd, b"123")
+os.link(f"/proc/self/fd/{fd}", "linked", src_dir_fd=fd, follow_symlinks=True)
+path = os.open("linked", os.O_PATH)
+for folder in ("/proc/self/fd", "/dev/fd", "/proc/thread-self/fd"):
+    os.chmod(f"{folder}/{path}", 0o600)
+os.truncate(f"/proc/self/fd/{path}", 1)
+os.symlink("linked", "symbolic")
+os.chown("symbolic", os.getuid(), -1, follow_symlinks=False)
+"""
+    done = watched([sys.executable, "-c", code, str(tmp_path)], None, tmp_path)
+    assert (done.status, done.summary["lost"]) == (0, {}), done.stderr
+    (link,) = actions(done, kind="file_link")
+    assert link["new_path"] == f"{tmp_path}/linked"
+    assert told(done, link["path"], "bytes") == [("file_link", None), ("file_create", 3)]
+    changed = [("file_attributes", None)] * 3 + [("file_write", True)]
+    assert told(done, tmp_path / "linked", "truncated") == changed
+    assert told(done, tmp_path / "symbolic") == [("file_symlink",), ("file_attributes",)]

@@ -37,8 +37,15 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
 }
 """By enum file_operation. A syscall that an architecture has not is no rule there."""
 
-FLAGS: Final = {"flags:open", "flags:at_unlink", "flags:rename", "flags:map", "struct:open_how"}
+FLAGS: Final = {
+    *("flags:open", "flags:rename", "flags:map", "struct:open_how"),
+    *("flags:at", "flags:at_link", "flags:at_unlink"),
+}
 """Formats of the arguments that say what exactly is to be done."""
+
+
+NO_FOLLOW: Final = {"lchown", "lsetxattr", "lremovexattr"}
+"""Of a symbolic link they change the link, without a flag that says so."""
 
 
 def native_abi() -> str:
@@ -71,6 +78,8 @@ def _rule(syscall: Syscall, operation: str, reads: bool) -> bytes:
         options |= lib.FILE_RULE_FLAGS_IN_MEMORY
     elif syscall.name == "creat":
         options |= lib.FILE_RULE_TRUNCATES
+    elif syscall.name in NO_FOLLOW:
+        options |= lib.FILE_RULE_NO_FOLLOW
     none = lib.FILE_NO_ARGUMENT
     rule = {
         "operation": getattr(lib, operation),

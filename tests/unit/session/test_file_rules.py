@@ -52,7 +52,10 @@ def test_every_syscall_is_known_and_has_what_its_operation_needs(abi: str) -> No
         ("link", {"file": NONE, "path": 0, "other": NONE, "other_path": 1}),
         ("symlinkat", {"file": 1, "path": 2, "other_path": 0}),
         ("unlinkat", {"file": 0, "path": 1, "flags": 2}),
-        ("utimensat", {"file": 0, "path": 1, "flags": NONE}),
+        ("utimensat", {"file": 0, "path": 1, "flags": 3}),
+        ("linkat", {"file": 0, "path": 1, "other": 2, "other_path": 3, "flags": 4}),
+        ("chown", {"path": 0, "flags": NONE, "options": 0}),
+        ("lchown", {"path": 0, "flags": NONE, "options": lib.FILE_RULE_NO_FOLLOW}),
     ],
 )
 def test_arguments(name: str, wanted: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""What the kernel program makes of mappings that mprotect makes writable."""
+"""What the kernel programs make of mappings: that mprotect makes writable, or that are read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from proctor.records.layout import FLAG_MAPPED_TO_READ
 from proctor.records.types import FileRecord, FileUseRecord, ForkRecord
 from proctor.session.file_rules import file_rules
 from proctor.syscalls.table import table_of
@@ -111,3 +112,20 @@ def test_where_another_thread_holds_the_lock(
     with ruled.failing("memory_lock"):
         assert protected(ruled, [area(file, 7, 9)], child, start=start) == []
     assert ruled.lost() == lost
+
+
+@pytest.mark.parametrize(
+    ("protection", "sharing", "told"),
+    [(1, 2, 1), (1, 1, 1), (4, 2, 1), (0, 2, 0), (2, 2, 0), (1, 0x22, 0)],
+)
+def test_mappings_to_be_read(
+    machine: Machine, world: World, agent: Task, protection: int, sharing: int, told: int
+) -> None:
+    for number, rule in file_rules("x86_64", reads=True):
+        machine.put("file_rules", machine.u32(number), machine.ffi.from_buffer(rule))
+    world.open(agent, 3, world.file("a"))
+    machine.left(MMAP, 0x7000, 0, 9, protection, sharing, 3, 0, by=agent)
+    machine.put("files_ending", machine.u32(0), machine.u32(1))
+    found = machine.rows("file_uses", "file_rows", agent)
+    uses = [each for each in found if isinstance(each, FileUseRecord)]
+    assert [(use.flags, use.mappings) for use in uses] == [(FLAG_MAPPED_TO_READ, 0)] * told
