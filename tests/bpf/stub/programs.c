@@ -16,6 +16,7 @@ struct stub_map stub_maps[] = {
 	MAP(exec_scratch), MAP(scope_exes), MAP(files), MAP(held), MAP(connections),
 	MAP(dns_sockets), MAP(handles), MAP(freed), MAP(calls), MAP(outer_calls), MAP(skipped),
 	MAP(record_starts), MAP(file_rules), MAP(files_ending), MAP(holding_ended), MAP(file_uses), MAP(file_scratch),
+	MAP(fresh_use),
 	{ 0 },
 };
 
