@@ -98,6 +98,17 @@ def test_diff_says_what_a_program_does_otherwise(tmp_path: Path) -> None:
     assert "exceeded" not in said_by("diff", before, before, "--max-slower=0", "--new=syscalls")
 
 
+def test_diff_shows_all_of_a_name(tmp_path: Path) -> None:
+    named = tmp_path / "a\nb "
+    named.touch()
+    before, after = "before.parquet", "after.parquet"
+    run(tmp_path, "--", "cat", "/etc/hostname", output=before)
+    run(tmp_path, "--", "cat", str(named), output=after)
+    assert f"new files: 1\n  {tmp_path}/a\u240ab\u2420\n" in said_by(
+        "diff", str(tmp_path / before), str(tmp_path / after)
+    )
+
+
 def test_counts_of_a_file_are_those_of_the_program(tmp_path: Path, program: str) -> None:
     traced = run(tmp_path, "--", program, "flood", "1000", output="run.parquet")
     assert traced.status == 0

@@ -14,7 +14,7 @@ from proctor.tracing.lines import BROKEN_PIPE_STATUS, LineWriter, open_output
 from proctor.tracing.profile import Profile, profile_of
 from proctor.tracing.tally import Counted
 from proctor.tracing.totals import losses
-from proctor.views.clean import clean_line
+from proctor.views.clean import clean_name
 
 KINDS: Final = ("syscalls", "files", "hosts", "errors")
 """What may be new."""
@@ -209,7 +209,7 @@ def _list(sign: str, kind: str, items: list[str], part: float) -> list[str]:
         return []
     share = "" if part == 1 else f" among one in {round(1 / part):,}: there are too many to keep"
     lines = ["", f"{sign} {kind}: {len(items):,}{share}"]
-    lines += [f"  {clean_line(item)}" for item in items[:_SHOWN]]
+    lines += [f"  {clean_name(item)}" for item in items[:_SHOWN]]
     if len(items) > _SHOWN:
         lines.append(f"  ... and {len(items) - _SHOWN:,} more")
     return lines

@@ -27,6 +27,7 @@ _SUSPECT: Final = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 _WHITESPACE: Final = re.compile(r"[ \t\r\n\f\v]+")
+_BLANK_ENDS: Final = re.compile(r"\A\s+|\s+\Z")
 
 
 def clean_lines(text: str) -> str:
@@ -37,6 +38,13 @@ def clean_lines(text: str) -> str:
 def clean_line(text: str) -> str:
     """Text for one line: runs of white space become one blank."""
     return _SUSPECT.sub(_sign, _WHITESPACE.sub(" ", text.strip()))
+
+
+def clean_name(text: str) -> str:
+    """Text for one line of which nothing is left out, since names of files differ by it: white
+    space is as it is, or a sign where it would not be seen."""
+    seen = _BLANK_ENDS.sub(lambda match: "".join(map(_sign_of, match[0])), text)
+    return _SUSPECT.sub(_sign, seen)
 
 
 def _sign_in_lines(match: re.Match[str]) -> str:
@@ -52,7 +60,7 @@ def _sign(match: re.Match[str]) -> str:
 @lru_cache(maxsize=512)
 def _sign_of(character: str) -> str:
     code = ord(character)
-    if code < 0x20:
+    if code <= 0x20:
         return chr(0x2400 + code)  # the control pictures: ESC is shown as U+241B
     if code == 0x7F:
         return "\u2421"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from proctor.events import (
@@ -17,7 +18,7 @@ from proctor.events import (
     rfc3339,
 )
 from proctor.reasons import REASONS
-from proctor.views.clean import clean_line, clean_lines
+from proctor.views.clean import clean_line, clean_lines, clean_name
 from proctor.views.conversation import Conversations, Line
 from proctor.views.files import VERBS, action_texts
 from proctor.views.shorten import shorten
@@ -58,7 +59,8 @@ class LiveView:
             case DnsEvent():
                 self._line(event, "dns", *self._dns_texts(event))
             case ActionEvent():
-                self._line(event, VERBS.get(event.kind, "file"), *action_texts(event))
+                verb = VERBS.get(event.kind, "file")
+                self._line(event, verb, *action_texts(event), clean=clean_name)
             case Call():
                 self._call(event)
             case Coverage():
@@ -66,9 +68,16 @@ class LiveView:
             case Summary():
                 self._line(event, "summary", *summary_texts(event))
 
-    def _line(self, event: Event, kind: str, text: str, style: str = "") -> None:
+    def _line(
+        self,
+        event: Event,
+        kind: str,
+        text: str,
+        style: str = "",
+        clean: Callable[[str], str] = clean_line,
+    ) -> None:
         head = self._head(event, kind)
-        head.append(clean_line(text[:_CUT_MAX]), style)
+        head.append(clean(text[:_CUT_MAX]), style)
         self._print(head)
 
     def _head(self, event: Event, kind: str) -> Text:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from proctor.events import Json
 from proctor.reasons import REASONS
-from proctor.views.clean import clean_line
+from proctor.views.clean import clean_line, clean_name
 from proctor.views.digest import Digest, Host, ModelTotals, sum_known
 from proctor.views.files import DONE, REFUSED
 from proctor.views.programs import programs_tree
@@ -190,7 +190,7 @@ class _SummaryView:
         for word in words:
             named = list(files.paths.get(word, ()))[:_FILES_SHOWN]
             more = files.count(word) - len(named)
-            text = ", ".join(map(clean_line, named)) + (f" {self._glyphs.more}" if more else "")
+            text = ", ".join(map(clean_name, named)) + (f" {self._glyphs.more}" if more else "")
             style = "proctor.warn" if word == REFUSED else ""
             shown = shorten(text, self._width - taken, self._glyphs.more)
             rows.append((number(files.count(word)), _styled(word, style), shown))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.views.clean import clean_line, clean_lines
+from proctor.views.clean import clean_line, clean_lines, clean_name
 
 ANY_TEXT = st.text(st.characters(codec=None))
 REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
@@ -40,9 +40,27 @@ def test_lines_stay_lines_and_one_line_stays_one() -> None:
     assert clean_line("a\u2028b\x85c\x0bd") == "a<U+2028>b<U+0085>c d"
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a b", "a b"),
+        ("a  b", "a  b"),
+        ("a\nb", "a\u240ab"),
+        ("a\tb", "a\u2409b"),
+        ("a ", "a\u2420"),
+        (" \n", "\u2420\u240a"),
+        ("a\x85", "a<U+0085>"),
+        ("a\u3000", "a<U+3000>"),
+        ("\x1b[31m", "\u241b[31m"),
+    ],
+)
+def test_names_that_differ_are_shown_as_others(name: str, shown: str) -> None:
+    assert clean_name(name) == shown
+
+
 @given(ANY_TEXT)
 def test_nothing_that_acts_passes(text: str) -> None:
-    for shown in (clean_line(text), clean_lines(text).replace("\n", "")):
+    for shown in (clean_line(text), clean_name(text), clean_lines(text).replace("\n", "")):
         assert not set(shown) & set(REORDERING)
         for character in shown:
             assert unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp")

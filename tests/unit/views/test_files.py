@@ -45,6 +45,15 @@ def test_a_line(event: ActionEvent, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "shown"), [("a\nb", "a\u240ab"), ("a ", "a\u2420"), ("a  b", "a  b")]
+)
+def test_white_space_of_a_name_is_in_a_line_and_in_the_summary(name: str, shown: str) -> None:
+    event = action("file_create", f"/home/me/{name}")
+    assert shown in live([event], 120)
+    assert shown in summary([event], 120)
+
+
+@pytest.mark.parametrize(
     ("path", "cwd", "short"),
     [
         ("/a/b", "/a", "b"),
