@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -76,6 +77,27 @@ def test_a_call_that_seccomp_kills_is_there(tmp_path: Path, program: str) -> Non
     assert re.fullmatch(r"getppid\(\) += \d+", last[0])
     assert last[1].startswith("--- SIGSYS {si_signo=SIGSYS, si_code=SYS_SECCOMP")
     assert last[2].startswith("+++ killed by SIGSYS")
+
+
+MODE = re.compile(r"\[ Process PID=\d+ runs in .* mode\. \]|\bgetppid")
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="others have no three ABIs")
+@pytest.mark.parametrize("options", [[], ["-e", "%process,getppid"], ["-k"]])
+def test_other_abis_are_told_as_strace_tells_them(
+    tmp_path: Path, program: str, options: list[str]
+) -> None:
+    traced = run(tmp_path, *options, "--", program, "abis")
+    traced.check_totals()
+    command = ["strace", "-f", program, "abis"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    ours, theirs = (
+        [re.sub(r"PID=\d+", "PID", told) for told in MODE.findall(text)]
+        for text in ("\n".join(line for line in traced.lines if " > " not in line), done.stderr)
+    )
+    assert ours == theirs
+    assert sum("x32" in told for told in ours) == 1
 
 
 @pytest.mark.needs("gdb")

@@ -161,6 +161,29 @@ static int flood(int count)
 	return 0;
 }
 
+#ifdef __x86_64__
+static long of_i386(long number)
+{
+	long result;
+
+	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return result;
+}
+
+static int abis(void)
+{
+	enum { I386_GETPPID = 64, X32 = 0x40000000 };
+
+	of_i386(I386_GETPPID);
+	of_i386(I386_GETPPID);
+	syscall(SYS_getppid);
+	syscall(X32 + SYS_getppid);
+	of_i386(I386_GETPPID);
+	return 0;
+}
+#endif
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -182,5 +205,9 @@ int main(int argc, char **argv)
 		return opens_what_is_rewritten(argv + 2);
 	if (!strcmp(what, "flood"))
 		return flood(count);
+#ifdef __x86_64__
+	if (!strcmp(what, "abis"))
+		return abis();
+#endif
 	return 2;
 }

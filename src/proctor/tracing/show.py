@@ -130,7 +130,7 @@ class _TextLines:
     def of(self, part: Part) -> bytes:
         if part.told is None and not part.mismatches:
             return encoded(self._formatter.lines(part.batch))
-        rows = self._formatter.by_row(part.batch)
+        rows = self._formatter.by_row(part.batch, part.told)
         add_mismatches(rows, part.mismatches)
         asked = [True] * len(rows) if part.told is None else [*part.told.tolist(), True]
         return encoded(

@@ -10,6 +10,7 @@ from proctor.records.trace_layout import ABIS
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Table, table_of
 from proctor.syscalls.text.formatter import Formatter, Options
+from proctor.syscalls.text.modes import tells_mode
 from proctor.syscalls.text.quoting import quote
 from proctor.tracing.lines import LineWriter
 from proctor.tracing.opened import Mismatch, Opened
@@ -35,7 +36,7 @@ class TextSink:
         self._opened = Opened(tables(), ABIS)
         self._stacks = stacks
         self._unwritten = 0
-        """Lines of records; others are of gaps and mismatches, and a call's stack."""
+        """Lines of records."""
 
     @property
     def closed(self) -> bool:
@@ -66,7 +67,12 @@ class TextSink:
 
     def _write(self, lines: list[str]) -> None:
         if lost := self._writer.write(encoded(lines)):
-            self._unwritten += sum(not line.startswith((" ", _MARK)) for line in lines[-lost:])
+            self._unwritten += sum(_of_record(line) for line in lines[-lost:])
+
+
+def _of_record(line: str) -> bool:
+    """Others are of gaps, mismatches and modes, and a call's stack."""
+    return not line.startswith((" ", _MARK)) and not tells_mode(line)
 
 
 def add_mismatches(rows: list[list[str]], mismatches: Iterable[Mismatch]) -> None:

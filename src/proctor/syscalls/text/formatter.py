@@ -16,6 +16,7 @@ from proctor.syscalls.text.calls import Calls, Memory
 from proctor.syscalls.text.following import Following
 from proctor.syscalls.text.groups import SEPARATOR, Group, grouped, line
 from proctor.syscalls.text.happenings import IO_URING, io_uring_request
+from proctor.syscalls.text.modes import Modes
 from proctor.syscalls.text.singles import (
     ARGUMENTS,
     ARGUMENTS_AT,
@@ -132,22 +133,27 @@ class Formatter:
         self._following = Following(
             self._descriptors, self._singles, self._options.tracked, self._options.paths
         )
+        self._modes = Modes()
         self._stamp: Stamp | None = stamps(self._options.clock, self._options.utc)
 
     def lines(self, batch: Batch) -> list[str]:
-        """A line a call, signal or end, without line feeds; gaps at their place."""
-        shown, lost = self._shown(batch)
-        if not lost:
+        """A line a call, signal or end, without line feeds; before it that of its thread's other
+        mode (modes.py); gaps at their place."""
+        shown, before = self._shown(batch)
+        if not before:
             return [line for line in shown if line]
-        return [line for row in self._by_row(shown, lost) for line in row]
+        return [line for row in self._by_row(shown, before) for line in row]
 
-    def by_row(self, batch: Batch) -> list[list[str]]:
-        """The lines of each record, and last those of what was lost after all of them."""
-        return self._by_row(*self._shown(batch))
+    def by_row(self, batch: Batch, told: NDArray[np.bool_] | None = None) -> list[list[str]]:
+        """The lines of each record, and last those of what was lost after all of them.
 
-    def _by_row(self, shown: list[str], lost: Mapping[int, list[str]]) -> list[list[str]]:
+        told: rows that are shown; None: all.
+        """
+        return self._by_row(*self._shown(batch, told))
+
+    def _by_row(self, shown: list[str], before: Mapping[int, list[str]]) -> list[list[str]]:
         rows = [[line] if line else [] for line in [*shown, ""]]
-        for row, lines in lost.items():
+        for row, lines in before.items():
             rows[row] = lines + rows[row]
         return rows
 
@@ -193,9 +199,11 @@ class Formatter:
         given = record.tobytes()[ARGUMENTS_AT:ARGUMENTS_END]
         self._following.happened(kind, given, memory, process, pid, tid)
 
-    def _shown(self, batch: Batch) -> tuple[list[str], dict[int, list[str]]]:
-        """The line of each record, empty where it has none; and those of losses, by the row that
-        comes after them."""
+    def _shown(
+        self, batch: Batch, told: NDArray[np.bool_] | None = None
+    ) -> tuple[list[str], dict[int, list[str]]]:
+        """The line of each record, empty where it has none; and those of losses and modes, by the
+        row that comes after them."""
         records = batch.records
         heads = [*map(self._heads.__getitem__, records["tid"].tolist())]
         if times := self._times(records, batch.wall_offset_ns):
@@ -204,12 +212,14 @@ class Formatter:
         groups = grouped(records, records["kind"] == SYSCALL, self._singles.compiled)
         shown = [""] * len(records)
         lines = _Lines(self._singles, heads, shown)
-        lost = self._following.follow(batch, memory, groups, lines)
+        before = self._following.follow(batch, memory, groups, lines)
+        for row, text in self._modes.lines(records, told).items():
+            before.setdefault(row, []).append(heads[row] + text)
         for group in groups:
             group.print(self._calls(group, records, memory), heads, shown)
         for row, tail in self._tails(records).items():
             shown[row] += tail
-        return shown, lost
+        return shown, before
 
     def _calls(self, group: Group, records: Any, memory: Memory) -> Calls:
         return Calls(

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from proctor.syscalls.text.chunks import AT_EXIT, BYTES, KERNEL_FILE, MORE, OF_R
 from proctor.syscalls.text.compiled import Compiled
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.syscalls.text.groups import FEW
+from proctor.syscalls.text.modes import tells_mode
 from tests.unit.syscalls.text.calls import PID, Batch, Gap, Made, batch, chunk
 
 TABLES = {abi: table_of(abi) for abi in ABIS}
@@ -201,7 +203,7 @@ def test_the_old_mmap_of_i386_has_one_argument() -> None:
     made = batch(*[Made(args=(0x5000,), result=0x7000)] * FEW)
     made.records["abi"] = ABIS.index("i386")
     made.records["number"] = TABLES["i386"].by_name["mmap"].number
-    assert set(formatter(Options(pids=False)).lines(made)) == {
+    assert set(formatter(Options(pids=False)).lines(made)[1:]) == {
         "mmap(0x5000)                            = 0x7000"
     }
 
@@ -210,7 +212,7 @@ def test_mmap2_counts_in_pages_and_has_no_descriptor_as_minus_one() -> None:
     made = batch(Made(args=(0, 4096, 3, 0x22, (1 << 32) - 1, 2), result=0x7000))
     made.records["abi"] = ABIS.index("i386")
     made.records["number"] = TABLES["i386"].by_name["mmap2"].number
-    (line,) = formatter(Options(pids=False)).lines(made)
+    _, line = formatter(Options(pids=False)).lines(made)
     assert line.endswith("MAP_PRIVATE|MAP_ANONYMOUS, -1, 0x2000) = 0x7000")
 
 
@@ -221,3 +223,46 @@ def test_paths_with_and_without_their_nul() -> None:
     ]
     lines = formatter(Options(pids=False)).lines(batch(*made))
     assert {line.partition(" =")[0].strip() for line in lines} == {'access("/a b", F_OK)'}
+
+
+EXIT = 6  # enum trace_kind
+
+
+def test_where_the_abi_changes_a_line_says_so() -> None:
+    rows = [
+        (Made("getpid"), "x86_64"), (Made("getpid"), "i386"), (Made("getpid"), "i386"),
+        (Made("getpid", tid=9), "x86_64"), (Made("getpid"), "x32"), (Made("getpid"), "x86_64"),
+    ]  # fmt: skip
+    assert modes(*rows) == [
+        *("", "[ Process PID=77 runs in 32 bit mode. ]", "", ""),
+        *("[ Process PID=77 runs in x32 mode. ]", "[ Process PID=77 runs in 64 bit mode. ]"),
+    ]
+
+
+def test_an_ended_thread_is_in_no_mode() -> None:
+    rows = [
+        (Made("getpid", tid=9), "i386"), (Made(kind=EXIT, tid=9), "x86_64"),
+        (Made("getpid", tid=9), "i386"), (Made(kind=EXIT, tid=9), "x86_64"),
+        (Made("getpid", tid=9), "x86_64"),
+    ]  # fmt: skip
+    said = "[ Process PID=9 runs in 32 bit mode. ]"
+    assert modes(*rows) == [said, "", said, "", ""]
+
+
+def test_of_calls_that_are_not_shown_no_mode_is_told() -> None:
+    found = batch(*[Made("getpid")] * 3)
+    found.records["abi"] = [ABIS.index(abi) for abi in ("x86_64", "i386", "x86_64")]
+    told = np.array([True, False, True])
+    rows = formatter(Options(pids=False)).by_row(found, told)
+    assert [len(lines) for lines in rows] == [1, 1, 1, 0]
+
+
+def modes(*rows: tuple[Made, str]) -> list[str]:
+    """What is said of a mode before each record, in columns as one at a time."""
+    found = batch(*(made for made, _ in rows))
+    found.records["abi"] = [ABIS.index(abi) for _, abi in rows]
+    assert_alike(found, Options())
+    return [
+        lines[0] if lines and tells_mode(lines[0]) else ""
+        for lines in formatter(Options(pids=False)).by_row(found)[:-1]
+    ]
