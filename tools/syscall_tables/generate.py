@@ -149,9 +149,9 @@ def constants(sources: Sources) -> Groups:
         masks = [found[BASE][group].get(mask, 0) for mask in specification.get("masks", ())]
         result[group] = {"masks": masks} if masks else {}
         if shifted := specification.get("shifted"):
-            values = found[BASE][group]
+            value = found[BASE][group]
             result[group]["shifted"] = [
-                [name, values[name], values[mask]] for name, mask in shifted.items()
+                [name, value[name], value[mask]] for name, mask in shifted.items()
             ]
         result[group]["values"] = in_order(found[BASE][group], specification)
         for abi in TARGETS:

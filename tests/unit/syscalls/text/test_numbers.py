@@ -61,7 +61,9 @@ def test_names_that_are_nought_or_negative() -> None:
 
 def test_numbers_between_flags() -> None:
     size = 21 << 26
-    assert arguments("memfd_create", 0, 4 | size, result=-22) == "NULL, MFD_HUGETLB|21<<MFD_HUGE_SHIFT"
+    assert (
+        arguments("memfd_create", 0, 4 | size, result=-22) == "NULL, MFD_HUGETLB|21<<MFD_HUGE_SHIFT"
+    )
     assert arguments("memfd_create", 0, size, result=-22) == "NULL, 21<<MFD_HUGE_SHIFT"
     found = arguments("mmap", 0, 4096, 1, 0x40022 | size, ALL, 0, abi="arm64")
     assert "MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB|21<<MAP_HUGE_SHIFT" in found
