@@ -10,7 +10,7 @@ from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.chunks import AT_EXIT, BYTES, IOVEC, Chunk
 from proctor.syscalls.text.quoting import quote, quote_cut, terminated
 from proctor.syscalls.text.symbols import device, flags, mode, octal, one_of, value_hex
-from proctor.syscalls.text.words import OfMemory, Word, structured
+from proctor.syscalls.text.words import OfMemory, Word, growing, structured
 
 S_IFMT: Final = 0o170000
 DEVICES: Final = (0o020000, 0o060000)
@@ -224,6 +224,6 @@ WORDS: Final[dict[str, Printer]] = {
     "dirents64": Entries(_ENTRY_BYTES),
     "iovec": vector,
     "remote_iovec": vector,
-    "struct:open_how": structured("=QQQ", _how),
+    "struct:open_how": growing("=QQQ", _how),
     "path_out": OfMemory(name, "exit"),
 }

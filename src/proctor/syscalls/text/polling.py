@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer
+from proctor.syscalls.text.call import Call, Printer, pointer
 from proctor.syscalls.text.chunks import Chunk
 from proctor.syscalls.text.symbols import flags, signal_set
 from proctor.syscalls.text.times import TWO, timespec, timeval, unpacked
 from proctor.syscalls.text.words import OfMemory
 
+SIGSET_BYTES: Final = 8
 _POLL: Final = struct.Struct("=ihh")
 _EVENT: Final = {"packed": struct.Struct("=IQ"), "aligned": struct.Struct("=I4xQ")}
 
@@ -97,7 +98,7 @@ def selected_mask(call: Call, n: int) -> str:
         return call.pointer(n)
     address, size = struct.unpack_from("=QQ", chunk.data)
     inner: Chunk | None = next((part for part in call.parts(n) if part.part), None)
-    shown = signal_set(inner.data[:8]) if inner else hex(address) if address else "NULL"
+    shown = signal_set(inner.data[:8]) if inner and size == SIGSET_BYTES else pointer(address)
     return f"{{sigmask={shown}, sigsetsize={size}}}"
 
 

@@ -10,7 +10,7 @@ from proctor.syscalls.text.chunks import Chunk
 from proctor.syscalls.text.quoting import quote, terminated
 from proctor.syscalls.text.scalars import integer, listed
 from proctor.syscalls.text.symbols import flags, one_of, signal, signal_set, value_hex
-from proctor.syscalls.text.words import OfMemory, Word, structured
+from proctor.syscalls.text.words import OfMemory, Word, structured, unknown
 
 STATUS_STOPPED: Final = 0x7F
 STATUS_CONTINUED: Final = 0xFFFF
@@ -50,7 +50,7 @@ SI_GROUPS: Final = {
 }
 SIGCHLD: Final = 17
 SI_KERNEL: Final = 128
-SI_TIMER: Final = -2
+SI_USER, SI_TIMER, SI_SIGIO, SI_TKILL = 0, -2, -5, -6
 FAULTS: Final = (4, 5, 7, 8, 11)
 CLD_EXITED: Final = 1
 
@@ -70,7 +70,7 @@ def signal_information(number: int, code: int, first: int, uid: int, status: int
         words += [f"si_pid={first}", f"si_uid={uid}", f"si_status={shown}"]
     elif 0 < code < SI_KERNEL and number in FAULTS:
         words.append(f"si_addr={pointer(first)}")
-    elif code <= 0 and code != SI_TIMER:
+    elif code <= 0 and code not in (SI_TIMER, SI_SIGIO):
         words += [f"si_pid={first}", f"si_uid={uid}"]
     return "{" + ", ".join(words) + "}"
 
@@ -90,10 +90,25 @@ def siginfo(call: Call, n: int) -> str:
         return signal_information(number, code, int.from_bytes(data[16:24], "little"), 0, 0)
     pid, uid, status = struct.unpack_from("=iIi", data, 16)
     shown = signal_information(number, code, pid, uid, status)
+    if code <= 0:
+        return f"{shown[:-1]}{_told_by_program(code, data)}}}"
     if number == SIGCHLD and 0 < code < SI_KERNEL:
         user, system = struct.unpack_from("=qq", data, 32)
         shown = f"{shown[:-1]}, si_utime={user}, si_stime={system}}}"
     return shown
+
+
+def _told_by_program(code: int, data: bytes) -> str:
+    """What a signal of a program's, a timer's or a queue's has beside its sender."""
+    if code == SI_SIGIO:
+        band, descriptor = struct.unpack_from("=qi", data, 16)
+        return f", si_band={band}, si_fd={descriptor}"
+    first, second, value = struct.unpack_from("=IiQ", data, 16)
+    timer = f", si_timerid={value_hex(first)}, si_overrun={second}" if code == SI_TIMER else ""
+    if not value or code in (SI_USER, SI_TKILL):
+        return timer
+    number = struct.unpack_from("=i", data, 24)[0]
+    return f"{timer}, si_int={number}, si_ptr={pointer(value)}"
 
 
 _HANDLERS: Final = {0: "SIG_DFL", 1: "SIG_IGN"}
@@ -194,6 +209,7 @@ def _capabilities(bits: int) -> str:
 
 
 _CLONE: Final = struct.Struct("=8Q")
+_CLONE_SINCE: Final = ("set_tid", "set_tid_size", "cgroup")  # 5.5 and 5.7
 
 
 def clone_arguments(call: Call, n: int) -> str:
@@ -209,10 +225,26 @@ def clone_arguments(call: Call, n: int) -> str:
     words += [f"exit_signal={signal(exit_signal)}", f"stack={pointer(stack)}"]
     words.append(f"stack_size={value_hex(size)}")
     words += [f"tls={pointer(tls)}"] if said & CLONE_SETTLS else []
-    shown = "{" + ", ".join(words) + "}"
+    words += later_of_clone(said, chunk.data[_CLONE.size :])
+    end = _CLONE.size + 8 * len(_CLONE_SINCE)
+    shown = "{" + ", ".join(words) + unknown(chunk.data, end, chunk.more) + "}"
     if said & CLONE_PARENT_SETTID and call.result > 0:
         shown += f" => {{parent_tid=[{call.result}]}}"
     return shown
+
+
+def later_of_clone(said: int, data: bytes) -> list[str]:
+    """Members that came later, where they count."""
+    whole = data[: min(len(data), 8 * len(_CLONE_SINCE)) & ~7]
+    values = (value for (value,) in struct.iter_unpack("=Q", whole))
+    found = dict(zip(_CLONE_SINCE, values, strict=False))
+    words = []
+    if found.get("set_tid") or found.get("set_tid_size"):
+        words.append(f"set_tid={pointer(found['set_tid'])}")
+        words += [f"set_tid_size={found['set_tid_size']}"] if "set_tid_size" in found else []
+    if found.get("cgroup") or (said & CLONE_INTO_CGROUP and "cgroup" in found):
+        words.append(f"cgroup={found['cgroup']}")
+    return words
 
 
 CLONE_PIDFD: Final = 0x1000
@@ -220,6 +252,7 @@ CLONE_SETTLS: Final = 0x80000
 CLONE_PARENT_SETTID: Final = 0x100000
 CLONE_CLEARTID: Final = 0x200000
 CLONE_SETTID: Final = 0x1000000
+CLONE_INTO_CGROUP: Final = 1 << 33
 CSIGNAL: Final = 0xFF
 
 

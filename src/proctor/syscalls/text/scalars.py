@@ -129,7 +129,7 @@ def strings(call: Call, n: int) -> str:
     chunk = call.entry(n)
     if chunk is None:
         return call.pointer(n)
-    words = chunk.data.split(b"\0")[:-1] if chunk.data.endswith(b"\0") else chunk.data.split(b"\0")
+    words = chunk.data.removesuffix(b"\0").split(b"\0") if chunk.data else []
     more = chunk.more or len(words) > MAX_STRINGS
     shown = [quote_cut(word, call.text_bytes) for word in words[:MAX_STRINGS]]
     return "[" + ", ".join([*shown, "..."] if more else shown) + "]"

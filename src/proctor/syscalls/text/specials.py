@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 
 from proctor.syscalls.constants import errno_name
-from proctor.syscalls.text.call import NARROW_REGISTERS, Call
+from proctor.syscalls.text.call import NARROW_REGISTERS, Call, pointer
 from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.commands import futex, ioctl
 from proctor.syscalls.text.fcntl import fcntl
 from proctor.syscalls.text.fields import quota, socket
 from proctor.syscalls.text.keys import keyctl
-from proctor.syscalls.text.polling import polled, selected, time_left
+from proctor.syscalls.text.polling import SIGSET_BYTES, polled, selected, time_left
 from proctor.syscalls.text.prctl import prctl
 from proctor.syscalls.text.processes import (
     CLONE_CLEARTID,
@@ -27,7 +27,7 @@ from proctor.syscalls.text.processes import (
 )
 from proctor.syscalls.text.quoting import quote_cut
 from proctor.syscalls.text.scalars import numbers_at
-from proctor.syscalls.text.symbols import flags, octal, one_of, signal, value_hex
+from proctor.syscalls.text.symbols import flags, octal, one_of, signal, signal_set, value_hex
 from proctor.syscalls.text.times import at_old_utimes, at_utimes, date
 
 Texts = list[str]
@@ -72,6 +72,40 @@ class Opened(ColumnRewrite):
             )
         ]
         return [*columns[:at], flags_and_rest]
+
+
+class Masked(ColumnRewrite):
+    """Sets of signals of another size than the kernel's own are not looked at."""
+
+    def __init__(self, size_at: int, *sets: int) -> None:
+        self._size_at = size_at
+        self._sets = sets
+
+    def __call__(self, call: Call, texts: Texts) -> Texts:
+        if call.unsigned_long(self._size_at) != SIGSET_BYTES:
+            for n in self._sets:
+                texts[n] = call.pointer(n)
+        return texts
+
+    def columns(self, calls: Calls, columns: Columns, separator: str) -> Columns:
+        right = [size == SIGSET_BYTES for size in calls.unsigned_long(self._size_at)]
+        if not all(right):
+            for n in self._sets:
+                columns[n] = [
+                    shown if looked_at else pointer(address)
+                    for shown, looked_at, address in zip(
+                        columns[n], right, calls.unsigned_long(n), strict=True
+                    )
+                ]
+        return columns
+
+
+def pending(call: Call, texts: Texts) -> Texts:
+    """rt_sigpending gives as many bytes of the set as it is asked for."""
+    chunk = call.exit(0)
+    if chunk is not None:
+        texts[0] = signal_set(chunk.data[: call.unsigned_long(1)])
+    return texts
 
 
 def mknod(mode_at: int) -> Rewrite:
@@ -296,6 +330,15 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "mknod": mknod(1),
     "mknodat": mknod(2),
     "mremap": remapped,
+    "rt_sigprocmask": Masked(3, 1, 2),
+    "rt_sigsuspend": Masked(1, 0),
+    "rt_sigtimedwait": Masked(3, 0),
+    "ppoll": Masked(4, 3),
+    "epoll_pwait": Masked(5, 4),
+    "epoll_pwait2": Masked(5, 4),
+    "signalfd": Masked(2, 1),
+    "signalfd4": Masked(2, 1),
+    "rt_sigpending": pending,
     "fcntl": fcntl,
     "fcntl64": fcntl,
     "futex": futex,

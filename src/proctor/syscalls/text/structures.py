@@ -11,7 +11,7 @@ from proctor.syscalls.text.quoting import quote_hex
 from proctor.syscalls.text.scalars import numbers_at
 from proctor.syscalls.text.symbols import flags, one_of, value_hex
 from proctor.syscalls.text.times import by_long, date, numbers
-from proctor.syscalls.text.words import OfValue, structured
+from proctor.syscalls.text.words import OfValue, growing, structured
 
 Field = tuple[str, Callable[[Call, int], str]]
 """A member's name, and how its value is printed."""
@@ -217,18 +217,33 @@ def ipc_key(value: int) -> str:
     return value_hex(value) if value else one_of("ipc_key", 0)
 
 
+_HANDLE: Final = struct.Struct("=Ii")
+MAX_HANDLE_BYTES: Final = 128
+
+
 def handle(call: Call, n: int) -> str:
-    """struct file_handle without its bytes, which come behind the struct."""
-    chunk = call.memory(n)
-    if chunk is None or len(chunk.data) < 8:
+    """struct file_handle as it was given."""
+    chunk = call.entry(n)
+    return call.pointer(n) if chunk is None else _handle(chunk.data) or call.pointer(n)
+
+
+def _handle(data: bytes) -> str:
+    if len(data) < _HANDLE.size:
+        return ""
+    size, kind = _HANDLE.unpack_from(data)
+    opaque = data[_HANDLE.size :][: min(size, MAX_HANDLE_BYTES)]
+    shown = quote_hex(opaque, len(opaque) < size)
+    return f"{{handle_bytes={size}, handle_type={kind}, f_handle={shown}}}"
+
+
+def handle_made(call: Call, n: int) -> str:
+    """What is given is the room that there is, alone."""
+    before, after = call.entry(n), call.exit(n)
+    if before is None or len(before.data) < _HANDLE.size:
         return call.pointer(n)
-    size, kind = struct.unpack_from("=Ii", chunk.data)
-    shown = f"{{handle_bytes={size}, handle_type={value_hex(kind & 0xFFFFFFFF)}}}"
-    before = call.entry(n)
-    if before is not None and len(before.data) >= 8 and before is not chunk:
-        given = int.from_bytes(before.data[:4], "little")
-        shown = f"{{handle_bytes={given} => {shown[len('{handle_bytes=') :]}"
-    return shown
+    given = f"{{handle_bytes={int.from_bytes(before.data[:4], 'little')}"
+    made = _handle(after.data) if after is not None else ""
+    return f"{given} => {made[len('{handle_bytes=') :]}" if made else given + "}"
 
 
 def _range(offset: int, length: int) -> str:
@@ -287,6 +302,7 @@ WORDS: Final[dict[str, Printer]] = {
     "key": OfValue("signed", key),
     "ipc_key": OfValue("unsigned", ipc_key),
     "file_handle": handle,
+    "file_handle_made": handle_made,
     "struct:landlock_ruleset_attr": sized(
         "QQ",
         ("handled_access_fs", flagged("landlock_file", "LANDLOCK_ACCESS_FS_???")),
@@ -294,6 +310,6 @@ WORDS: Final[dict[str, Printer]] = {
     ),
     "struct:cachestat_range": structured("=QQ", _range),
     "struct:cachestat": structured("=5Q", _cached),
-    "struct:mount_attr": structured("=QQQQ", _mount),
+    "struct:mount_attr": growing("=QQQQ", _mount),
     "io_uring_params": structured("=7I", _ring),
 }

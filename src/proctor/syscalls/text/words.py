@@ -16,7 +16,7 @@ import numpy as np
 from proctor.syscalls.text.call import AT_FDCWD, Call, pointer
 from proctor.syscalls.text.calls import Calls, Memory, Pieces
 from proctor.syscalls.text.chunks import STRING
-from proctor.syscalls.text.quoting import bare, quote, quote_cut, terminated
+from proctor.syscalls.text.quoting import bare, quote, quote_cut, quote_hex, terminated
 
 KEPT: Final = 8192
 KEPT_BYTES: Final = 64
@@ -171,6 +171,28 @@ def quoted(memory: Memory, pieces: Pieces, limit: int | None = None) -> list[str
 
 
 _QUOTED: Final = Known[tuple[bytes, bool]](lambda key: quote(*key))
+
+
+def growing(form: str, show: Callable[..., str]) -> OfMemory:
+    """Of a struct that is passed with its size: what is behind the members that we know is shown
+    where it says something, for the kernel refuses what it does not know and is not 0."""
+    packing = struct.Struct(form)
+
+    def unpacked(data: bytes, more: bool) -> str:
+        if len(data) < packing.size:
+            return ""
+        shown = show(*packing.unpack_from(data))
+        return shown[:-1] + unknown(data, packing.size, more) + "}"
+
+    return OfMemory(unpacked)
+
+
+def unknown(data: bytes, known_bytes: int, more: bool) -> str:
+    """`, /* bytes 24..31 */ "\\x07…"`: behind the last member; empty where all of it is 0."""
+    rest = data[known_bytes:]
+    if not any(rest):
+        return ", ..." if more else ""
+    return f", /* bytes {known_bytes}..{len(data) - 1} */ {quote_hex(rest, more)}"
 
 
 def structured(form: str, show: Callable[..., str], side: str = "memory") -> OfMemory:
