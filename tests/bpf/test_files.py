@@ -362,6 +362,14 @@ def test_names_that_cannot_be_read(ruled: Machine, world: World, agent: Task) ->
     assert ruled.lost() == {"file:unreadable": 1}
 
 
+@pytest.mark.parametrize(("names", "start"), [(47, "/"), (48, ".../")])
+def test_deep_places(ruled: Machine, world: World, agent: Task, names: int, start: str) -> None:
+    deep = [str(number) for number in range(names)]
+    agent.struct.fs.pwd = world.path(*deep)[0]
+    call(ruled, "unlink", 0, ruled.user(b"a\0"), by=agent)
+    assert change(ruled).base == start + "/".join(deep)
+
+
 def test_the_longest_names(ruled: Machine, world: World, agent: Task) -> None:
     deep = ["d" * 255] * 47
     agent.struct.fs.pwd = world.path(*deep)[0]
