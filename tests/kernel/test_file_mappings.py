@@ -141,7 +141,7 @@ def test_a_busy_memory_hides_nothing_silently(tmp_path: Path) -> None:
 import threading
 
 def busy():
-    for _ in range(4000):
+    for _ in range(1000):
         memory = libc.mmap(None, BYTES, READ, PRIVATE | 0x20, -1, 0)
         protect(memory, READ | WRITE)
         libc.munmap(ctypes.c_void_p(memory), BYTES)
