@@ -22,6 +22,7 @@ CLOSE_RANGE_CLOEXEC: Final = 4
 CLOSE_RANGE_UNSHARE: Final = 2
 CLONE_FS: Final = 0x200
 CLONE_FILES: Final = 0x400
+CLONE_PIDFD: Final = 0x1000
 MFD_CLOEXEC: Final = 1
 AT_FDCWD: Final = -100
 
@@ -172,6 +173,30 @@ def makes_ruleset(process: Process, call: Call) -> None:
         makes("anon_inode:[landlock-ruleset]", always_closing=True)(process, call)
 
 
+_MAKE_SOCKETS: Final = (1, 5, 18)  # SYS_SOCKET, SYS_ACCEPT, SYS_ACCEPT4
+
+
+def makes_by_socketcall(call: Call) -> bool:
+    return call.unsigned(0) in _MAKE_SOCKETS
+
+
+def makes_of_socketcall(process: Process, call: Call) -> None:
+    """Its arguments are 32 bits each; the second, of accept4 the fourth, has the flags."""
+    if makes_by_socketcall(call):
+        given = call.entry(1)
+        at = {1: 4, 18: 12}.get(call.unsigned(0))
+        said = int.from_bytes(given.data[at : at + 4], "little") if given and at else 0
+        process.files.set(call.result, "socket", closing=bool(said & O_CLOEXEC))
+
+
+def makes_process(process: Process, call: Call) -> None:
+    """clone's descriptor of the process stands where the parent's number for it would."""
+    made = call.exit(2)
+    if call.args[0] & CLONE_PIDFD and call.result > 0 and made is not None:
+        number = int.from_bytes(made.data[:4], "little")
+        process.files.set(number, "anon_inode:[pidfd]", closing=True)
+
+
 def copies(process: Process, args: Sequence[int], result: int) -> None:
     process.files.copy_of(signed(args[0]), result)
 
@@ -264,6 +289,10 @@ CHANGES: Final[dict[str, Change]] = {
     "creat": Opens(None, 0, None),
     "open_by_handle_at": makes(flags_at=2),
     "open_tree": Opens(0, 1, 2),
+    "open_tree_attr": Opens(0, 1, 2),
+    "fsopen": makes("anon_inode:[fscontext]", 1, closing_bit=1),
+    "fspick": makes("anon_inode:[fscontext]", 2, closing_bit=1),
+    "fsmount": makes("", 1, closing_bit=1),
     "socket": makes("socket", 1),
     "accept": makes("socket"),
     "accept4": makes("socket", 3),
@@ -283,6 +312,8 @@ CHANGES: Final[dict[str, Change]] = {
     "inotify_init1": makes("anon_inode:inotify", 0),
     "fanotify_init": makes("anon_inode:[fanotify]", 0, closing_bit=1),
     "pidfd_open": makes("anon_inode:[pidfd]", always_closing=True),
+    "clone": makes_process,
+    "socketcall": makes_of_socketcall,
     "pidfd_getfd": makes(always_closing=True),
     "perf_event_open": makes("anon_inode:[perf_event]"),
     "bpf": makes_of_bpf,

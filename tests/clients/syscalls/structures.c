@@ -4,17 +4,20 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/bpf.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/perf_event.h>
 #include <mqueue.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <utime.h>
 
@@ -127,6 +130,31 @@ static void kernel_objects(void)
 	syscall(SYS_request_key, "user", "nobody has this", NULL, -2);
 }
 
+static void of_others(void)
+{
+	char here[4] = "abc", there[4];
+	struct iovec own = {there, sizeof(there)}, its[2] = {{here, sizeof(here)}, {here, 0}};
+	struct {
+		uint64_t access;
+		int folder, padding;
+	} rule = {4, open(".", O_PATH)};
+	uint64_t handled = 4;
+	int flags = 0, ruleset = syscall(SYS_landlock_create_ruleset, &handled, sizeof(handled), 0);
+
+	syscall(SYS_process_vm_readv, getpid(), &own, 1, its, 2, 0);
+	syscall(SYS_process_vm_writev, getpid(), &own, 1, its, 2, 0);
+	syscall(SYS_landlock_add_rule, ruleset, 1, &rule, 0);
+	rule.access = 1 << 30, rule.folder = 99;
+	syscall(SYS_landlock_add_rule, ruleset, 1, &rule, 0);
+	syscall(SYS_landlock_add_rule, ruleset, 9, &rule, 0);
+	close(ruleset);
+	ioctl(rule.folder, FS_IOC_GETFLAGS, &flags);
+	flags = open("flagged", O_CREAT | O_RDWR, 0600);
+	ioctl(flags, FS_IOC_GETFLAGS, &handled);
+	flags = FS_NODUMP_FL | FS_NOATIME_FL;
+	ioctl(99, FS_IOC_SETFLAGS, &flags);
+}
+
 static void others(void)
 {
 	stack_t stack, off = {.ss_flags = SS_DISABLE};
@@ -148,6 +176,7 @@ int main(void)
 	names();
 	memory();
 	queues();
+	of_others();
 	kernel_objects();
 	others();
 	return 0;

@@ -57,6 +57,7 @@ def _futex_operation(said: int, operation: int) -> str:
 _NUMBERS: Final = ("FIONREAD", "TIOCINQ", "FIONBIO", "TIOCGPGRP", "TIOCSPGRP", "TIOCGSID",
     "TIOCGPTN", "TIOCSPTLCK", "TIOCOUTQ", "TIOCGPTLCK", "FIOASYNC")  # fmt: skip
 _TERMIOS: Final = ("TCGETS", "TCSETS", "TCSETSW", "TCSETSF")
+_INODE_FLAGS: Final = ("FS_IOC_GETFLAGS", "FS_IOC_SETFLAGS")
 _DIRECTIONS: Final = ("_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE")
 
 
@@ -73,6 +74,9 @@ def ioctl(call: Call, texts: Texts) -> Texts:
         return [*begin, f"{{ws_row={rows}, ws_col={columns}, ws_xpixel={x}, ws_ypixel={y}}}"]
     if name in _NUMBERS and len(data) >= 4:
         return [*begin, f"[{int.from_bytes(data[:4], 'little', signed=True)}]"]
+    if name.startswith(_INODE_FLAGS) and chunk is not None and not (call.failed and "GET" in name):
+        said = int.from_bytes(chunk.data[:4], "little")  # an int, whatever the request's size says
+        return [*begin, f"[{flags('inode_flags', said, 'FS_???_FL')}]"]
     if name in _TERMIOS and len(data) >= 17:
         return [*begin, _termios(*struct.unpack_from("=4I", data))]
     if name.endswith("FICLONE"):

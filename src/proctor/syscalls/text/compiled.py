@@ -17,11 +17,13 @@ from proctor.syscalls.changes import (
     NumericChange,
     asks_landlock_version,
     makes_bpf_file,
+    makes_by_socketcall,
 )
 from proctor.syscalls.table import Argument, Fetch, Syscall, unknown_name
 from proctor.syscalls.text import (
     fields,
     files,
+    mounts,
     network,
     polling,
     processes,
@@ -48,6 +50,7 @@ from proctor.syscalls.text.words import OfValue, Word, quoted
 WORDS: Final[dict[str, Printer]] = {
     **scalars.WORDS,
     **fields.WORDS,
+    **mounts.WORDS,
     **files.WORDS,
     **times.WORDS,
     **network.WORDS,
@@ -72,11 +75,18 @@ COUNT_OF_RESULT: Final = 6
 
 # Of 32-bit programs these structs have another form.
 WIDE_ONLY: Final = frozenset(("sigaction",))
-# Their texts depend on descriptors that stand in memory.
-FILES_IN_MEMORY: Final = frozenset(("pollfd", "fd_set", "msghdr", "messages", "fd_out"))
+# Their texts depend on descriptors that stand in memory, or are some only by another argument.
+FILES_IN_MEMORY: Final = frozenset(
+    (
+        *("pollfd", "fd_set", "msghdr", "messages", "fd_out"),
+        *("parent_tid", "waited_id", "fsconfig_file", "landlock_rule"),
+    )
+)
 FILE_WORDS: Final = frozenset(("fd", "dirfd", "mmap_fd"))
-# Of the last three it depends on the command.
-MAYBE_FILES: Final = frozenset(("fd", "fcntl_result", "bpf_result", "landlock_result"))
+# Of all but the first it depends on the command.
+MAYBE_FILES: Final = frozenset(
+    ("fd", "fcntl_result", "bpf_result", "landlock_result", "socketcall_result")
+)
 
 
 class Compiled:
@@ -297,6 +307,7 @@ CALL_RESULTS: Final[dict[str, Callable[[Call], str]]] = {
     "fcntl_result": fcntl_result,
     "prctl_result": prctl_result,
     "bpf_result": lambda c: c.file(c.result) if makes_bpf_file(c) else str(c.result),
+    "socketcall_result": lambda c: c.file(c.result) if makes_by_socketcall(c) else str(c.result),
     "landlock_result": lambda c: str(c.result) if asks_landlock_version(c) else c.file(c.result),
 }
 

@@ -1,5 +1,5 @@
-"""Numbers that hold several: priorities of input and output, commands of quotactl, swap areas'
-flags, and what is told by another argument: a socket's type and protocol.
+"""Numbers that hold several: priorities of input and output, commands of quotactl, flags of swap
+areas.
 """
 
 from __future__ import annotations
@@ -55,41 +55,6 @@ def quota(call: Call, texts: Texts) -> Texts:
     if command == Q_QUOTAON:
         texts[2] = one_of("quota_format", call.unsigned(2), "QFMT_VFS_???")
     return texts
-
-
-# Sockets
-
-AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_BLUETOOTH = 2, 10, 16, 17, 31
-_PROTOCOLS: Final = {
-    AF_INET: ("ipproto", "IPPROTO_???"),
-    AF_INET6: ("ipproto", "IPPROTO_???"),
-    AF_NETLINK: ("netlink", "NETLINK_???"),
-    AF_BLUETOOTH: ("bluetooth_protocol", "BTPROTO_???"),
-}
-
-
-def socket(call: Call, texts: Texts) -> Texts:
-    texts[1:3] = socket_type(call.unsigned(1)), socket_protocol(call.signed(0), call.unsigned(2))
-    return texts
-
-
-def socket_type(said: int) -> str:
-    kind = one_of("socket_type", said & 0xF)
-    if "/*" in kind:
-        return flags("socket_flags", said, "SOCK_???")
-    more = said & ~0xF
-    return f"{kind}|{flags('socket_flags', more, 'SOCK_???')}" if more else kind
-
-
-def socket_protocol(family: int, value: int) -> str:
-    if family in _PROTOCOLS:
-        group, unknown = _PROTOCOLS[family]
-        return one_of(group, value, unknown)
-    if family != AF_PACKET:
-        return str(value)
-    # Of a 16-bit number in network order.
-    number = int.from_bytes((value & 0xFFFF).to_bytes(2, "little"), "big")
-    return f"htons({one_of('ethernet_protocol', number, 'ETH_P_???')})"
 
 
 WORDS: Final[dict[str, Printer]] = {

@@ -203,6 +203,20 @@ def vector_of(
     return "[" + ", ".join([*words, "..."] if head.more else words) + "]"
 
 
+def remote_vector(call: Call, n: int) -> str:
+    """struct iovec[] of another process, whose memory is not read."""
+    chunk = call.memory(n)
+    if chunk is None:
+        return call.pointer(n)
+    form = "=II" if call.long_bytes == 4 else "=QQ"
+    usable = len(chunk.data) - len(chunk.data) % struct.calcsize(form)
+    words = [
+        f"{{iov_base={pointer(base)}, iov_len={length}}}"
+        for base, length in struct.iter_unpack(form, chunk.data[:usable])
+    ]
+    return "[" + ", ".join([*words, "..."] if chunk.more else words) + "]"
+
+
 def _how(opened: int, permissions: int, resolve: int) -> str:
     words = [f"flags={flags('open', opened, 'O_???')}"]
     if permissions:
@@ -223,7 +237,7 @@ WORDS: Final[dict[str, Printer]] = {
     "dirents": Entries(_OLD_ENTRY_BYTES),
     "dirents64": Entries(_ENTRY_BYTES),
     "iovec": vector,
-    "remote_iovec": vector,
+    "remote_iovec": remote_vector,
     "struct:open_how": growing("=QQQ", _how),
     "path_out": OfMemory(name, "exit"),
 }

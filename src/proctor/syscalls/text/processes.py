@@ -256,6 +256,22 @@ CLONE_INTO_CGROUP: Final = 1 << 33
 CSIGNAL: Final = 0xFF
 
 
+def parent_tid(call: Call, n: int) -> str:
+    """Of clone, which puts a descriptor there where one is asked for."""
+    chunk = call.exit(n)
+    if chunk is None or len(chunk.data) < 4:
+        return call.pointer(n)
+    number = int.from_bytes(chunk.data[:4], "little", signed=True)
+    return f"[{call.file(number) if call.args[0] & CLONE_PIDFD else number}]"
+
+
+P_PIDFD: Final = 3
+
+
+def waited_id(call: Call, n: int) -> str:
+    return call.file(call.signed(n)) if call.unsigned(0) == P_PIDFD else integer(call, n)
+
+
 def _event(value: int, number: int, how: int) -> str:
     shown = one_of("sigev_notify", how, "SIGEV_???")
     first = f"sigev_value={{sival_int={value & 0xFFFFFFFF}, sival_ptr={pointer(value)}}}, "
@@ -290,6 +306,8 @@ WORDS: Final[dict[str, Printer]] = {
     "cap_header": structured("=Ii", _capability_version),
     "cap_data": capability_data,
     "clone_args": clone_arguments,
+    "parent_tid": parent_tid,
+    "waited_id": waited_id,
     "sigevent": structured("=Qii", _event),
     "sched_param": structured("=i", _scheduling),
     "array:gid": ids(),

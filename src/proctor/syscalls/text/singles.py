@@ -96,7 +96,7 @@ class Singles:
         files = process.files
         key: object
         if compiled.files_in_memory:
-            key = (given, chunks, kind, files.version)
+            key = (given, chunks, kind, files.version, process.place.path)
         else:
             key = (given, chunks, kind, *self._names(compiled, given, process))
         found = compiled.texts.get(key)

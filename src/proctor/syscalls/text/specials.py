@@ -9,24 +9,25 @@ from typing import Final
 
 import numpy as np
 
-from proctor.syscalls.constants import errno_name
 from proctor.syscalls.text.call import NARROW_REGISTERS, Call, pointer
 from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.commands import futex, ioctl
 from proctor.syscalls.text.fcntl import fcntl
-from proctor.syscalls.text.fields import quota, socket
+from proctor.syscalls.text.fields import quota
 from proctor.syscalls.text.keys import keyctl
+from proctor.syscalls.text.mounts import configured, mount
 from proctor.syscalls.text.polling import SIGSET_BYTES, polled, selected, time_left
 from proctor.syscalls.text.prctl import prctl
 from proctor.syscalls.text.processes import (
     CLONE_CLEARTID,
     CLONE_PARENT_SETTID,
+    CLONE_PIDFD,
     CLONE_SETTID,
     CLONE_SETTLS,
     CSIGNAL,
+    parent_tid,
 )
-from proctor.syscalls.text.quoting import quote_cut
-from proctor.syscalls.text.scalars import numbers_at
+from proctor.syscalls.text.sockets import socket, socket_option
 from proctor.syscalls.text.symbols import flags, octal, one_of, signal, signal_set, value_hex
 from proctor.syscalls.text.times import at_old_utimes, at_utimes, date
 
@@ -133,8 +134,8 @@ def clone(tid_at: int, tls_at: int) -> Rewrite:
         number = said & CSIGNAL
         both = "|".join(word for word in (shown, signal(number) if number else "") if word)
         words = [f"child_stack={call.pointer(1)}", f"flags={both or '0'}"]
-        if said & CLONE_PARENT_SETTID:
-            words.append(f"parent_tid={numbers_at(4)(call, 2)}")
+        if said & (CLONE_PARENT_SETTID | CLONE_PIDFD):
+            words.append(f"parent_tid={parent_tid(call, 2)}")
         if said & CLONE_SETTLS:
             words.append(f"tls={call.pointer(tls_at)}")
         if said & (CLONE_SETTID | CLONE_CLEARTID):
@@ -145,43 +146,6 @@ def clone(tid_at: int, tls_at: int) -> Rewrite:
 
 
 # others
-
-
-_OPTION_GROUPS: Final = {
-    1: ("socket_option", "SO_???"),
-    0: ("ip_option", "IP_???"),
-    6: ("tcp_option", "TCP_???"),
-    17: ("udp_option", "UDP_???"),
-    41: ("ipv6_option", "IPV6_???"),
-    263: ("packet_option", "PACKET_???"),
-    270: ("netlink_option", "NETLINK_???"),
-}
-SO_LINGER: Final = 13
-SO_PEERCRED: Final = 17
-SO_ERROR: Final = 4
-
-
-def socket_option(call: Call, texts: Texts) -> Texts:
-    level, option = call.unsigned(1), call.unsigned(2)
-    group, unknown = _OPTION_GROUPS.get(level, ("", ""))
-    texts[2] = one_of(group, option, unknown) if group else value_hex(option)
-    chunk = call.memory(3)
-    if chunk is None or (call.failed and len(texts[4]) > 1 and texts[4][0] == "["):
-        texts[3] = call.pointer(3)
-    elif level == 1 and option == SO_LINGER and len(chunk.data) >= 8:
-        on, time = struct.unpack_from("=ii", chunk.data)
-        texts[3] = f"{{l_onoff={on}, l_linger={time}}}"
-    elif level == 1 and option == SO_PEERCRED and len(chunk.data) >= 12:
-        pid, uid, gid = struct.unpack_from("=iII", chunk.data)
-        texts[3] = f"{{pid={pid}, uid={uid}, gid={gid}}}"
-    elif level == 1 and option == SO_ERROR and len(chunk.data) == 4:
-        error = int.from_bytes(chunk.data, "little")
-        texts[3] = f"[{errno_name(error) or error}]"
-    elif len(chunk.data) == 4:
-        texts[3] = f"[{int.from_bytes(chunk.data, 'little', signed=True)}]"
-    else:
-        texts[3] = quote_cut(chunk.data, call.text_bytes, chunk.more)
-    return texts
 
 
 def waited(call: Call, texts: Texts) -> Texts:
@@ -377,6 +341,8 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "setpriority": priority,
     "personality": personality,
     "quotactl": quota,
+    "mount": mount,
+    "fsconfig": configured,
     "mincore": resident,
     "rt_sigreturn": signalled,
     "umask": lambda call, texts: [octal(call.unsigned(0)) if call.args[0] else "000"],

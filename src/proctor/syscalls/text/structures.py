@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from proctor.syscalls.text.call import Call, Printer, pointer
-from proctor.syscalls.text.quoting import quote_hex
+from proctor.syscalls.text.quoting import quote_cut, quote_hex
 from proctor.syscalls.text.scalars import numbers_at
 from proctor.syscalls.text.symbols import flags, one_of, value_hex
 from proctor.syscalls.text.times import by_long, date, numbers
@@ -208,6 +208,32 @@ _PERF_BITS: Final = tuple(
 )  # fmt: skip
 
 
+def message(call: Call, n: int) -> str:
+    """struct msgbuf: its text has the bytes that were sent, or came."""
+    chunk = call.memory(n)
+    at = call.long_bytes
+    if chunk is None or len(chunk.data) < at:
+        return call.pointer(n)
+    size = call.unsigned_long(2) if call.exit(n) is None else call.result
+    kind = int.from_bytes(chunk.data[:at], "little", signed=True)
+    text = chunk.data[at:][:size]
+    return f"{{mtype={kind}, mtext={quote_cut(text, call.text_bytes, len(text) < size)}}}"
+
+
+_RULES: Final = {1: ("landlock_file", "FS", "=Qi"), 2: ("landlock_network", "NET", "=QQ")}
+
+
+def landlock_rule(call: Call, n: int) -> str:
+    """What is allowed beneath a file, or at a port."""
+    kind, chunk = call.unsigned(1), call.memory(n)
+    if kind not in _RULES or chunk is None or len(chunk.data) < 16:
+        return call.pointer(n)
+    group, word, form = _RULES[kind]
+    access, of = struct.unpack_from(form, chunk.data)
+    what = f"parent_fd={call.file(of)}" if word == "FS" else f"port={of}"
+    return f"{{allowed_access={flags(group, access, f'LANDLOCK_ACCESS_{word}_???')}, {what}}}"
+
+
 def key(value: int) -> str:
     """A serial number, or a keyring by its name."""
     return one_of("keyring", value) if value < 0 else str(value)
@@ -299,6 +325,8 @@ WORDS: Final[dict[str, Printer]] = {
     "array:u64": numbers_at(8, signed=False),
     "bpf_attr": bpf_attributes,
     "perf_event_attr": perf_attributes,
+    "msgbuf": message,
+    "landlock_rule": landlock_rule,
     "key": OfValue("signed", key),
     "ipc_key": OfValue("unsigned", ipc_key),
     "file_handle": handle,
