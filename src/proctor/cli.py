@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from proctor import __version__
-from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, Whole, with_options
+from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, OwnHelpCommand, Whole, with_options
 from proctor.cli_trace import trace
 from proctor.errors import USAGE_STATUS, ProctorError, cause_of
 from proctor.launch import caller
@@ -39,7 +39,12 @@ class _Seconds(click.ParamType[float]):
         return seconds
 
 
+class _Commands(click.Group):
+    command_class = OwnHelpCommand
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Shell completion: `eval "$(_PROCTOR_COMPLETE=bash_source proctor)"`, '
     "or zsh_source, fish_source.",

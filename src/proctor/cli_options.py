@@ -3,7 +3,8 @@ called alike: of `options.py`, or of `tracing/options.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import reduce
 from typing import Final, TypeVar
 
@@ -19,6 +20,24 @@ def with_options(*given: Callable[[_Function], _Function]) -> Callable[[_Functio
         return reduce(lambda decorated, option: option(decorated), reversed(given), function)
 
     return decorate
+
+
+@contextmanager
+def naming_help_of(ctx: click.Context) -> Iterator[None]:
+    """Where an option lacks its value click does not say of which command."""
+    try:
+        yield
+    except click.UsageError as error:
+        error.ctx = error.ctx or ctx
+        raise
+
+
+class OwnHelpCommand(click.Command):
+    """Whose own help is named where it is used wrongly."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with naming_help_of(ctx):
+            return super().parse_args(ctx, args)
 
 
 class Whole(click.IntRange):

@@ -8,7 +8,16 @@ from typing import Any, Final, NoReturn
 import click
 from click.core import ParameterSource
 
-from proctor.cli_options import AS_ROOT, PID, TARGETS, VERBOSE, Whole, with_options
+from proctor.cli_options import (
+    AS_ROOT,
+    PID,
+    TARGETS,
+    VERBOSE,
+    OwnHelpCommand,
+    Whole,
+    naming_help_of,
+    with_options,
+)
 from proctor.errors import UsageError
 from proctor.tracing.numpy_alone import import_numpy
 
@@ -24,10 +33,13 @@ class _TraceGroup(click.Group):
     """`trace show` and `trace diff`; any other word begins COMMAND, as for strace, and after
     `--` every word does."""
 
+    command_class = OwnHelpCommand
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
         try:
-            super().parse_args(ctx, args)
+            with naming_help_of(ctx):
+                super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             _say_what_is_always_so(error)
         words = ctx.params["command"]

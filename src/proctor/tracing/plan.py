@@ -155,7 +155,7 @@ def result_filter(options: TraceOptions) -> tuple[int, int, int]:
         return how, *_ERRORS
     if options.failures or options.successes:
         raise UsageError(
-            "--result: goes alone, it says what -Z and -z say and more; leave these out"
+            "--result: goes alone, it says what -Z and -z say and more; leave -Z and -z out"
         )
     wanted = result_range(options.result)
     return (_OUTSIDE if wanted.inverted else _INSIDE), wanted.low, wanted.high

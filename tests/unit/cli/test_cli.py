@@ -105,6 +105,15 @@ def test_doctor_hands_over_its_options(handed_over: list[Any]) -> None:
     [
         (["run"], "missing argument 'COMMAND...'; see `proctor run --help`"),
         (["run", "--foo", "ls"], "no such option '--foo'"),
+        (["run", "-o"], "option '-o' requires an argument; see `proctor run --help`"),
+        (
+            ["trace", "-c", "--hist"],
+            "option '--hist' requires an argument; see `proctor trace --help`",
+        ),
+        (
+            ["trace", "show", "-e"],
+            "option '-e' requires an argument; see `proctor trace show --help`",
+        ),
         (["shw"], "no such command 'shw' ('show'?); see"),
         (
             ["trace", "--foll", "ls"],

@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, UsageError
 from proctor.records._layout import lib
 from proctor.tracing.options import HIGHEST, LOWEST, TraceOptions
 from proctor.tracing.plan import names_of, plan_of, result_filter, ring_sizes, selected
@@ -64,6 +64,12 @@ def test_what_is_left_out_is_known() -> None:
 )
 def test_results(result: str, wanted: tuple[int, int, int]) -> None:
     assert result_filter(TraceOptions(result=result)) == wanted
+
+
+@pytest.mark.parametrize("more", [{"failures": True}, {"successes": True}])
+def test_a_result_leaves_no_room_for_others(more: dict[str, bool]) -> None:
+    with pytest.raises(UsageError, match="leave -Z and -z out"):
+        result_filter(TraceOptions(result=">0", **more))  # type: ignore[arg-type]
 
 
 def test_failures_and_successes_by_result() -> None:
