@@ -65,8 +65,9 @@ def words_of(given: Mapping[str, object]) -> list[str]:
 
 def values_of(name: str, given: object) -> list[str | int]:
     """One, or several. TypeError for what is none: left out it would let everything through."""
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes | os.PathLike)
-    return [_value_of(name, each) for each in (given if several else [given])]  # type: ignore[attr-defined]
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | os.PathLike):
+        return [_value_of(name, each) for each in given]
+    return [_value_of(name, given)]
 
 
 def _value_of(name: str, given: object) -> str | int:
