@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -118,6 +119,9 @@ def gated(*command: str, stdin: int | None = None) -> Iterator[tuple[int, int]]:
     os.close(reading)
     try:
         yield pid, gate
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)  # it may never end by itself
+        raise
     finally:
         os.waitpid(pid, 0)
 
