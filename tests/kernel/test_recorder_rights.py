@@ -28,6 +28,12 @@ def of_root(launcher: int) -> list[dict[str, str]]:
     return [role for role in roles if role["Uid"].split()[0] == "0"]
 
 
+def have_settled(launcher: int) -> bool:
+    """Rights are given up one after another, that to get new ones last."""
+    roles = [status_of(pid) for pid in children_of(launcher)]
+    return len(of_root(launcher)) == 1 and all(role["NoNewPrivs"] == "1" for role in roles)
+
+
 def capabilities(words: str) -> set[int]:
     return {number for number in range(64) if int(words, 16) >> number & 1}
 
@@ -36,7 +42,7 @@ def test_what_is_kept(tmp_path: Path) -> None:
     sleeper = subprocess.Popen(["sleep", f"{30 * SLOW}"], env=environment())
     try:
         with watching(sleeper.pid, tmp_path) as watcher:
-            wait_until(lambda: len(of_root(watcher.pid)) == 1, "the others gave their rights up")
+            wait_until(lambda: have_settled(watcher.pid), "the others gave their rights up")
             (recorder,) = of_root(watcher.pid)
             roles = [status_of(pid) for pid in children_of(watcher.pid)]
             limits = [Path(f"/proc/{pid}/limits").read_text() for pid in children_of(watcher.pid)]

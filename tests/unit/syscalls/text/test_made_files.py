@@ -10,6 +10,7 @@ from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import ABIS
 from proctor.syscalls.text.chunks import AT_EXIT, STRING
 from proctor.syscalls.text.formatter import Formatter, Options
+from proctor.syscalls.text.modes import tells_mode
 from tests.unit.syscalls.text.calls import PID, Made, batch, chunk
 from tests.unit.syscalls.text.test_numbers import TABLES
 
@@ -22,7 +23,7 @@ def lines(*made: Made, abi: str = "x86_64") -> list[str]:
     found.records["number"] = [TABLES[abi].by_name[one.name].number for one in made]
     descriptors = Descriptors({PID: {4: "socket:[9]"}}, {PID: "/tmp"})
     shown = Formatter(TABLES, Options(pids=False), descriptors).lines(found)
-    return [line.replace("  ", "") for line in shown]
+    return [line.replace("  ", "") for line in shown if not tells_mode(line)]
 
 
 def test_sockets_of_socketcall_are_known_as_such() -> None:

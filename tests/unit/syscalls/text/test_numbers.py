@@ -17,7 +17,8 @@ def arguments(name: str, *args: int, abi: str = "x86_64", result: int = 0) -> st
     made = batch(Made(args=args, result=result))
     made.records["abi"] = ABIS.index(abi)
     made.records["number"] = TABLES[abi].by_name[name].number
-    (line,) = Formatter(TABLES, Options(pids=False)).lines(made)
+    *mode, line = Formatter(TABLES, Options(pids=False)).lines(made)
+    assert len(mode) == (abi in ("i386", "arm", "x32"))  # of the process, said before
     begin, _, rest = line.partition("(")
     assert begin == name
     return rest.rpartition(")")[0] if result >= 0 else rest.partition(") ")[0]
