@@ -29,7 +29,7 @@ def of_root(launcher: int) -> list[dict[str, str]]:
 
 
 def have_settled(launcher: int) -> bool:
-    """Rights are given up one after another, that to get new ones last."""
+    """Rights are given up one after another: not being root any more is not all."""
     roles = [status_of(pid) for pid in children_of(launcher)]
     return len(of_root(launcher)) == 1 and all(role["NoNewPrivs"] == "1" for role in roles)
 
