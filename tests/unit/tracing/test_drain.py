@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,13 +20,6 @@ from proctor.tracing.merge import Merger
 from proctor.tracing.rings import Rings
 from proctor.tracing.spool import Spool, SpoolReader, SpoolWriter
 from tests.unit.tracing.stub_rings import StubRings
-
-
-@pytest.fixture
-def spool() -> Iterator[int]:
-    fd = os.memfd_create("spool")
-    yield fd
-    os.close(fd)
 
 
 def test_the_more_a_sweep_finds_the_sooner_is_the_next(spool: int) -> None:

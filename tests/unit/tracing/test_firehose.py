@@ -32,13 +32,6 @@ from proctor.tracing.spool import (
 from tests.unit.tracing.stub_rings import StubRings, chunks
 
 
-@pytest.fixture
-def spool() -> Iterator[int]:
-    fd = os.memfd_create("spool")
-    yield fd
-    os.close(fd)
-
-
 @contextmanager
 def files_of_at_most(size_bytes: int) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
