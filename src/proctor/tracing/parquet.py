@@ -12,6 +12,7 @@ import errno
 import json
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -76,7 +77,7 @@ class ParquetOutput:
         self._rotation = Rotation(rotate_bytes) if rotate_bytes and open_next else None
         self._open_next = open_next
         self._row_group_rows = row_group_rows
-        self._pending: list[pa.RecordBatch] = []
+        self._pending: deque[pa.RecordBatch] = deque()
         self._rows = self._bytes = 0
         self._coming_bytes = 0
         """Of the row group that is being written."""
@@ -107,19 +108,17 @@ class ParquetOutput:
         self._gaps += batch.trailing_gaps
         if not len(batch):
             return
-        rows = self._maker.record_batch(batch)
-        while rows.num_rows:
-            wanted_bytes = self._wanted_bytes()
-            some = _beginning(rows, wanted_bytes - self._bytes)
-            self._pending.append(some)
-            self._rows += some.num_rows
-            self._bytes += some.nbytes
-            if self._rows >= self._row_group_rows or self._bytes >= wanted_bytes:
+        self._pending.append(self._maker.record_batch(batch))
+        self._rows += self._pending[-1].num_rows
+        self._bytes += self._pending[-1].nbytes
+        while self._rows >= self._row_group_rows or self._bytes >= self._wanted_bytes():
+            if self._written is None:
                 self._hand_over()
-            rows = rows.slice(some.num_rows)
+            else:
+                self._wait()  # and then ask again: what that one took tells what to cut
 
     def _wanted_bytes(self) -> float:
-        """What makes a row group."""
+        """What makes a row group; while another is being written, by what is known before that."""
         if self._rotation is None:
             return ROW_GROUP_BYTES
         if self._written is not None and self._written.done():
@@ -129,8 +128,10 @@ class ParquetOutput:
 
     def flush(self) -> None:
         """Writes what is pending: after this `lost_rows` is all that are lost."""
-        self._hand_over()
         self._wait()
+        while self._pending:
+            self._hand_over()
+            self._wait()
 
     def close(self, totals: Mapping[str, Any]) -> None:
         """Writes what is pending, and the totals into the last file's metadata."""
@@ -140,13 +141,22 @@ class ParquetOutput:
         self._thread.shutdown()
 
     def _hand_over(self) -> None:
-        if not self._pending:
-            return
-        self._wait()
-        table = pa.Table.from_batches(self._pending)
-        self._written = self._thread.submit(self._write, table, self._bytes)
-        self._coming_bytes = self._bytes
-        self._pending, self._rows, self._bytes = [], 0, 0
+        """Cuts a row group off what is pending, and has it written. None is being written."""
+        wanted_bytes = self._wanted_bytes()
+        taken: list[pa.RecordBatch] = []
+        rows = taken_bytes = 0
+        while self._pending and rows < self._row_group_rows and taken_bytes < wanted_bytes:
+            batch = self._pending.popleft()
+            some = _beginning(batch, wanted_bytes - taken_bytes)
+            if some.num_rows < batch.num_rows:
+                self._pending.appendleft(batch.slice(some.num_rows))
+            taken.append(some)
+            rows += some.num_rows
+            taken_bytes += some.nbytes
+        self._rows -= rows
+        self._bytes = sum(batch.nbytes for batch in self._pending)
+        self._coming_bytes = taken_bytes
+        self._written = self._thread.submit(self._write, pa.Table.from_batches(taken), taken_bytes)
 
     def _wait(self) -> None:
         if self._written is not None:

@@ -7,6 +7,9 @@ from typing import Final
 
 _FIRST_SHARE: Final = 0.25
 """More than calls take, so that the first row group is rather too small: the next knows better."""
+_LEAST_SHARE: Final = 0.02
+"""However alike calls are: the first that are not are many times as large, and have been cut by
+what those before took."""
 _SLACK: Final = 1 / 8
 """Of SIZE: so much less or more is as good, and spares row groups of a few rows."""
 
@@ -16,8 +19,8 @@ class Rotation:
 
     def __init__(self, size_bytes: int) -> None:
         self._size_bytes = size_bytes
-        self._share = _FIRST_SHARE
-        """Of a row group's bytes, as encoded."""
+        self._last_share = self._share = _FIRST_SHARE
+        """Of a row group's bytes, as encoded: what the last one took, what the next one may."""
 
     def wanted_bytes(self, file_bytes: int, coming_bytes: int) -> float:
         """What makes the next row group. coming_bytes: of the one that is being encoded."""
@@ -32,4 +35,9 @@ class Rotation:
         return file_bytes > 0 and found > self._size_bytes * (1 + _SLACK)
 
     def learn(self, group_bytes: int, encoded_bytes: int) -> None:
-        self._share = encoded_bytes / max(group_bytes, 1)
+        """Where calls begin to take more, the next are held to take that much more again: the row
+        group in which they begin has only a part of them."""
+        share = max(encoded_bytes / max(group_bytes, 1), _LEAST_SHARE)
+        rising = min(share * share / self._last_share, _FIRST_SHARE)
+        self._last_share = share
+        self._share = max(share, rising)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,18 @@ def rows_bytes(path: Path) -> int:
     )
 
 
+def rows_of_groups(path: Path) -> list[int]:
+    said = pq.read_metadata(path)
+    return [said.row_group(place).num_rows for place in range(said.num_row_groups)]
+
+
+def changing(alike_batches: int) -> Iterator[Batch]:
+    """Of which the first take next to nothing."""
+    yield from (alike(1 << 15, at << 15) for at in range(alike_batches))
+    first = alike_batches << 15
+    yield from (different(4096, at) for at in range(first, first + (1 << 18), 4096))
+
+
 @pytest.mark.parametrize("size_bytes", [50 << 10, 1 << 20])
 @pytest.mark.parametrize("batch_rows", [1 << 15, 700])
 def test_files_are_as_large_as_asked_for(tmp_path: Path, size_bytes: int, batch_rows: int) -> None:
@@ -82,9 +95,30 @@ def test_little_that_takes_little_is_one_file(tmp_path: Path) -> None:
     assert pq.read_metadata(path).num_row_groups <= 4
 
 
-def test_what_changes_makes_one_file_other_than_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alike_batches", [3, 8, 13, 20, 40])
+def test_what_changes_makes_one_file_other_than_asked_for(
+    tmp_path: Path, alike_batches: int
+) -> None:
     """What calls take is known from those before."""
-    batches = [*(alike(1 << 15, at << 15) for at in range(8)), *(different(4096, at) for at in
-               range(1 << 18, 1 << 19, 4096))]  # fmt: skip
-    sizes = [rows_bytes(path) for path in rotated(tmp_path, 200 << 10, iter(batches))]
+    sizes = [rows_bytes(path) for path in rotated(tmp_path, 200 << 10, changing(alike_batches))]
+    assert len(sizes) >= 5
     assert sum(size > 1.25 * (200 << 10) for size in sizes) <= 1
+    assert max(sizes) < 2 * (200 << 10)
+
+
+def test_the_pace_of_the_disk_changes_no_file(tmp_path: Path) -> None:
+    """Row groups end where what was encoded before says, not where it was known in time."""
+
+    def slowly(batches: Iterator[Batch]) -> Iterator[Batch]:
+        for number, batch in enumerate(batches):
+            if number % 3 == 0:
+                time.sleep(0.02)
+            yield batch
+
+    rows = []
+    for name, batches in (("at once", changing(8)), ("slowly", slowly(changing(8)))):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows.append([rows_of_groups(path) for path in rotated(folder, 200 << 10, batches)])
+    assert rows[0] == rows[1]
+    assert sum(map(sum, rows[0])) == (8 << 15) + (1 << 18)
