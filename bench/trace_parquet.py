@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from proctor.records.trace_layout import RECORD
-from proctor.tracing.merge import read_batches
-from proctor.tracing.parquet import ParquetOutput
-from proctor.tracing.spool import RawPart, Spool, SpoolReader, SpoolWriter
+from proctor.tracing.draining.merge import read_batches
+from proctor.tracing.draining.spool import RawPart, Spool, SpoolReader, SpoolWriter
+from proctor.tracing.tables.parquet import ParquetOutput
 
 CPUS = 2
 FRAME_RECORDS = 2500

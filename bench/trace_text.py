@@ -18,7 +18,7 @@ from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import table_of
 from proctor.syscalls.text.chunks import AT_EXIT, BYTES, KERNEL_FILE, OF_RESULT, STRING
 from proctor.syscalls.text.formatter import Formatter
-from proctor.tracing.batch import Batch
+from proctor.tracing.batches.batch import Batch
 
 PID = 4242
 BATCH_RECORDS = 1 << 16

@@ -223,7 +223,7 @@ def trace_show(files: tuple[str, ...], **given: Any) -> int:
     The first of a rotated set stands for all of it. Filters are those of the trace itself.
     """
     import_numpy()
-    from proctor.tracing import show as showing
+    from proctor.tracing.afterwards import show as showing
     from proctor.tracing.options import TraceOptions
 
     return showing.show(files, TraceOptions(**given))
@@ -250,6 +250,6 @@ def trace_show(files: tuple[str, ...], **given: Any) -> int:
 def trace_diff(**given: Any) -> int:
     """Say what changed from A to B: calls, errors, time, files, hosts."""
     import_numpy()
-    from proctor.tracing import diff
+    from proctor.tracing.afterwards import diff
 
     return diff.diff(**given)

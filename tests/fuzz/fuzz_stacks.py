@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from proctor.tracing.mappings import Mappings
-from proctor.tracing.stacks import Stacks, addresses, lines
-from proctor.tracing.unwind import FRAMES_MOST, StackTop, UnwindTable, unwound
+from proctor.tracing.stacks.mappings import Mappings
+from proctor.tracing.stacks.stacks import Stacks, addresses, lines
+from proctor.tracing.stacks.unwind import FRAMES_MOST, StackTop, UnwindTable, unwound
 from tests.fuzz.driver import fuzz
 
 TABLE_BYTES = 256

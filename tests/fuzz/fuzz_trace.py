@@ -6,11 +6,11 @@ from __future__ import annotations
 import numpy as np
 
 from proctor.records.trace_layout import RECORD
-from proctor.tracing.arrow import ArrowMaker
-from proctor.tracing.from_arrow import batch_of, mismatches_of
-from proctor.tracing.merge import Merger
-from proctor.tracing.spool import Frame, Part
-from proctor.tracing.whereabouts import Whereabouts
+from proctor.tracing.afterwards.whereabouts import Whereabouts
+from proctor.tracing.draining.merge import Merger
+from proctor.tracing.draining.spool import Frame, Part
+from proctor.tracing.tables.arrow import ArrowMaker
+from proctor.tracing.tables.from_arrow import batch_of, mismatches_of
 from tests.fuzz.driver import fuzz
 
 MOST_RECORDS = 8

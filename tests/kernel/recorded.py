@@ -15,10 +15,10 @@ from proctor.kernel.trace_object import TraceObject, TraceOptions, rule
 from proctor.records.trace_layout import ABIS, RECORD
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Syscall, table_of
-from proctor.tracing.batch import Batch
-from proctor.tracing.merge import Merger
-from proctor.tracing.rings import RingFiles, Rings
-from proctor.tracing.spool import Frame, Part, RawPart
+from proctor.tracing.batches.batch import Batch
+from proctor.tracing.draining.merge import Merger
+from proctor.tracing.draining.rings import RingFiles, Rings
+from proctor.tracing.draining.spool import Frame, Part, RawPart
 from tests.kernel.watching import TIMEOUT_S, wait_until
 
 # Waits until it may go on, so that the command is traced from its execve on.

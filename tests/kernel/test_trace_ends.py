@@ -48,7 +48,8 @@ def test_no_loss_reconciles_and_leaves_no_cgroup(tmp_path: Path, program: str) -
 HOLDING: Final = """
 import sys
 from proctor.launch.command import Launched
-from proctor.tracing import brake, session
+from proctor.tracing import session
+from proctor.tracing.draining import brake
 from proctor.tracing.options import TraceOptions
 brake.HOLD_ABOVE, brake.LET_GO_BELOW, brake.GIVE_UP_SECONDS = -1.0, -2.0, 3600.0
 start = Launched.start

@@ -47,6 +47,19 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "demo": set(),
 }
 
+# The rooms within `tracing`, and which of each other they may import; its modules beside
+# them are the processes, which import any, and the words that rooms share.
+TRACING_WORDS: Final = {"options"}
+TRACING_MAY_IMPORT: Final[dict[str, set[str]]] = {
+    "batches": set(),
+    "draining": {"batches"},
+    "stacks": {"batches", "draining"},
+    "tables": {"batches"},
+    "counts": {"batches", "tables"},
+    "outputs": {"batches", "draining", "stacks", "tables"},
+    "afterwards": {"batches", "tables", "counts", "outputs", "plan"},
+}
+
 STAGES: Final = ("streams", "messages", "calls")
 OUTSIDE_WORLD: Final = {
     "asyncio",
@@ -84,9 +97,10 @@ def imported(path: Path) -> Iterator[str]:
             yield from (".".join((*base, *module, alias.name)) for alias in node.names)
 
 
-def rooms_imported(path: Path) -> set[str]:
-    names = (name.split(".") for name in imported(path))
-    return {name[1] for name in names if name[0] == "proctor" and len(name) > 1}
+def rooms_imported(path: Path, within: tuple[str, ...] = ("proctor",)) -> set[str]:
+    names = (tuple(name.split(".")) for name in imported(path))
+    depth = len(within)
+    return {name[depth] for name in names if name[:depth] == within and len(name) > depth}
 
 
 def outside_world_of(path: Path) -> set[str]:
@@ -114,14 +128,33 @@ def test_room_imports_only_what_lies_before_it(room: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("room", TRACING_MAY_IMPORT)
+def test_room_of_the_tracer_imports_only_what_lies_before_it(room: str) -> None:
+    files = sorted((PACKAGE / "tracing" / room).glob("*.py"))
+    assert files, f"no room {room}: take it out of the table"
+    allowed = TRACING_MAY_IMPORT[room] | TRACING_WORDS | {room}
+    wrong = {
+        str(path.relative_to(CHECKOUT)): sorted(excess)
+        for path in files
+        if (excess := rooms_imported(path, ("proctor", "tracing")) - allowed)
+    }
+    assert not wrong
+
+
+def test_every_room_of_the_tracer_is_in_the_table() -> None:
+    rooms = {path.parent.name for path in (PACKAGE / "tracing").glob("*/*.py")}
+    assert rooms == TRACING_MAY_IMPORT.keys()
+
+
 def test_vocabulary_imports_nothing() -> None:
     assert not {
         word: used for word in VOCABULARY if (used := rooms_imported(PACKAGE / f"{word}.py"))
     }
 
 
-def test_the_table_has_no_circle() -> None:
-    remaining = dict(MAY_IMPORT)
+@pytest.mark.parametrize("table", [MAY_IMPORT, TRACING_MAY_IMPORT])
+def test_the_table_has_no_circle(table: dict[str, set[str]]) -> None:
+    remaining = dict(table)
     while free := [room for room, before in remaining.items() if not before & remaining.keys()]:
         for room in free:
             del remaining[room]

@@ -14,7 +14,7 @@ from typing import Final
 
 from proctor.errors import ProctorError
 from proctor.privilege import acting_as, caller_identity
-from proctor.tracing.lines import open_output
+from proctor.tracing.outputs.lines import open_output
 from proctor.tracing.scope import Targets
 
 ASKED: Final = signal.SIGIO
@@ -55,7 +55,7 @@ class Answers:
             return self._next_file(int(rest))
         if what == "maps":
             return self._maps(int(rest))
-        from proctor.tracing.code_files import open_code
+        from proctor.tracing.stacks.code_files import open_code
 
         pid, place, path = rest.split(" ", 2)
         traced = int(pid) if self._targets.has(int(pid)) else None
@@ -63,7 +63,7 @@ class Answers:
         return open_code(traced, f"{start:x}-{end:x}", path, self._caller)
 
     def _next_file(self, number: int) -> int:
-        from proctor.tracing.parquet import rotated_path
+        from proctor.tracing.tables.parquet import rotated_path
 
         with acting_as(self._caller):
             return open_output(str(rotated_path(Path(self._output or ""), number)))

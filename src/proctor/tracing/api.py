@@ -137,9 +137,9 @@ class Trace:
     def __iter__(self) -> Iterator[Event]:
         """Typed events: SyscallEvent, SignalEvent, ProcessEvent, PathMismatch, LostEvent."""
         from proctor.syscalls.text.formatter import Formatter, Options
-        from proctor.tracing.event_maker import EventMaker
-        from proctor.tracing.from_arrow import batch_of, mismatches_of
-        from proctor.tracing.text_sink import tables
+        from proctor.tracing.outputs.event_maker import EventMaker
+        from proctor.tracing.outputs.text_sink import tables
+        from proctor.tracing.tables.from_arrow import batch_of, mismatches_of
 
         known = tables()
         # Among a selection of calls a descriptor may have become another file unseen.
@@ -243,6 +243,6 @@ class Trace:
     def _status(self, code: int | None) -> int | None:
         """What runs already was traced as long as it was read: that this came to its end is no
         fault."""
-        from proctor.tracing.lines import BROKEN_PIPE_STATUS
+        from proctor.tracing.outputs.lines import BROKEN_PIPE_STATUS
 
         return 0 if code == BROKEN_PIPE_STATUS and not self._command else code

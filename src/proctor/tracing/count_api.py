@@ -56,9 +56,9 @@ def count_file(
     """The calls of a trace's Parquet files as `Count.report` has them. The first of a rotated set
     stands for all of it. ProctorError where a word is not understood, or not all can be read.
     """
-    from proctor.tracing.count_view import as_object
+    from proctor.tracing.afterwards.show import counted
+    from proctor.tracing.counts.count_view import as_object
     from proctor.tracing.options import TraceOptions
-    from proctor.tracing.show import counted
 
     paths = [files] if isinstance(files, str | os.PathLike) else files
     options = TraceOptions(

@@ -18,14 +18,14 @@ from proctor.kernel.call_counts import CallCounts
 from proctor.kernel.object import KernelError
 from proctor.kernel.trace_object import TraceObject, rule
 from proctor.launch.command import AWAITED, FORWARDED, Launched, exit_status
-from proctor.tracing import count_view, histogram
-from proctor.tracing.count import CountSession
-from proctor.tracing.lines import name_of
+from proctor.tracing.batches.syscall_names import syscall_namer
+from proctor.tracing.counts import count_view, histogram
+from proctor.tracing.counts.count import CountSession
 from proctor.tracing.notice import say_how_to_end
 from proctor.tracing.options import TraceOptions, output_format
+from proctor.tracing.outputs.lines import name_of
 from proctor.tracing.plan import Plan
 from proctor.tracing.scope import Targets, put_scope
-from proctor.tracing.syscall_names import syscall_namer
 from proctor.views.terminal import make_console
 
 if TYPE_CHECKING:

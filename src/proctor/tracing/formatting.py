@@ -6,21 +6,22 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from proctor.tracing.batches.totals import Totals
+from proctor.tracing.batches.under_way import under_way_batch
 from proctor.tracing.crowd import Crowd
-from proctor.tracing.lines import BROKEN_PIPE_STATUS, folder_of, loss_reason, remedy
-from proctor.tracing.merge import BATCH_RECORDS, Merger
+from proctor.tracing.draining.merge import BATCH_RECORDS, Merger
+from proctor.tracing.draining.spool import SpoolReader
 from proctor.tracing.options import names_stacks, output_format
-from proctor.tracing.progress import Progress
-from proctor.tracing.spool import SpoolReader
-from proctor.tracing.totals import Totals
-from proctor.tracing.under_way import under_way_batch
+from proctor.tracing.outputs.lines import BROKEN_PIPE_STATUS, folder_of, loss_reason, remedy
+from proctor.tracing.outputs.progress import Progress
 
 if TYPE_CHECKING:
-    from proctor.tracing.arrow import ArrowMaker
-    from proctor.tracing.batch import Batch
-    from proctor.tracing.call_stacks import CallStacks
-    from proctor.tracing.programs import Program
-    from proctor.tracing.roles import Ending, FormatterTask, Orders
+    from proctor.tracing.batches.batch import Batch
+    from proctor.tracing.batches.programs import Program
+    from proctor.tracing.outputs.task import FormatterTask
+    from proctor.tracing.roles import Ending, Orders
+    from proctor.tracing.stacks.call_stacks import CallStacks
+    from proctor.tracing.tables.arrow import ArrowMaker
 
 BEHIND_MAX_BYTES: Final = 512 << 20
 """Of the spool: who is further behind works on, however crowded it is."""
@@ -136,9 +137,11 @@ class Formatting:
 def _call_stacks(task: FormatterTask) -> CallStacks | None:
     if not names_stacks(task.options):
         return None
-    from proctor.tracing.call_stacks import CallStacks
+    from proctor.tracing.stacks.call_stacks import CallStacks
+    from proctor.tracing.stacks.code_files import CodeFiles
+    from proctor.tracing.stacks.mappings import Mappings
 
-    return CallStacks(task)
+    return CallStacks(Mappings(task.maps_of, task.maps), CodeFiles(task.code_of))
 
 
 def make_sink(task: FormatterTask, stacks: CallStacks | None) -> Sink:
@@ -146,23 +149,23 @@ def make_sink(task: FormatterTask, stacks: CallStacks | None) -> Sink:
     options = task.options
     form = output_format(options)
     if options.folded and stacks:
-        from proctor.tracing.folded_sink import FoldedSink
-        from proctor.tracing.programs import Programs
+        from proctor.tracing.batches.programs import Programs
+        from proctor.tracing.outputs.folded_sink import FoldedSink
 
         return FoldedSink(task, stacks, Programs(*programs_of(task)))
     if form == "jsonl":
-        from proctor.tracing.jsonl_sink import JsonLinesSink
+        from proctor.tracing.outputs.jsonl_sink import JsonLinesSink
 
         return JsonLinesSink(task, stacks)
     if form == "arrow":
-        from proctor.tracing.arrow_sink import ArrowSink
+        from proctor.tracing.outputs.arrow_sink import ArrowSink
 
         return ArrowSink(task, arrow_maker(task))
     if form == "parquet":
-        from proctor.tracing.parquet_sink import ParquetSink
+        from proctor.tracing.outputs.parquet_sink import ParquetSink
 
         return ParquetSink(task, arrow_maker(task))
-    from proctor.tracing.text_sink import TextSink
+    from proctor.tracing.outputs.text_sink import TextSink
 
     return TextSink(task, stacks)
 
@@ -170,14 +173,14 @@ def make_sink(task: FormatterTask, stacks: CallStacks | None) -> Sink:
 def arrow_maker(task: FormatterTask) -> ArrowMaker:
     import pyarrow.compute  # noqa: F401 - pyarrow imports it, and others, when first needed
 
-    from proctor.tracing.arrow import ArrowMaker
+    from proctor.tracing.tables.arrow import ArrowMaker
 
     return ArrowMaker(*programs_of(task))
 
 
 def programs_of(task: FormatterTask) -> tuple[dict[int, Program], int]:
     """What ran when the tracer looked, and when that was: CLOCK_BOOTTIME."""
-    from proctor.tracing.programs import Program
+    from proctor.tracing.batches.programs import Program
 
     running = {
         pid: Program(comm or None, exe or None) for pid, (comm, exe) in task.programs.items()

@@ -10,7 +10,6 @@ when the spool has ended. Whoever outlives another lets go of a tree that is hel
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import select
@@ -22,14 +21,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from proctor.launch.role import run_after_others, run_before_others
 from proctor.privilege import Identity, drop_to, lock_down
-from proctor.tracing.brake import LOOK_SECONDS as BRAKE_LOOK_SECONDS
-from proctor.tracing.brake import Brake, Fill, let_go
+from proctor.tracing.draining.brake import LOOK_SECONDS as BRAKE_LOOK_SECONDS
+from proctor.tracing.draining.brake import Brake, Fill, let_go
 
 if TYPE_CHECKING:
-    from proctor.tracing.mappings import Region
-    from proctor.tracing.options import TraceOptions
-    from proctor.tracing.rings import RingFiles
-    from proctor.tracing.spool import Spool
+    from proctor.tracing.draining.rings import RingFiles
+    from proctor.tracing.draining.spool import Spool
+    from proctor.tracing.outputs.task import FormatterTask
 
 LOOK_SECONDS: Final = 0.03
 GATHER_SECONDS: Final = 0.2
@@ -67,10 +65,10 @@ class DrainerTask:
 
 def drainer_life(task: DrainerTask, identity: Identity) -> int:
     """Copy the rings to the spool until told to finish."""
-    from proctor.tracing.drain import Drainer
-    from proctor.tracing.mapping_rings import MappingRings
-    from proctor.tracing.rings import Rings
-    from proctor.tracing.spool import SpoolWriter
+    from proctor.tracing.draining.drain import Drainer
+    from proctor.tracing.draining.mapping_rings import MappingRings
+    from proctor.tracing.draining.rings import Rings
+    from proctor.tracing.draining.spool import SpoolWriter
 
     run_before_others(DRAINER_NICENESS)
     with Rings(task.rings) as rings:
@@ -120,65 +118,6 @@ class _Stopping:
                 return False
             if time.monotonic() >= until:
                 return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormatterTask:
-    spool: Spool
-    control: socket.socket
-    """To the tracer: READY; from it: an `Ending` when all is over, and SHORTEN."""
-    drainer_ended: int
-    """A pipe that ends when the drainer does."""
-    under_way: int
-    """A file: records of calls that had not returned when tracing ended, each with its chunks."""
-    output: int
-    output_name: str
-    options: TraceOptions
-    everything: bool
-    """Every syscall is traced, so what descriptors are can be followed."""
-    files: dict[int, dict[int, str]]
-    """What descriptors are when tracing begins, by process."""
-    closing: dict[int, set[int]]
-    """Those of them that exec closes."""
-    places: dict[int, str]
-    """Working directories, likewise."""
-    programs: dict[int, tuple[str, str]]
-    """Name and executable of the processes that run then."""
-    maps: dict[int, str]
-    """Where their code lies: lines of `/proc/PID/maps`. Empty where no stacks are to be named."""
-    more: socket.socket
-    """To the tracer: `file NUMBER`, `maps PID`, `code PID START-END PATH`; from it: a descriptor,
-    or why not."""
-    freeze: int | None
-
-    @property
-    def descriptors(self) -> set[int]:
-        held = {self.freeze} if self.freeze is not None else set()
-        sockets = {self.control.fileno(), self.more.fileno()}
-        return {self.spool.file, self.drainer_ended, self.under_way, self.output} | sockets | held
-
-    def open_next(self, number: int) -> int:
-        """One more output file: the tracer opens it, with the caller's rights. OSError."""
-        return self._asked(f"file {number}")
-
-    def maps_of(self, pid: int) -> str | None:
-        """`/proc/PID/maps` of a traced process; None where it is gone."""
-        try:
-            with os.fdopen(self._asked(f"maps {pid}"), errors="replace") as file:
-                return file.read()
-        except OSError:
-            return None
-
-    def code_of(self, pid: int, region: Region) -> int:
-        """The file of a mapping, a program or library. OSError."""
-        return self._asked(f"code {pid} {region.start:x}-{region.end:x} {region.path}")
-
-    def _asked(self, request: str) -> int:
-        self.more.sendall(request.encode())
-        said, descriptors, _, _ = socket.recv_fds(self.more, _MESSAGE_BYTES, 1)
-        if not descriptors:
-            raise OSError(errno.EIO, said.decode(errors="replace") or "the tracer is gone")
-        return descriptors[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,23 +36,28 @@ from proctor.launch.targets import scope_of
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records.trace_layout import COUNTS
 from proctor.tracing.answers import ASKED, Answers, executable_maps
-from proctor.tracing.brake import TreeCgroup, let_go
-from proctor.tracing.lines import BROKEN_PIPE_STATUS, name_of, open_output, refuse_what_is_no_file
+from proctor.tracing.draining.brake import TreeCgroup, let_go
+from proctor.tracing.draining.rings import RingFiles
+from proctor.tracing.draining.spool_file import open_spool
 from proctor.tracing.notice import say_how_to_end
 from proctor.tracing.options import TraceOptions, check_together, keeps_rows, names_stacks
+from proctor.tracing.outputs.lines import (
+    BROKEN_PIPE_STATUS,
+    name_of,
+    open_output,
+    refuse_what_is_no_file,
+)
+from proctor.tracing.outputs.task import FormatterTask
 from proctor.tracing.plan import Plan, counted, plan_of
-from proctor.tracing.rings import RingFiles
 from proctor.tracing.roles import (
     FINISH,
     READY,
     SHORTEN,
     DrainerTask,
-    FormatterTask,
     drainer_life,
     formatter_life,
 )
 from proctor.tracing.scope import Targets, put_scope
-from proctor.tracing.spool_file import open_spool
 
 INTERRUPTED_STATUS: Final = 130
 LOOK_SECONDS: Final = 0.25

@@ -15,7 +15,7 @@ import pytest
 import proctor
 from proctor.errors import CAUSE_FD
 from proctor.tracing.api import words_of
-from proctor.tracing.columns import SCHEMA
+from proctor.tracing.tables.columns import SCHEMA
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from proctor.cli import status_of
-from proctor.tracing import diff, session
+from proctor.tracing import session
+from proctor.tracing.afterwards import diff
 from proctor.tracing.options import TraceOptions
 
 

@@ -9,7 +9,7 @@ import pytest
 import proctor
 from proctor.records.trace_layout import KINDS
 from proctor.tracing.api import words_of
-from tests.unit.tracing.test_selection import OPENAT, READ, batch_of, written
+from tests.unit.tracing.afterwards.test_selection import OPENAT, READ, batch_of, written
 
 KINDS_OF_TWO = [
     batch_of(

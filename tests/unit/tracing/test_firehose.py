@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from proctor.records.ahead import AHEAD_MAX_BYTES
 from proctor.records.trace_layout import BLOCK_BYTES, FLAGS, RECORD, SLACK_BYTES
-from proctor.tracing.batch import Batch, Gap
-from proctor.tracing.drain import Drainer
-from proctor.tracing.merge import Merger, read_batches
-from proctor.tracing.rings import Rings
-from proctor.tracing.spool import (
+from proctor.tracing.batches.batch import Batch, Gap
+from proctor.tracing.draining.drain import Drainer
+from proctor.tracing.draining.merge import Merger, read_batches
+from proctor.tracing.draining.rings import Rings
+from proctor.tracing.draining.spool import (
     PIECES_MAX,
     Frame,
     Part,
@@ -29,7 +29,7 @@ from proctor.tracing.spool import (
     SpoolReader,
     SpoolWriter,
 )
-from tests.unit.tracing.stub_rings import StubRings, chunks
+from tests.unit.tracing.draining.stub_rings import StubRings, chunks
 
 
 @contextmanager

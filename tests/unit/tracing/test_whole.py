@@ -10,11 +10,11 @@ import pytest
 
 import proctor
 from proctor.errors import ProctorError
-from proctor.tracing.diff import diff
+from proctor.tracing.afterwards.diff import diff
+from proctor.tracing.afterwards.show import show
 from proctor.tracing.options import TraceOptions
-from proctor.tracing.parquet import METADATA_KEY
-from proctor.tracing.show import show
-from tests.unit.tracing.test_show import READ, calls, rotated, write
+from proctor.tracing.tables.parquet import METADATA_KEY
+from tests.unit.tracing.afterwards.test_show import READ, calls, rotated, write
 
 COUNTED = TraceOptions(count=True)
 

@@ -51,7 +51,7 @@ class Options:
 
 
 class Batch(Protocol):
-    """What is used of a batch: `proctor.tracing.batch.Batch` is one."""
+    """What is used of a batch: `proctor.tracing.batches.batch.Batch` is one."""
 
     @property
     def records(self) -> Any: ...

@@ -1,0 +1,1 @@
+"""What is asked of a trace that is over: shown, counted, compared."""

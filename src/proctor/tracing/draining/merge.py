@@ -1,0 +1,215 @@
+"""Frames of all CPUs to batches in the order in which the calls ended.
+
+A CPU writes its records in order of time; which CPU is how far the frame's watermark says. What
+ended before it is emitted, the rest is carried over. A record that comes after its time is put at
+the next batch's beginning: late, never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proctor.records.trace_layout import FLAGS
+from proctor.tracing.batches.batch import (
+    Batch,
+    Gap,
+    Records,
+    empty_batch,
+    end_ns_of,
+    join_records,
+    take_records,
+)
+from proctor.tracing.draining.sequence import TaskSequences
+from proctor.tracing.draining.spool import END_WATERMARK_NS, Frame, Part, SpoolReader
+
+BATCH_RECORDS: Final = 1 << 15
+"""Small enough for the processor's caches, large enough that Python's part does not count."""
+
+_MEMORY_LOST: Final = np.uint32(FLAGS["MEMORY_LOST"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """Records of one CPU from one frame; offsets are of each record's chunks in `memory`."""
+
+    records: Records
+    gaps: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+    memory: NDArray[np.uint8]
+
+    def where(self, which: NDArray[np.bool_]) -> _Pending:
+        return _Pending(
+            take_records(self.records, which), self.gaps[which], self.offsets[which], self.memory
+        )
+
+
+class Merger:
+    """Feed frames, take batches. Holds what is not past the watermark."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, list[_Pending]] = {}
+        self._last_sequence: dict[int, int] = {}
+        self._tasks = TaskSequences()
+        self._watermark_ns = 0
+        self._wall_offset_ns = 0
+        self.pending_records = 0
+        self.memory_missing = 0
+        """Records whose chunks were named but not there: they come without, and flagged so."""
+
+    def feed(self, frame: Frame) -> None:
+        for part in frame.parts:
+            self._feed_part(part)
+        self._watermark_ns = max(self._watermark_ns, frame.watermark_ns)
+        self._wall_offset_ns = frame.wall_offset_ns
+
+    def take(self) -> Batch:
+        """All that ended before the watermark; may be empty."""
+        return self._take(self._watermark_ns)
+
+    def close(self, made: Mapping[int, int] | None = None) -> Batch:
+        """All that is left. `made`: by CPU, how many records the kernel wanted to make, which
+        tells what was lost after the last record."""
+        last = self._take(END_WATERMARK_NS)
+        trailing = []
+        for cpu, count in sorted((made or {}).items()):
+            missing = (count - self._last_sequence.get(cpu, 0)) & 0xFFFFFFFF
+            if 0 < missing < 1 << 31:
+                trailing.append(Gap("cpu", cpu, len(last), missing))
+        return replace(last, trailing_gaps=tuple(trailing))
+
+    def _feed_part(self, part: Part) -> None:
+        records = part.records
+        if not len(records):
+            return
+        offsets, missing = _place_memory(part)
+        self.memory_missing += missing
+        sequence = records["cpu_sequence"]
+        before = np.empty_like(sequence)
+        before[0] = self._last_sequence.get(part.cpu, 0)
+        before[1:] = sequence[:-1]
+        gaps = sequence - before - np.uint32(1)
+        gaps[gaps >= 1 << 31] = 0
+        self._last_sequence[part.cpu] = int(sequence[-1])
+        self._pending.setdefault(part.cpu, []).append(_Pending(records, gaps, offsets, part.memory))
+        self.pending_records += len(records)
+
+    def _take(self, watermark_ns: int) -> Batch:
+        taken: list[tuple[int, _Pending]] = []
+        for number, pending in sorted(self._pending.items()):
+            ready, self._pending[number] = _split(pending, watermark_ns)
+            taken += [(number, piece) for piece in ready]
+        if not taken:
+            return empty_batch(self._wall_offset_ns)
+        pieces = [piece for _, piece in taken]
+        sizes = [len(piece.records) for piece in pieces]
+        cpu = np.repeat(np.array([of for of, _ in taken], np.uint16), sizes)
+        rows = join_records([piece.records for piece in pieces])
+        cpu_gap = np.concatenate([piece.gaps for piece in pieces])
+        base = np.cumsum([0, *(len(piece.memory) for piece in pieces[:-1])])
+        offset = np.concatenate([piece.offsets for piece in pieces]) + np.repeat(base, sizes)
+        end_ns = end_ns_of(rows)
+        if not bool((end_ns[1:] >= end_ns[:-1]).all()):
+            # Stable, and fast on what is a few sorted runs.
+            order = np.argsort(end_ns, kind="stable")
+            rows = take_records(rows, order)
+            cpu, offset, cpu_gap = cpu[order], offset[order], cpu_gap[order]
+        self.pending_records -= len(rows)
+        return Batch(
+            records=rows,
+            cpu=cpu,
+            memory=np.concatenate([piece.memory for piece in pieces]),
+            memory_offset=offset,
+            cpu_gap=cpu_gap,
+            task_gap=self._tasks.gaps(rows),
+            wall_offset_ns=self._wall_offset_ns,
+        )
+
+
+def read_batches(
+    reader: SpoolReader,
+    wait: Callable[[], bool] | None = None,
+    batch_records: int = BATCH_RECORDS,
+    made: Callable[[], Mapping[int, int]] | None = None,
+) -> Iterator[Batch]:
+    """Batches of about `batch_records`, smaller where the reader has caught up; never empty,
+    save that the last may hold nothing but trailing gaps. `made` is asked at the end."""
+    merger = Merger()
+    growing = wait is not None
+    while not reader.ended:
+        frame = reader.next()
+        if frame is not None:
+            merger.feed(frame)
+            if merger.pending_records >= batch_records and len(batch := merger.take()):
+                yield batch
+        elif len(batch := merger.take()):
+            yield batch
+        elif growing and wait is not None:
+            growing = wait()
+        else:
+            reader.end_here()
+    last = merger.close(made() if made else None)
+    if len(last) or last.trailing_gaps:
+        yield last
+
+
+def _split(pending: list[_Pending], watermark_ns: int) -> tuple[list[_Pending], list[_Pending]]:
+    """What ended before the watermark, and what is left."""
+    if watermark_ns == END_WATERMARK_NS:
+        return pending, []
+    ready, left = [], []
+    for piece in pending:
+        over = end_ns_of(piece.records) < np.uint64(watermark_ns)
+        if over.all():
+            ready.append(piece)
+        elif over.any():
+            ready.append(piece.where(over))
+            left.append(piece.where(~over))
+        else:
+            left.append(piece)
+    return ready, left
+
+
+def _place_memory(part: Part) -> tuple[NDArray[np.int64], int]:
+    """Offsets of the records' chunks in `part.memory`; and how many were not there.
+
+    The rings are the kernel's, but what lies in them is checked before anything is cut out by
+    it: every record's memory becomes a range of its own. One that is not loses it.
+    """
+    records = part.records
+    size = records["memory_bytes"].astype(np.uint64)
+    named = size > 0
+    offsets = np.zeros(len(records), np.int64)
+    if not named.any():
+        return offsets, 0
+    there = named.copy()
+    if len(part.positions):
+        start = records["memory_position"]
+        piece = np.searchsorted(part.positions, start, side="right") - 1
+        there &= piece >= 0
+        piece = np.maximum(piece, 0)
+        within = start - part.positions[piece]
+        sizes = part.sizes_bytes[piece]
+        there &= (
+            (size & np.uint64(7) == 0)
+            & (within <= sizes)
+            & (size <= sizes - np.minimum(within, sizes))
+        )
+        bases = np.cumsum(part.sizes_bytes) - part.sizes_bytes
+        place = np.where(there, bases[piece] + within, 0).astype(np.int64)
+        end = np.where(there, place + size.astype(np.int64), 0)
+        before = np.r_[0, np.maximum.accumulate(end)[:-1]]
+        there &= (place & 7 == 0) & (place >= before)
+        offsets[there] = place[there]
+    else:
+        there[:] = False
+    bad = named & ~there
+    missing = int(np.count_nonzero(bad))
+    if missing:
+        records["memory_bytes"][bad] = 0
+        records["flags"][bad] |= _MEMORY_LOST
+    return offsets, missing

@@ -1,0 +1,32 @@
+"""Where the spool lies: beside the output, else in the user's state folder; without a name."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from proctor.errors import ProctorError
+from proctor.tracing.draining.spool import Spool
+
+
+def open_spool(output: str | None) -> Spool:
+    """Its file goes with the last holder. ProctorError where none can be made."""
+    folders = [Path(output).parent] if output not in (None, "-") and output else []
+    folders.append(Path(tempfile.gettempdir()))
+    cause = ""
+    for folder in folders:
+        try:
+            return Spool(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except OSError:
+            pass
+        try:
+            descriptor, path = tempfile.mkstemp(prefix=".proctor-", dir=folder)
+        except OSError as error:
+            cause = (error.strerror or str(error)).lower()
+            continue
+        os.unlink(path)  # noqa: PTH108
+        return Spool(descriptor)
+    raise ProctorError(
+        f"{folders[-1]}: no room for the spool: {cause}; set TMPDIR to another place"
+    )

@@ -1,0 +1,1 @@
+"""What is written of a trace while it goes on: text, JSON lines, events, Arrow, Parquet."""

@@ -1,0 +1,57 @@
+"""Stacks of all calls, counted: what flame graphs are drawn from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proctor.records.trace_layout import ABIS
+from proctor.tracing.batches.totals import CALL_KINDS
+from proctor.tracing.outputs.lines import LineWriter
+from proctor.tracing.outputs.text_sink import tables
+from proctor.tracing.stacks.stacks import Folded
+
+if TYPE_CHECKING:
+    from proctor.tracing.batches.batch import Batch
+    from proctor.tracing.batches.programs import Programs
+    from proctor.tracing.batches.totals import Totals
+    from proctor.tracing.outputs.task import FormatterTask
+    from proctor.tracing.stacks.call_stacks import CallStacks
+
+
+class FoldedSink:
+    """Takes the task's output over; everything is written at the end."""
+
+    def __init__(self, task: FormatterTask, stacks: CallStacks, programs: Programs) -> None:
+        self._writer = LineWriter(task.output, task.output_name)
+        self._stacks = stacks
+        self._programs = programs
+        known = tables()
+        self._tables = {number: known[name.lower()].by_number for name, number in ABIS.items()}
+        self._folded = Folded()
+
+    @property
+    def closed(self) -> bool:
+        return self._writer.closed
+
+    @property
+    def written_bytes(self) -> int:
+        return self._writer.written_bytes
+
+    def feed(self, batch: Batch) -> None:
+        programs = self._programs.feed(batch).tolist()
+        known = self._programs.known
+        for row, record in enumerate(batch.records):
+            frames = self._stacks.of(batch, row)
+            if int(record["kind"]) not in CALL_KINDS:
+                continue
+            number = int(record["number"])
+            syscall = self._tables.get(int(record["abi"]), {}).get(number)
+            comm = known[programs[row]].comm if programs[row] >= 0 else None
+            name = syscall.name if syscall else f"syscall_{number}"
+            self._folded.add(comm or f"pid {record['pid']}", frames, name)
+
+    def close(self, totals: Totals) -> str | None:
+        lines = "".join(f"{line}\n" for line in self._folded.lines())
+        self._writer.write(lines.encode(errors="replace"))
+        self._writer.close()
+        return self._writer.problem

@@ -1,0 +1,75 @@
+"""What the formatter is given, and whom it asks for what it may not open itself."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from proctor.tracing.draining.spool import Spool
+    from proctor.tracing.options import TraceOptions
+    from proctor.tracing.stacks.mappings import Region
+
+_MESSAGE_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatterTask:
+    spool: Spool
+    control: socket.socket
+    """To the tracer: READY; from it: an `Ending` when all is over, and SHORTEN."""
+    drainer_ended: int
+    """A pipe that ends when the drainer does."""
+    under_way: int
+    """A file: records of calls that had not returned when tracing ended, each with its chunks."""
+    output: int
+    output_name: str
+    options: TraceOptions
+    everything: bool
+    """Every syscall is traced, so what descriptors are can be followed."""
+    files: dict[int, dict[int, str]]
+    """What descriptors are when tracing begins, by process."""
+    closing: dict[int, set[int]]
+    """Those of them that exec closes."""
+    places: dict[int, str]
+    """Working directories, likewise."""
+    programs: dict[int, tuple[str, str]]
+    """Name and executable of the processes that run then."""
+    maps: dict[int, str]
+    """Where their code lies: lines of `/proc/PID/maps`. Empty where no stacks are to be named."""
+    more: socket.socket
+    """To the tracer: `file NUMBER`, `maps PID`, `code PID START-END PATH`; from it: a descriptor,
+    or why not."""
+    freeze: int | None
+
+    @property
+    def descriptors(self) -> set[int]:
+        held = {self.freeze} if self.freeze is not None else set()
+        sockets = {self.control.fileno(), self.more.fileno()}
+        return {self.spool.file, self.drainer_ended, self.under_way, self.output} | sockets | held
+
+    def open_next(self, number: int) -> int:
+        """One more output file: the tracer opens it, with the caller's rights. OSError."""
+        return self._asked(f"file {number}")
+
+    def maps_of(self, pid: int) -> str | None:
+        """`/proc/PID/maps` of a traced process; None where it is gone."""
+        try:
+            with os.fdopen(self._asked(f"maps {pid}"), errors="replace") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def code_of(self, pid: int, region: Region) -> int:
+        """The file of a mapping, a program or library. OSError."""
+        return self._asked(f"code {pid} {region.start:x}-{region.end:x} {region.path}")
+
+    def _asked(self, request: str) -> int:
+        self.more.sendall(request.encode())
+        said, descriptors, _, _ = socket.recv_fds(self.more, _MESSAGE_BYTES, 1)
+        if not descriptors:
+            raise OSError(errno.EIO, said.decode(errors="replace") or "the tracer is gone")
+        return descriptors[0]

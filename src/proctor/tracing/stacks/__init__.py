@@ -1,0 +1,1 @@
+"""Which functions a call came from: addresses, where code lies, names."""

@@ -1,0 +1,1 @@
+"""A trace as columns: Arrow, Parquet, and files of it read back."""
