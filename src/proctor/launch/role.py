@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 HURRIED_NICENESS: Final = -15
+READ_NICENESS: Final = 10
+"""Of who writes what somebody reads as it comes: a tenth of what a program gets. The idle class
+gets next to nothing where several programs want each processor: not a line came in minutes."""
 
 
 def fork_role(life: Callable[[], int], keep: set[int]) -> int:
@@ -105,11 +109,16 @@ def run_after_others(pid: int = 0) -> None:
         os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
 
 
-def run_as_others(pid: int) -> None:
-    """What somebody waits for: who analyses when COMMAND has ended."""
+def is_read_at_once(descriptor: int) -> bool:
+    """Whether what is written there has a reader, a terminal or a program, and is no file."""
+    return not stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def run_as_others(pid: int, niceness: int = 0) -> None:
+    """What somebody waits for: who analyses when COMMAND has ended. pid: 0 is ourselves."""
     with suppress(OSError):
         os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
-    _set_niceness(pid, 0)
+    _set_niceness(pid, niceness)
 
 
 def _set_niceness(pid: int, niceness: int) -> None:

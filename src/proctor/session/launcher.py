@@ -31,7 +31,14 @@ from proctor.launch.command import (
     find_program,
     fork_command,
 )
-from proctor.launch.role import fork_role, importing, run_after_others, run_as_others
+from proctor.launch.role import (
+    READ_NICENESS,
+    fork_role,
+    importing,
+    is_read_at_once,
+    run_after_others,
+    run_as_others,
+)
 from proctor.options import RunOptions, SessionOptions, WatchOptions
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records._layout import ffi as layout_ffi
@@ -105,6 +112,8 @@ class Session:
         self._alive: set[int] = set()
         """Of our processes."""
         self._keeper = self._analyser = 0
+        self._is_read = False
+        """Somebody reads what the analyser writes, as it comes."""
         to_keeper, from_recorder = _stream_pair()
         self._control, control = socket.socketpair()
         work = RecorderTask(
@@ -129,7 +138,10 @@ class Session:
             raise
         tell_ours(self._control, (os.getpid(), self._keeper, self._analyser))
         self._held = self._await_ready(path, options.verbose)
-        run_after_others(self._analyser)  # from here on there are others
+        if self._is_read:
+            run_as_others(self._analyser, READ_NICENESS)
+        else:
+            run_after_others(self._analyser)  # from here on there are others
 
     def _fork_readers(
         self,
@@ -147,6 +159,7 @@ class Session:
         with acting_as(caller):
             path, recording, jsonl_fd = open_outputs(options, command, Path(caller.home))
             reading = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._is_read = options.live or (jsonl_fd is not None and is_read_at_once(jsonl_fd))
         writer = begin_recording(recording, path, command, scope)
         keeper_ended, keeper_alive = os.pipe()
         self._keeper = self._fork(

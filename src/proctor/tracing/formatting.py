@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proctor.tracing.batches.totals import Totals
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from proctor.tracing.tables.arrow import ArrowMaker
 
 BEHIND_MAX_BYTES: Final = 512 << 20
-"""Of the spool: who is further behind works on, however crowded it is."""
+"""Of the spool: who is further behind works on, however crowded it is, and no longer as one of the
+idle class, or all of the disk would be the spool's in the end."""
 
 
 class Sink(Protocol):
@@ -54,6 +56,7 @@ class Formatting:
         self._missing = 0
         self._merger = Merger()
         self._problems: list[str] = []
+        self._hurried = False
 
     def run(self, orders: Orders) -> int:
         """Until the spool has ended. 1 where something could not be written, BROKEN_PIPE_STATUS
@@ -77,8 +80,8 @@ class Formatting:
             orders.poll()
             if orders.shortened or self._sink.closed:
                 break
-            if crowd.felt() and reader.behind_bytes < BEHIND_MAX_BYTES:
-                orders.give_way()
+            if crowd.felt():
+                self.stand_back(orders, reader.behind_bytes)
         if self._sink.closed:
             return BROKEN_PIPE_STATUS
         ending = orders.await_ending()
@@ -88,6 +91,15 @@ class Formatting:
         self._count_losses(ending, shortened=orders.shortened, cut=reader.cut is not None)
         progress.clear()
         return self._end()
+
+    def stand_back(self, orders: Orders, behind_bytes: int) -> None:
+        """For a moment, or no longer at all."""
+        if behind_bytes < BEHIND_MAX_BYTES:
+            orders.give_way()
+        elif not self._hurried:
+            self._hurried = True
+            with suppress(OSError):  # the tracer is gone: soon it is all over
+                self._task.hurry()
 
     def _feed(self, batch: Batch) -> None:
         if len(batch) or batch.trailing_gaps:

@@ -11,15 +11,19 @@ when the spool has ended. Whoever outlives another lets go of a tree that is hel
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
-import stat
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from proctor.launch.role import run_after_others, run_before_others
+from proctor.launch.role import (
+    READ_NICENESS,
+    is_read_at_once,
+    run_after_others,
+    run_as_others,
+    run_before_others,
+)
 from proctor.privilege import Identity, drop_to, lock_down
 from proctor.tracing.draining.brake import LOOK_SECONDS as BRAKE_LOOK_SECONDS
 from proctor.tracing.draining.brake import Brake, Fill, let_go
@@ -144,9 +148,8 @@ class Orders:
         self._task = task
         self._drainer_gone = False
         self._tracer_gone = False
-        gathers = stat.S_ISREG(os.fstat(task.output).st_mode)
-        self._gathers = gathers
-        self._shortest = self._pause = GATHER_SECONDS if gathers else LOOK_SECONDS
+        self._gathers = not is_read_at_once(task.output)
+        self._shortest = self._pause = GATHER_SECONDS if self._gathers else LOOK_SECONDS
         self.shortened = False
         self.ending: Ending | None = None
 
@@ -205,7 +208,10 @@ def formatter_life(task: FormatterTask, identity: Identity) -> int:
     from proctor.tracing.formatting import Formatting
 
     formatting = Formatting(task)
-    run_after_others()
+    if is_read_at_once(task.output):
+        run_as_others(0, READ_NICENESS)
+    else:
+        run_after_others()
     drop_to(identity)
     lock_down()
     task.control.sendall(READY)

@@ -310,7 +310,7 @@ class Tracing:
         info = signal.sigtimedwait({*AWAITED, ASKED}, seconds)
         if info is not None and info.si_signo in _TERMINAL:
             self._interrupts += 1
-        self._answers.give()
+        self._answers.give(self._formatter)
         return None if info is not None and info.si_signo == ASKED else info
 
     def _reap(self, command: int | None) -> None:

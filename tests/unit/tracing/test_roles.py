@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,11 @@ from typing import Any
 
 import pytest
 
+from proctor.launch.role import READ_NICENESS
+from proctor.tracing import formatting
 from proctor.tracing.answers import ASKED, Answers
+from proctor.tracing.formatting import BEHIND_MAX_BYTES
+from proctor.tracing.options import TraceOptions
 from proctor.tracing.roles import GATHER_SECONDS, IDLE_SECONDS, LOOK_SECONDS, Orders
 from proctor.tracing.scope import Targets
 
@@ -36,11 +41,43 @@ def test_a_question_wakes_the_tracer() -> None:
             more.send(f"maps {os.getpid()}".encode())
             found = signal.sigtimedwait({ASKED}, 5)
             assert found is not None
-            answers.give()
+            answers.give(os.getpid())
             said, descriptors, _, _ = socket.recv_fds(more, 100, 1)
             assert said == b"ok"
             os.close(descriptors[0])
             signal.sigtimedwait({ASKED}, 0)  # that there is room again
+
+
+@pytest.mark.usefixtures("blocked")
+@pytest.mark.parametrize(
+    ("before", "niceness"), [(os.SCHED_IDLE, READ_NICENESS), (os.SCHED_OTHER, 0)]
+)
+def test_who_asks_for_it_leaves_the_idle_class(before: int, niceness: int) -> None:
+    """Who has been let run since, as all are in the end, is not slowed down by it."""
+    asked, more = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    with asked, more, subprocess.Popen(["sleep", "60"], start_new_session=True) as asker:
+        try:
+            os.sched_setscheduler(asker.pid, before, os.sched_param(0))
+            more.send(b"hurry")
+            Answers(asked, None, Targets(None, (os.getpid(),), (), False)).give(asker.pid)
+            assert more.recv(100) == b"ok"
+            assert os.sched_getscheduler(asker.pid) == os.SCHED_OTHER
+            assert os.getpriority(os.PRIO_PROCESS, asker.pid) == niceness
+        finally:
+            asker.kill()
+
+
+def test_a_formatter_hurries_when_it_is_far_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    task: Any = SimpleNamespace(
+        options=TraceOptions(command=("true",)), hurry=lambda: done.append("hurry")
+    )
+    orders: Any = SimpleNamespace(give_way=lambda: done.append("give way"))
+    monkeypatch.setattr(formatting, "make_sink", lambda *_: None)
+    formatter = formatting.Formatting(task)
+    for behind_bytes in (0, BEHIND_MAX_BYTES - 1, BEHIND_MAX_BYTES, BEHIND_MAX_BYTES, 0):
+        formatter.stand_back(orders, behind_bytes)
+    assert done == ["give way", "give way", "hurry", "give way"]
 
 
 @pytest.mark.parametrize("into_file", [False, True])

@@ -42,7 +42,7 @@ class FormatterTask:
     """Where their code lies: lines of `/proc/PID/maps`. Empty where no stacks are to be named."""
     more: socket.socket
     """To the tracer: `file NUMBER`, `maps PID`, `code PID START-END PATH`; from it: a descriptor,
-    or why not."""
+    or why not. `hurry`; from it: `ok`."""
     freeze: int | None
 
     @property
@@ -66,6 +66,11 @@ class FormatterTask:
     def code_of(self, pid: int, region: Region) -> int:
         """The file of a mapping, a program or library. OSError."""
         return self._asked(f"code {pid} {region.start:x}-{region.end:x} {region.path}")
+
+    def hurry(self) -> None:
+        """To run though others want every processor. OSError where the tracer is gone."""
+        self.more.sendall(b"hurry")
+        self.more.recv(_MESSAGE_BYTES)
 
     def _asked(self, request: str) -> int:
         self.more.sendall(request.encode())
