@@ -192,7 +192,10 @@ class Orders:
             self._read(control)
 
     def _read(self, control: socket.socket) -> None:
-        message = control.recv(_MESSAGE_BYTES)
+        try:
+            message = control.recv(_MESSAGE_BYTES)
+        except ConnectionResetError:  # killed before it had read what we said
+            message = b""
         if not message:
             self._tracer_gone = True
         elif message == SHORTEN:

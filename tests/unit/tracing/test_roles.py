@@ -102,3 +102,16 @@ def test_the_formatter_looks_less_often_while_nothing_comes(
     orders.poll()
     assert orders.wait()
     assert waits[-2:] == [0, shortest]
+
+
+def test_a_tracer_killed_before_it_heard_anything_is_gone() -> None:
+    """What it had not read makes the end of its socket an error."""
+    ours, tracers = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    alive, drainers = os.pipe()
+    with ours, Path(os.devnull).open("w") as output:
+        ours.send(b"ready")
+        tracers.close()
+        task: Any = SimpleNamespace(control=ours, drainer_ended=alive, output=output.fileno())
+        assert Orders(task).await_ending() is None
+    os.close(alive)
+    os.close(drainers)

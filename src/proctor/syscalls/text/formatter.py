@@ -206,19 +206,23 @@ class Formatter:
         row that comes after them."""
         records = batch.records
         heads = [*map(self._heads.__getitem__, records["tid"].tolist())]
-        if times := self._times(records, batch.wall_offset_ns):
+        is_relative = self._options.clock == "relative"
+        if self._stamp and not is_relative:
+            times = map(self._stamp, _begins(batch))
             heads = [head + time for head, time in zip(heads, times, strict=True)]
         memory = Memory(batch.memory, batch.memory_offset, records["memory_bytes"])
         groups = grouped(records, records["kind"] == SYSCALL, self._singles.compiled)
         shown = [""] * len(records)
         lines = _Lines(self._singles, heads, shown)
         before = self._following.follow(batch, memory, groups, lines)
-        for row, text in self._modes.lines(records, told).items():
-            before.setdefault(row, []).append(heads[row] + text)
         for group in groups:
             group.print(self._calls(group, records, memory), heads, shown)
         for row, tail in self._tails(records).items():
             shown[row] += tail
+        if self._stamp and is_relative:
+            _put_times(self._stamp, _begins(batch), heads, shown, told)
+        for row, text in self._modes.lines(records, told).items():
+            before.setdefault(row, []).append(heads[row] + text)
         return shown, before
 
     def _calls(self, group: Group, records: Any, memory: Memory) -> Calls:
@@ -230,18 +234,6 @@ class Formatter:
             group.compiled.machine,
             self._options.text_bytes,
         )
-
-    def _times(self, records: Any, wall_offset_ns: int) -> list[str]:
-        """What lines begin with; empty: with no time."""
-        if self._stamp is None:
-            return []
-        # Where the begin is not known the duration is when it ended, or tracing did.
-        return [
-            self._stamp((start or duration) + wall_offset_ns)
-            for start, duration in zip(
-                records["start_ns"].tolist(), records["duration_ns"].tolist(), strict=True
-            )
-        ]
 
     def _tails(self, records: Any) -> dict[int, str]:
         """What lines of calls end with, by row."""
@@ -256,3 +248,27 @@ class Formatter:
                 duration_text = f" <{duration // 10**9}.{duration % 10**9 // 1000:06d}>"
                 tails[row] = tails.get(row, "") + duration_text
         return tails
+
+
+def _begins(batch: Batch) -> list[int]:
+    """When calls began, of the clock on the wall. Where that is not known the duration is when one
+    ended, or tracing did."""
+    starts, durations = batch.records["start_ns"], batch.records["duration_ns"]
+    begins: list[int] = (np.where(starts, starts, durations).astype(np.int64)).tolist()
+    return [begin + batch.wall_offset_ns for begin in begins]
+
+
+def _put_times(
+    stamp: Stamp,
+    begins: list[int],
+    heads: list[str],
+    shown: list[str],
+    told: NDArray[np.bool_] | None,
+) -> None:
+    """Into heads and lines, of those that have a line: from what is not seen nobody counts."""
+    rows = range(len(shown)) if told is None else told.nonzero()[0].tolist()
+    for row in rows:
+        if shown[row]:
+            head = heads[row] + stamp(begins[row])
+            shown[row] = head + shown[row][len(heads[row]) :]
+            heads[row] = head

@@ -32,7 +32,7 @@ class TraceFile:
         _check_ends(path)
         try:
             self._file = pq.ParquetFile(
-                path,
+                pa.OSFile(os.fsencode(path)),  # text it takes for UTF-8, which no name has to be
                 memory_map=False,
                 pre_buffer=False,
                 buffer_size=_BUFFER_BYTES,

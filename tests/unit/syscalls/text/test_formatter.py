@@ -244,6 +244,15 @@ def test_times_and_durations() -> None:
     assert lines(made, options=Options(clock="epoch"))[0].startswith("77    1.500000 getpid")
 
 
+def test_relative_times_count_from_lines_alone() -> None:
+    """Forks and execs have none."""
+    first = Made("getpid", (), 7, start_ns=1_500_000_000)
+    fork = Made(args=(78, 78, 0, 0, 0), kind=4, start_ns=1_600_000_000)
+    later = Made("getpid", (), 7, start_ns=1_750_000_000)
+    found = lines(fork, first, fork, later, fork, options=Options(clock="relative"))
+    assert [line[:19] for line in found] == ["77         0.000000", "77         0.250000"]
+
+
 def test_texts_for_json_lines() -> None:
     whole = batch(opened("x", 0, 3, "x"))
     found = formatter().texts(whole.records[0], whole.memory.tobytes())

@@ -29,6 +29,7 @@ from proctor.tracing.counts.tally import Tally
 from proctor.tracing.options import TraceOptions
 from proctor.tracing.tables.arrow import ArrowMaker
 from proctor.tracing.tables.columns import SCHEMA
+from proctor.tracing.tables.file import TraceFile
 from proctor.tracing.tables.from_arrow import batch_of
 from proctor.tracing.tables.parquet import METADATA_KEY, ParquetOutput, rotated_path
 from tests.unit.tracing.tables.test_parquet import totals_of
@@ -88,6 +89,11 @@ def rotated(folder: Path, *batches: Batch, created: int = 1) -> list[Path]:
 def shown(capfdbinary: pytest.CaptureFixture[bytes], *paths: object, **more: Any) -> str:
     assert show([str(path) for path in paths], TraceOptions(**more)) == 0
     return capfdbinary.readouterr().out.decode()
+
+
+def test_a_file_s_name_may_be_of_any_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path / os.fsdecode(b"of\xff.parquet"), calls(3))
+    assert TraceFile(path).rows == 3
 
 
 def test_the_end_is_what_the_metadata_says(
