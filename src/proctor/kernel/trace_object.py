@@ -5,11 +5,13 @@ The rings are read by another process, which gets their descriptors: see `rings`
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -205,17 +207,22 @@ class TraceObject:
             cgroups.put(Path(path).stat().st_ino.to_bytes(8, "little"), b"\1")
 
     def put_fds(self, fds: Iterable[int]) -> None:
-        """For the filter `fds`."""
+        """For the filter `fds`. ValueError where they are more than it has room for."""
         wanted = self._kernel.map("filter_fds", "__u32", "__u8")
-        for fd in fds:
-            wanted.put(_u32(fd), b"\1")
+        with _filling("descriptors"):
+            for fd in fds:
+                wanted.put(_u32(fd), b"\1")
 
     def put_paths(self, paths: Iterable[str]) -> None:
         """For the filter `paths`: absolute paths of files, or directories with what is below.
 
         What does not exist (yet) is recognised by its name alone. ValueError where one is
-        longer than the kernel can compare.
+        longer than the kernel can compare, or they are more than the filter has room for.
         """
+        with _filling("paths"):
+            self._put_paths(paths)
+
+    def _put_paths(self, paths: Iterable[str]) -> None:
         names = self._kernel.map("filter_paths", "struct trace_path_key", "__u8")
         places = self._kernel.map("filter_places", "struct trace_place", "__u8")
         for path in paths:
@@ -354,6 +361,17 @@ def _place(path: str | bytes) -> tuple[int, int] | None:
         return os.fstat(fd).st_ino, mounted_device(fd)
     finally:
         os.close(fd)
+
+
+@contextmanager
+def _filling(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        message = f"{what}: more are asked for than the kernel program has room for; name fewer"
+        raise ValueError(message) from None
 
 
 def _from_above(path: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:

@@ -52,15 +52,22 @@ def trace(
 
 
 def words_of(given: Mapping[str, object]) -> list[str]:
-    """Options of the command line: by their names, with a value, several of them, or True."""
+    """Options of the command line: by their names, with a value or several of them; True and False
+    where the option has none. TypeError for what it does not take."""
     words = []
     for name, value in given.items():
         option = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        elif value is not None and value is not False:
+        if name in _FLAGS:
+            words += [option] if _flag_of(name, value) else []
+        elif value is not None:
             words += [f"{option}={each}" for each in values_of(name, value)]
     return words
+
+
+def _flag_of(name: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise TypeError(f"{name}: {given!r}: is a {type(given).__name__}; give True or False")
+    return given
 
 
 def values_of(name: str, given: object) -> list[str | int]:
@@ -78,6 +85,10 @@ def _value_of(name: str, given: object) -> str | int:
     kind = type(given).__name__
     raise TypeError(f"{name}: {given!r}: is a {kind}; give text, a number or a path")
 
+
+_FLAGS: Final = frozenset(
+    ("host", "failures", "successes", "no_loss", "no_times", "follow", "as_root")
+)
 
 _LEAVING_OUT: Final = (
     *("--syscalls", "--failures", "--successes", "--path", "--fd", "--min-duration", "--result"),
@@ -108,7 +119,9 @@ class Trace:
         self._totals: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        """When it traces, or could not begin."""
+        """When it traces, or could not begin. ValueError where it did before."""
+        if self._child is not None:
+            raise ValueError("trace: has been entered before; make another one")
         import subprocess  # `import proctor` is part of every start
 
         reading, writing = os.pipe()
@@ -212,7 +225,7 @@ class Trace:
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return `returncode`. `subprocess.TimeoutExpired` after `timeout`.
 
-        What is not read holds up the end, not COMMAND.
+        What is not read holds up the end, not COMMAND: read first, or leave the block.
         """
         code = self._begun().wait(timeout)
         return self._status(code) or 0

@@ -91,6 +91,8 @@ class Count:
         self._report: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
+        if self._child is not None:
+            raise ValueError("count: has been entered before; make another one")
         import subprocess  # `import proctor` is part of every start
 
         self._written = os.memfd_create("count")

@@ -22,7 +22,7 @@ from proctor.tracing.batches.syscall_names import syscall_namer
 from proctor.tracing.counts import count_view, histogram
 from proctor.tracing.counts.count import CountSession
 from proctor.tracing.notice import say_how_to_end
-from proctor.tracing.options import TraceOptions, output_format
+from proctor.tracing.options import TraceOptions, absolute, output_format
 from proctor.tracing.outputs.lines import name_of
 from proctor.tracing.plan import Plan
 from proctor.tracing.scope import Targets, put_scope
@@ -83,7 +83,7 @@ class Counting:
             if plan.everything:
                 self._kernel.put_rule_of_unknown(rule())
             self._kernel.put_fds(options.fds)
-            self._kernel.put_paths(map(os.path.abspath, options.paths))
+            self._kernel.put_paths(absolute(options.paths))
             put_scope(self._kernel, targets, {os.getpid()})
             self._kernel.attach(plan.own_tracepoints)
             put_scope(self._kernel, targets, {os.getpid()})  # who was forked in between

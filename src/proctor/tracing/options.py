@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -257,6 +259,10 @@ def check_together(options: TraceOptions) -> None:
             "--rotate: is of Parquet files; give -o FILE.parquet, too",
         ),
         (
+            options.as_root and not options.command,
+            "--as-root: is of a COMMAND; give one, or leave it out",
+        ),
+        (
             options.follow and (targets or not options.command),
             "--follow: waits for descendants of COMMAND; of -p, --cgroup and --container all are "
             "waited for anyway; give a COMMAND alone, or leave it out",
@@ -273,6 +279,7 @@ def check_together(options: TraceOptions) -> None:
             "--cgroup and --container out, or trace these with a second `proctor trace`",
         ),
     )
+    absolute(options.paths)
     if options.rotate is not None:
         size_bytes("--rotate", options.rotate)
 
@@ -286,10 +293,23 @@ def check_shown_together(options: TraceOptions) -> None:
     )
 
 
+def absolute(paths: Iterable[str]) -> list[str]:
+    """UsageError where there is no directory that one could count from."""
+    paths = [*paths]
+    try:
+        return [*map(os.path.abspath, paths)]
+    except FileNotFoundError:
+        named = next(path for path in paths if not path.startswith("/"))
+        raise UsageError(
+            f"-P {named}: the working directory is gone; name an absolute path"
+        ) from None
+
+
 def _of_both(options: TraceOptions) -> tuple[_Refusal, ...]:
     return (
         (options.failures and options.successes, "-Z and -z: no call is both; give one"),
         ("" in options.paths, "-P: is empty; name a path"),
+        (options.min_duration == "", "--min-duration: is empty; give a time, as in 10ms"),
         ("" in options.cgroups, "--cgroup: is empty; name a path"),
         ("" in options.containers, "--container: is empty; give the container's id"),
     )

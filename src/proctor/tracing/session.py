@@ -40,7 +40,13 @@ from proctor.tracing.draining.brake import TreeCgroup, let_go
 from proctor.tracing.draining.rings import RingFiles
 from proctor.tracing.draining.spool_file import open_spool
 from proctor.tracing.notice import say_how_to_end
-from proctor.tracing.options import TraceOptions, check_together, keeps_rows, names_stacks
+from proctor.tracing.options import (
+    TraceOptions,
+    absolute,
+    check_together,
+    keeps_rows,
+    names_stacks,
+)
 from proctor.tracing.outputs.lines import (
     BROKEN_PIPE_STATUS,
     name_of,
@@ -250,7 +256,7 @@ class Tracing:
             if plan.everything:
                 self._kernel.put_rule_of_unknown(rule())
             self._kernel.put_fds(self._options.fds)
-            self._kernel.put_paths(map(os.path.abspath, self._options.paths))
+            self._kernel.put_paths(absolute(self._options.paths))
             put_scope(self._kernel, self._targets, ours)
             self._kernel.attach(plan.own_tracepoints)
             put_scope(self._kernel, self._targets, ours)  # who was forked in between

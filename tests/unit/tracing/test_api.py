@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -148,6 +149,27 @@ def test_what_is_no_word_is_refused(given: dict[str, Any], said: str) -> None:
         proctor.trace(["true"], **given)
     with pytest.raises(TypeError, match=re.escape(said)):
         proctor.count(["true"], **given)
+
+
+@pytest.mark.parametrize("of", [proctor.trace, proctor.count])
+def test_only_flags_are_true_or_false(of: Callable[..., Any]) -> None:
+    """`--path` alone would take the next word for its own."""
+    defaults = {
+        name: parameter.default for name, parameter in inspect.signature(of).parameters.items()
+    }
+    flags = {name for name, default in defaults.items() if default is False}
+    assert words_of(dict.fromkeys(sorted(flags), True)) == [
+        f"--{name.replace('_', '-')}" for name in sorted(flags)
+    ]
+    for name in defaults.keys() - {"command"}:
+        wrong = "yes" if name in flags else True
+        with pytest.raises(TypeError, match=f"^{name}: "):
+            words_of({name: wrong})
+
+
+def test_it_is_entered_once(stood_in_for: Callable[..., Any]) -> None:
+    with stood_in_for(b"", 0) as trace, pytest.raises(ValueError, match="has been entered before"):
+        trace.__enter__()
 
 
 def test_a_word_that_the_command_refuses_is_its_error(stood_in_for: Callable[..., Any]) -> None:

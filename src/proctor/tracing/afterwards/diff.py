@@ -227,9 +227,11 @@ def _figures(counted: Counted) -> dict[str, Any]:
 
 
 def _kinds(text: str | None) -> frozenset[str]:
-    kinds = frozenset(word.strip() for word in text.split(",")) if text else frozenset()
+    """Of `--new`. UsageError for what is none, an empty one included."""
+    kinds = frozenset() if text is None else frozenset(map(str.strip, text.split(",")))
     if unknown := sorted(kinds - frozenset(KINDS)):
-        raise UsageError(f"--new {unknown[0]}: is none of {', '.join(KINDS)}")
+        named = f"--new {unknown[0]}: is" if unknown[0] else "--new: an empty word is"
+        raise UsageError(f"{named} none of {', '.join(KINDS)}")
     return kinds
 
 

@@ -7,7 +7,6 @@ processes, as it does in the kernel.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from proctor.records.trace_layout import ABIS, KINDS, SYSCALLS
 from proctor.syscalls.table import table_of
 from proctor.tracing.afterwards.whereabouts import Whereabouts
-from proctor.tracing.options import TraceOptions, duration_ns
+from proctor.tracing.options import TraceOptions, absolute, duration_ns
 from proctor.tracing.plan import (
     ABIS_OF_MACHINE,
     descriptor_arguments,
@@ -69,7 +68,7 @@ class Selection:
         )
         self._fds = np.array(sorted(options.fds), np.int64)
         self._family = _Family(options.pids) if options.pids else None
-        paths = [*map(os.path.abspath, options.paths)]
+        paths = absolute(options.paths)
         self._places = Whereabouts(paths, tracked, descriptors) if paths else None
 
     def columns(self, others: Iterable[str]) -> list[str] | None:
