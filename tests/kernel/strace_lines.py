@@ -18,6 +18,7 @@ DRAWN = (
     (re.compile(r"0x[0-9a-f]{6,16}\b"), "ADDRESS"),
     (re.compile(r"((?:pipe|socket):\[)\d+"), r"\1INODE"),
     (re.compile(r"/#\d+"), "/#INODE"),
+    (re.compile(r"(TIOCGPTN, \[|/dev/pts/)\d+"), r"\1PTY"),
     (re.compile(r"htons\(\d{4,5}\)"), "htons(PORT)"),
     (re.compile(r"left \{tv_sec=\d+, tv_[nu]sec=\d+\}"), "left TIME"),
     (re.compile(r"/\* \d+ vars \*/"), "/* VARS */"),
