@@ -21,9 +21,10 @@ from proctor.cli_options import (
 from proctor.errors import UsageError
 from proctor.tracing.numpy_alone import import_numpy
 
-_ALWAYS: Final = {
-    "-f": "descendants are always traced",
-    "-y": "descriptors always have their path",
+_OF_STRACE: Final = {
+    "-f": "descendants are always traced; leave it out",
+    "-y": "descriptors always have their path; leave it out",
+    "-C": "calls and counts of one run: -o FILE.parquet, then `trace show` it with and without -c",
 }
 """What hands that know strace type."""
 _DESCRIPTOR_MAX: Final = (1 << 31) - 1
@@ -41,16 +42,15 @@ class _TraceGroup(click.Group):
             with naming_help_of(ctx):
                 super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            _say_what_is_always_so(error)
+            _say_what_is_here(error)
         words = ctx.params["command"]
         ctx.meta["dashes"] = given[: len(given) - len(words)][-1:] == ["--"]
         return []
 
 
-def _say_what_is_always_so(error: click.NoSuchOption) -> NoReturn:
-    if said := _ALWAYS.get(error.option_name):
-        message = f"{error.option_name}: {said}; leave it out"
-        raise UsageError(message) from None
+def _say_what_is_here(error: click.NoSuchOption) -> NoReturn:
+    if said := _OF_STRACE.get(error.option_name):
+        raise UsageError(f"{error.option_name}: {said}") from None
     raise error
 
 
@@ -145,7 +145,7 @@ _FILTERS: Final = (
 @click.option("-t", "clock_letters", count=True, help="Time of day; -tt: with microseconds;")
 @click.option("-tt", "clock", flag_value="microseconds", hidden=True)
 @click.option("-ttt", "clock", flag_value="epoch", help="since the epoch.")
-@click.option("-r", "clock", flag_value="relative", help="Time since the call before.")
+@click.option("-r", "since_last", is_flag=True, help="Time since the line before.")
 @click.option("-T", "--durations", is_flag=True, help="Time spent in each call.")
 @click.option(
     "-o",

@@ -273,6 +273,31 @@ def test_a_histogram_is_drawn(tmp_path: Path) -> None:
     assert re.search(r"p50 .* ns|µs", text)
 
 
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        (["-c"], r"\d +getppid\n"),
+        (["-c", "--format", "parquet"], r"\d +getppid\n"),
+        (["--hist", "getppid"], r"getppid\n"),
+    ],
+)
+def test_a_count_that_can_not_be_written_is_not_lost(form: list[str], found: str) -> None:
+    """Nor is COMMAND's exit status."""
+    command = [sys.executable, "-c", "import os; os.getppid(); os._exit(3)"]
+    done = subprocess.run(
+        [*PROCTOR, "trace", *form, "-o", "/dev/full", "--", *command],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith(
+        "proctor: /dev/full: the count could not be written: no space left on device\n"
+    )
+    assert re.search(found, done.stderr)
+
+
 def test_a_call_that_began_before_is_not_said_to_be_not_called(tmp_path: Path) -> None:
     """It has no time that could be drawn."""
     with subprocess.Popen(["sleep", str(3 * SLOW)]) as waiting:

@@ -188,6 +188,20 @@ def test_a_reader_that_goes_away_does_not_harm_the_command(tmp_path: Path) -> No
     wait_until(lambda: (tmp_path / "done").exists(), "COMMAND came to its end", 10 * SLOW)
 
 
+def test_a_reader_that_went_away_is_not_told_that_it_got_all() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*PROCTOR, "trace", "-o", "-", "--", "sh", "-c", "exit 3"],
+        env=environment(),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=TIMEOUT_S,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
 def test_a_reader_that_goes_away_ends_a_trace_of_what_runs() -> None:
     source = "import os, time\nwhile True: os.getppid(); time.sleep(0.01)"
     traced = subprocess.Popen([sys.executable, "-c", source])

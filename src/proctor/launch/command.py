@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -87,7 +88,8 @@ class Launched:
     """Write one byte to start it; close it to call it off."""
 
     def start(self) -> None:
-        os.write(self.gate, b"\1")
+        with suppress(BrokenPipeError):  # killed before it began: its end will say so
+            os.write(self.gate, b"\1")
         os.close(self.gate)
 
     def call_off(self) -> None:

@@ -29,6 +29,21 @@ ABIS_BEHIND: Final = {
 BARE_CLASSES: Final = frozenset(
     ("file", "process", "net", "network", "signal", "ipc", "desc", "memory")
 )
+QUALIFIER: Final = re.compile(r"([a-z][a-z-]*)=")
+INSTEAD: Final = {
+    "status": "-Z shows what failed, -z what succeeded",
+    "fd": "--fd N chooses by descriptor",
+    "fds": "--fd N chooses by descriptor",
+    "trace-fd": "--fd N chooses by descriptor",
+    "trace-fds": "--fd N chooses by descriptor",
+    "read": "-s BYTES says how much of what is read and written is shown",
+    "write": "-s BYTES says how much of what is read and written is shown",
+    "signal": "signals are always shown; leave it out",
+    "signals": "signals are always shown; leave it out",
+    "inject": "no call is changed here",
+    "fault": "no call is changed here",
+}
+"""Of strace's -e, which is for more than syscalls."""
 LONGEST_GUESS: Final = 64  # comparing longer words would take time and help nobody
 GUESSES: Final = 3
 
@@ -44,6 +59,9 @@ def select(expression: str, abis: Iterable[str] = ABIS) -> Selection:
     """
     known = tuple(abis)
     text, others = _without_prefix(expression), is_negative(expression)
+    if qualifier := QUALIFIER.match(text):
+        advice = INSTEAD.get(qualifier[1], "-e takes syscalls: openat,%file, say")
+        raise SelectionError(f"-e {qualifier[0]}: means nothing here; {advice}")
     wanted: dict[str, set[int]] = {abi: set() for abi in known}
     for item in text[1 if others else 0 :].split(","):
         for abi, numbers in selected_by(item.strip(), known).items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -52,10 +53,10 @@ def run(
         else:
             launched.start()
             status = counting.wait_for(launched)
-        counting.write_report(output)
+        written = counting.write_report(output)
     finally:
         counting.close()
-    return status
+    return status if written or launched else 1
 
 
 class Counting:
@@ -151,8 +152,10 @@ class Counting:
             with suppress(OSError):  # the report will say so
                 self._live.show(self._counts.histograms())
 
-    def write_report(self, output: int) -> None:
-        """Stop counting, and write what was counted to the descriptor. Raises ProctorError."""
+    def write_report(self, output: int) -> bool:
+        """Stop counting, and write what was counted to the descriptor; where it can't be, to
+        standard error as text, as it stands nowhere else. Whether it could. Raises ProctorError.
+        """
         self._kernel.detach()
         if self._live:
             self._live.close()
@@ -160,26 +163,36 @@ class Counting:
             with open(output, "wb", closefd=False) as file:
                 self._write(file)
         except BrokenPipeError:  # the reader has seen enough
-            return
+            pass
         except OSError as error:
-            name = name_of(self._options.output)
-            cause = f"the count could not be written: {cause_of(error)}"
-            raise ProctorError(f"{name}: {cause}; name another place with -o") from None
+            name, cause = name_of(self._options.output), cause_of(error)
+            text = f"proctor: {name}: the count could not be written: {cause}\n"
+            if self._options.output is not None:
+                text += self._text(sys.stderr.fileno())
+            with suppress(OSError):
+                print(text, end="", file=sys.stderr, flush=True)
+            return False
         except KernelError as error:
             raise ProctorError(f"the count: cannot be read: {error}") from None
+        return True
 
     def _write(self, file: BinaryIO) -> None:
         form, sort = output_format(self._options), self._options.sort
         if form == "parquet":
             count_view.write_parquet(self._counts.report(), file, sort=sort)
             return
-        if self._options.histogram is not None:
-            text = self._drawn(file.fileno())
-        elif form == "jsonl":
+        if form == "jsonl":
             text = count_view.as_json(self._counts.report(), sort=sort) + "\n"
         else:
-            text = count_view.table(self._counts.report(), sort=sort, errors=self._options.errors)
+            text = self._text(file.fileno())
         file.write(text.encode(errors="backslashreplace"))
+
+    def _text(self, output: int) -> str:
+        """The table, or the pictures as wide as the output."""
+        options = self._options
+        if options.histogram is not None:
+            return self._drawn(output)
+        return count_view.table(self._counts.report(), sort=options.sort, errors=options.errors)
 
     def _drawn(self, output: int) -> str:
         drawn = io.StringIO()

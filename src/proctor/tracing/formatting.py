@@ -133,6 +133,8 @@ class Formatting:
             totals.lose("interrupted" if shortened else "spool_damaged", missing)
 
     def _end(self) -> int:
+        if self._sink.closed:
+            return BROKEN_PIPE_STATUS
         if problem := self._sink.close(self._totals):
             self._problems.append(problem)
         for each in self._problems:

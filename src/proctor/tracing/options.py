@@ -67,7 +67,9 @@ class TraceOptions:
     histogram: str | None = None
     """A syscall, whose latency is drawn."""
     clock: str | None = None
-    """`time`, `microseconds`, `epoch` or `relative`: what each line of text begins with."""
+    """`time`, `microseconds` or `epoch`: what each line of text begins with."""
+    since_last: bool = False
+    """Lines have the time since the line before."""
     durations: bool = False
     output: str | None = None
     format: str | None = None
@@ -239,7 +241,7 @@ def check_together(options: TraceOptions) -> None:
         ),
         (
             (aggregated or options.folded or form != "text")
-            and bool(options.clock or options.durations),
+            and bool(options.clock or options.since_last or options.durations),
             "-t, -r and -T: are of lines of text; leave them out",
         ),
         (

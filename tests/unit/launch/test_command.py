@@ -7,7 +7,21 @@ import signal
 import subprocess
 import sys
 
-from proctor.launch.command import exit_status
+from proctor.launch.command import exit_status, fork_command
+from proctor.privilege import caller_identity
+
+
+def killed_at_the_gate() -> int:
+    launched = fork_command("/bin/true", ["true"], {}, caller_identity({}))
+    os.kill(launched.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, launched.pid, os.WEXITED | os.WNOWAIT)
+    launched.start()
+    return exit_status(os.waitpid(launched.pid, 0)[1])
+
+
+def test_whoever_is_killed_before_it_begins_has_an_end_like_any_other() -> None:
+    assert killed_at_the_gate() == 137
+
 
 INTERRUPTED = """
 import os, signal

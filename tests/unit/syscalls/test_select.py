@@ -77,6 +77,9 @@ def test_others_are_asked_for_at_the_beginning_alone(expression: str) -> None:
         ("/(", r"/\(: not a regular expression: "),
         ("9999", "9999: no syscall has this number"),
         ("read@65", "read@65: no such syscall; read"),
+        ("status=failed", "-e status=: means nothing here; -Z shows what failed"),
+        ("trace-fd=!3", "-e trace-fd=: means nothing here; --fd N"),
+        ("abbrev=none", "-e abbrev=: means nothing here; -e takes syscalls"),
     ],
 )
 def test_what_means_nothing(expression: str, message: str) -> None:

@@ -29,36 +29,39 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TraceOptions]]:
 
 
 @pytest.mark.parametrize(
-    ("words", "clock", "durations"),
+    ("words", "clock", "since_last", "durations"),
     [
-        ("", None, False),
-        ("-t", "time", False),
-        ("-tt", "microseconds", False),
-        ("-ttt", "epoch", False),
-        ("-tttt", "epoch", False),
-        ("-t -t", "microseconds", False),
-        ("-tT", "time", True),
-        ("-ttT", "microseconds", True),
-        ("-tttT", "epoch", True),
-        ("-rT", "relative", True),
-        ("-t -r", "relative", False),
+        ("", None, False, False),
+        ("-t", "time", False, False),
+        ("-tt", "microseconds", False, False),
+        ("-ttt", "epoch", False, False),
+        ("-tttt", "epoch", False, False),
+        ("-t -t", "microseconds", False, False),
+        ("-tT", "time", False, True),
+        ("-ttT", "microseconds", False, True),
+        ("-tttT", "epoch", False, True),
+        ("-rT", None, True, True),
+        ("-t -r", "time", True, False),
+        ("-rtt", "microseconds", True, False),
     ],
 )
 def test_how_often_t_is_given_counts_also_beside_other_letters(
-    asked_for: list[TraceOptions], words: str, clock: str | None, durations: bool
+    asked_for: list[TraceOptions], words: str, clock: str | None, since_last: bool, durations: bool
 ) -> None:
     assert status_of(["trace", *words.split(), "--", "ls", "-tT"]) == 0
     (asked,) = asked_for
-    assert (asked.clock, asked.durations, asked.command) == (clock, durations, ("ls", "-tT"))
+    assert (asked.clock, asked.since_last, asked.durations) == (clock, since_last, durations)
+    assert asked.command == ("ls", "-tT")
 
 
 WRONG = [
     (["--fd", "99999999999", "ls"], "invalid value for '--fd': 99999999999 is not in the range"),
     (["show", "a.parquet", "--fd", "2147483648"], "invalid value for '--fd': 2147483648 is not in"),
     (["-f", "ls"], "-f: descendants are always traced; leave it out"),
+    (["-C", "ls"], "-C: calls and counts of one run: -o FILE.parquet, then `trace show` it"),
     (["-ff", "-o", "out", "ls"], "-f: descendants are always traced; leave it out"),
     (["-y", "ls"], "-y: descriptors always have their path; leave it out"),
-    (["-C", "ls"], "no such option '-C'"),
+    (["-J", "ls"], "no such option '-J'"),
     (["diff", "a", "b", "--max-calls", "nan"], "'nan' is not a valid number"),
     (["diff", "a", "b", "--max-slower", "x"], "'x' is not a valid number"),
 ]

@@ -145,8 +145,8 @@ class Following:
             if gap.of == "task":
                 self._descriptors.forget()
             what = f"cpu {gap.number}" if gap.of == "cpu" else f"thread {gap.number}"
-            calls = "call" if gap.count == 1 else "calls"
-            lines.append(f"*** {gap.count} {calls} of {what} lost here ***")
+            noun = "record" if gap.count == 1 else "records"
+            lines.append(f"*** {gap.count:,} {noun} of {what} lost here ***")
         return lines
 
 

@@ -39,7 +39,9 @@ class Options:
     text_bytes: int = DEFAULT_TEXT_BYTES
     """-s"""
     clock: str | None = None
-    """`time`, `microseconds`, `epoch` or `relative`: what lines begin with."""
+    """`time`, `microseconds` or `epoch`: what lines begin with."""
+    since_last: bool = False
+    """-r: and with the time since the line before."""
     durations: bool = False
     paths: bool = True
     """-y: descriptors with what they stand for."""
@@ -134,7 +136,9 @@ class Formatter:
             self._descriptors, self._singles, self._options.tracked, self._options.paths
         )
         self._modes = Modes()
-        self._stamp: Stamp | None = stamps(self._options.clock, self._options.utc)
+        self._stamp: Stamp | None = stamps(
+            self._options.clock, self._options.utc, self._options.since_last
+        )
 
     def lines(self, batch: Batch) -> list[str]:
         """A line a call, signal or end, without line feeds; before it that of its thread's other
@@ -206,8 +210,8 @@ class Formatter:
         row that comes after them."""
         records = batch.records
         heads = [*map(self._heads.__getitem__, records["tid"].tolist())]
-        is_relative = self._options.clock == "relative"
-        if self._stamp and not is_relative:
+        of_lines = self._options.since_last
+        if self._stamp and not of_lines:
             times = map(self._stamp, _begins(batch))
             heads = [head + time for head, time in zip(heads, times, strict=True)]
         memory = Memory(batch.memory, batch.memory_offset, records["memory_bytes"])
@@ -219,7 +223,7 @@ class Formatter:
             group.print(self._calls(group, records, memory), heads, shown)
         for row, tail in self._tails(records).items():
             shown[row] += tail
-        if self._stamp and is_relative:
+        if self._stamp and of_lines:
             _put_times(self._stamp, _begins(batch), heads, shown, told)
         for row, text in self._modes.lines(records, told).items():
             before.setdefault(row, []).append(heads[row] + text)

@@ -104,6 +104,7 @@ def formatter_of(task: FormatterTask) -> Formatter:
         Options(
             text_bytes=options.string_bytes,
             clock=options.clock,
+            since_last=options.since_last,
             durations=options.durations,
             tracked=task.everything,
         ),

@@ -21,6 +21,9 @@ READ_BYTES: Final = 16 << 20
 _BUFFER_BYTES: Final = 1 << 17
 """Of each column's chunk that is read; without it, the whole chunk is."""
 
+_OF_COUNTS: Final = frozenset(("syscall", "calls", "errnos", "p99_ns"))
+"""Columns that `trace -c -o FILE.parquet` writes (`counts/count_view.py`)."""
+
 GroupWanted = Callable[[pq.RowGroupMetaData], bool]
 
 
@@ -86,7 +89,10 @@ class TraceFile:
             facts = json.loads(metadata[METADATA_KEY])
             version = int(facts["format"])
         except (KeyError, ValueError, TypeError, RecursionError):
-            raise ProctorError(f"{self._path}: is Parquet, but no trace of proctor's") from None
+            what = "is Parquet, but no trace of proctor's"
+            if _OF_COUNTS.issubset(self._file.schema_arrow.names):
+                what = "holds the counts of `trace -c`, not calls; DuckDB and Polars read it"
+            raise ProctorError(f"{self._path}: {what}") from None
         if version > FORMAT_VERSION:
             raise ProctorError(
                 f"{self._path}: is of format {version}, made by a newer proctor"

@@ -84,7 +84,7 @@ calls = st.builds(
     st.sampled_from(
         [
             Options(),
-            Options(text_bytes=3, clock="relative", durations=True),
+            Options(text_bytes=3, since_last=True, durations=True),
             Options(tracked=False),
             Options(paths=False, pids=False),
         ]
@@ -175,17 +175,17 @@ def test_losses_stand_before_calls_that_have_no_descriptor() -> None:
     after = Made("read", (0, 1, 0))
     gaps = (Gap("cpu", 0, 3, 1), Gap("task", PID, 5, 2), Gap("cpu", 1, FEW + 1, 4))
     lines = formatter(Options(pids=False)).lines(batch(*made, after, gaps=gaps))
-    assert lines[3] == "*** 1 call of cpu 0 lost here ***"
-    assert lines[6] == "*** 2 calls of thread 77 lost here ***"
+    assert lines[3] == "*** 1 record of cpu 0 lost here ***"
+    assert lines[6] == "*** 2 records of thread 77 lost here ***"
     assert lines[-2].startswith("read(0,")
-    assert lines[-1] == "*** 4 calls of cpu 1 lost here ***"
+    assert lines[-1] == "*** 4 records of cpu 1 lost here ***"
 
 
 def test_lines_by_row_have_losses_where_they_were() -> None:
     gaps = (Gap("cpu", 0, 1, 1), Gap("cpu", 0, 2, 1))
     fork = Made(args=(78, 78, 0, 0, 0), kind=4)
     rows = formatter(Options(pids=False)).by_row(batch(Made("getpid"), fork, gaps=gaps))
-    lost = "*** 1 call of cpu 0 lost here ***"
+    lost = "*** 1 record of cpu 0 lost here ***"
     assert [[line.split("(")[0] for line in row] for row in rows] == [["getpid"], [lost], [lost]]
 
 

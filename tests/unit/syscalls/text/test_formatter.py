@@ -223,11 +223,11 @@ def test_after_a_gap_no_path_is_claimed() -> None:
     found = formatter(Options(pids=False)).lines(batch(*made, gaps=gaps))
     assert found[0].startswith("read(0</dev/null>")
     assert found[1:3] == [
-        "*** 3 calls of cpu 1 lost here ***",
-        "*** 1 call of thread 77 lost here ***",
+        "*** 3 records of cpu 1 lost here ***",
+        "*** 1 record of thread 77 lost here ***",
     ]
     assert found[3].startswith("read(0,")
-    assert found[4] == "*** 2 calls of cpu 0 lost here ***"
+    assert found[4] == "*** 2 records of cpu 0 lost here ***"
 
 
 def test_times_and_durations() -> None:
@@ -237,11 +237,16 @@ def test_times_and_durations() -> None:
     assert lines(made, options=options) == [
         "77    00:00:01.500000 getpid()          = 7 <0.000123>"
     ]
-    assert [line[:18] for line in lines(made, later, options=Options(clock="relative"))] == [
+    assert [line[:18] for line in lines(made, later, options=Options(since_last=True))] == [
         "77         0.00000",
         "77         0.25000",
     ]
     assert lines(made, options=Options(clock="epoch"))[0].startswith("77    1.500000 getpid")
+    both = Options(clock="epoch", since_last=True)
+    assert [line[:35] for line in lines(made, later, options=both)] == [
+        "77    1.500000 (+     0.000000) get",
+        "77    1.750000 (+     0.250000) get",
+    ]
 
 
 def test_relative_times_count_from_lines_alone() -> None:
@@ -249,7 +254,7 @@ def test_relative_times_count_from_lines_alone() -> None:
     first = Made("getpid", (), 7, start_ns=1_500_000_000)
     fork = Made(args=(78, 78, 0, 0, 0), kind=4, start_ns=1_600_000_000)
     later = Made("getpid", (), 7, start_ns=1_750_000_000)
-    found = lines(fork, first, fork, later, fork, options=Options(clock="relative"))
+    found = lines(fork, first, fork, later, fork, options=Options(since_last=True))
     assert [line[:19] for line in found] == ["77         0.000000", "77         0.250000"]
 
 

@@ -335,7 +335,7 @@ def test_lines_of_a_selection_say_what_all_lines_say(
     wanted = [line for line in whole[:-1] if " read(" in line or line.startswith("***")]
     assert lines == wanted
     assert any("read(3</a/file>" in line for line in lines)
-    assert "*** 2 calls of cpu 0 lost here ***" in lines
+    assert "*** 2 records of cpu 0 lost here ***" in lines
     assert last.startswith("*** 4 calls shown; of the whole trace: ")
     assert show([path], TraceOptions(syscalls=("read",), format="jsonl")) == 0
     out = capfdbinary.readouterr().out.decode()

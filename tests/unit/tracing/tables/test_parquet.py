@@ -24,6 +24,8 @@ from proctor.tracing.afterwards.names_seen import NamesSeen
 from proctor.tracing.afterwards.parts import parts_of
 from proctor.tracing.afterwards.profile import profile_of
 from proctor.tracing.batches.batch import Batch
+from proctor.tracing.counts.count import CountReport
+from proctor.tracing.counts.count_view import write_parquet
 from proctor.tracing.draining.drain import Drainer
 from proctor.tracing.draining.merge import read_batches
 from proctor.tracing.draining.rings import Rings
@@ -192,6 +194,10 @@ def test_files_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
         TraceFile(str(path))
     pa.parquet.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(ProctorError, match="no trace of proctor"):
+        TraceFile(str(path))
+    with path.open("wb") as file:
+        write_parquet(CountReport((), latencies=True, by_process=False, unplaced_calls=0), file)
+    with pytest.raises(ProctorError, match="holds the counts of `trace -c`, not calls"):
         TraceFile(str(path))
     with pytest.raises(ProctorError, match="cannot be read: no such file"):
         TraceFile(str(tmp_path / "none"))
