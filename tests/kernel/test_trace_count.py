@@ -368,4 +368,6 @@ def test_histograms_are_redrawn_on_a_terminal() -> None:
         terminal.process.wait(TIMEOUT_S)
         terminal.expect("calls, ")
     assert re.search(rb"getppid  \d+ python", terminal.output)
+    last = terminal.output.rpartition(b"\x1b[2K")[2]
+    assert re.search(rb"\x1b\[[\d;]+m[^\x1b]*calls, ", last), "the last picture has its colours"
     assert b"\x1b[1A" in terminal.output or b"\x1b[2K" in terminal.output

@@ -148,6 +148,7 @@ WRONG: Final = [
     (["-p", "2"], 1, "process 2: is a thread of the kernel"),
     (["--cgroup", "/nope"], 1, "cgroup /nope"),
     (["--no-loss", "-p", "1"], 2, "--no-loss"),
+    ([*(f"--fd={fd}" for fd in range(1025)), "--", "true"], 1, "descriptors: more are asked for"),
 ]
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from proctor.errors import ProctorError, cause_of
 from proctor.kernel.call_counts import CallCounts
@@ -28,9 +28,6 @@ from proctor.tracing.outputs.lines import name_of
 from proctor.tracing.plan import Plan
 from proctor.tracing.scope import Targets, put_scope
 from proctor.views.terminal import make_console
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 INTERRUPTED_STATUS: Final = 130
 LOOK_SECONDS: Final = 1.0
@@ -195,8 +192,9 @@ class Counting:
         return count_view.table(self._counts.report(), sort=options.sort, errors=options.errors)
 
     def _drawn(self, output: int) -> str:
-        drawn = io.StringIO()
-        console = _console_of(output, drawn)
+        drawn = _Drawn(terminal=os.isatty(output))
+        width = os.get_terminal_size(output).columns if os.isatty(output) else None
+        console = make_console(drawn, width=width)
         found = self._counts.histograms()
         for each in found:
             console.print(histogram.picture(each, console), soft_wrap=True)
@@ -206,7 +204,12 @@ class Counting:
         return drawn.getvalue()
 
 
-def _console_of(output: int, drawn: io.StringIO) -> Console:
-    """A console as wide as the terminal that is written to; 100 columns elsewhere."""
-    width = os.get_terminal_size(output).columns if os.isatty(output) else None
-    return make_console(drawn, width=width)
+class _Drawn(io.StringIO):
+    """Pictures until they are written, all at once; coloured where that is to a terminal."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,6 +252,10 @@ def check_together(options: TraceOptions) -> None:
         (
             form == "arrow" and options.output is None,
             "--format arrow: is no text; name a file with -o, or `-o -` for a pipe",
+        ),
+        (
+            form == "arrow" and options.output == "-" and sys.stdout.isatty(),
+            "--format arrow: no terminal shows it; name a file with -o, or pipe it on",
         ),
         (
             options.rotate is not None and aggregated,

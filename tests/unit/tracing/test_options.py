@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, UsageError
 from proctor.tracing.options import (
     ResultRange,
     TraceOptions,
+    absolute,
     check_shown_together,
     check_together,
     duration_ns,
@@ -139,6 +142,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"command": (), "pids": (1,), "follow": True}, "--follow: waits for descendants of COMMAND"),
     ({"pids": (1,), "follow": True}, "--follow: waits for descendants of COMMAND"),
     ({"pids": (1,), "no_loss": True}, "--no-loss: can freeze COMMAND alone"),
+    ({"min_duration": ""}, "--min-duration: is empty; give a time"),
+    ({"command": (), "pids": (1,), "as_root": True}, "--as-root: is of a COMMAND"),
 ]
 
 
@@ -149,6 +154,27 @@ def test_what_does_not_go_together_is_said(fields: dict[str, Any], message: str)
         check_together(options)
     assert str(caught.value).startswith(message)
     assert caught.value.exit_status == 2
+
+
+def test_a_terminal_is_sent_no_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = TraceOptions(command=("ls",), format="arrow", output="-")
+    check_together(options)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with pytest.raises(UsageError, match="--format arrow: no terminal shows it"):
+        check_together(options)
+
+
+def test_paths_that_count_from_a_directory_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert absolute(["a", "/b/../c"]) == [str(here / "a"), "/c"]
+    here.rmdir()
+    assert absolute(["/b/../c"]) == ["/c"]
+    with pytest.raises(UsageError, match="-P a: the working directory is gone; name an absolute"):
+        check_together(TraceOptions(command=("ls",), paths=("/c", "a")))
 
 
 def test_everything_else_goes_together() -> None:
