@@ -112,6 +112,10 @@ def _with_all(rows: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordB
 def _check_ends(path: str) -> None:
     try:
         with open(path, "rb") as file:  # noqa: PTH123
+            if not file.seekable():
+                raise ProctorError(
+                    f"{path}: is a pipe, and Parquet is read from its end on; save it to a file"
+                )
             begin = file.read(len(_MAGIC))
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - len(_MAGIC), 0))

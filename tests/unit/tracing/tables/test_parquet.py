@@ -201,6 +201,11 @@ def test_files_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
         TraceFile(str(path))
     with pytest.raises(ProctorError, match="cannot be read: no such file"):
         TraceFile(str(tmp_path / "none"))
+    reader, writer = os.pipe()
+    with pytest.raises(ProctorError, match="is a pipe, and Parquet is read from its end on"):
+        TraceFile(f"/dev/fd/{reader}")
+    os.close(reader)
+    os.close(writer)
 
 
 @given(st.integers(0, 1 << 20), st.binary(min_size=1, max_size=16))
