@@ -46,6 +46,16 @@ static __always_inline void note_entry_memory(struct thread *thread, int used)
 		thread->flags |= TRACE_ENTRY_LOST;
 }
 
+/*
+ * The value, of which the verifier knows no more than its type once it comes from a map. So it goes
+ * through what follows once, and not for each way there: two fifths of all its work otherwise.
+ */
+static __always_inline u64 forgotten(struct thread *thread, u64 value)
+{
+	*(volatile u64 *)&thread->forgotten = value;
+	return *(volatile u64 *)&thread->forgotten;
+}
+
 /* The fetches of a mask. What could not be read at the entry is noted for the exit. */
 static __always_inline void fetch_all(struct thread *thread, struct trace_rule *rule, u8 mask,
 				      s64 result, bool exiting)
@@ -64,17 +74,19 @@ static __always_inline void fetch_all(struct thread *thread, struct trace_rule *
 		pointer = thread->args[arg];
 		if (!pointer)
 			continue;
-		meta = PACK_META(arg, is_32_bit(thread->abi), fetch->kind);
+		meta = forgotten(thread, PACK_META(arg, is_32_bit(thread->abi), fetch->kind));
 		elements = fetch->size;
 		if (fetch->kind == FETCH_BUFFER || fetch->kind >= FETCH_IOVEC)
 			elements = fetch_count(thread, fetch->count_from, result);
 		else if (fetch->kind == FETCH_COUNTED)
 			elements *= fetch_count(thread, fetch->count_from, result);
+		elements = forgotten(thread, elements);
 		if (fetch->kind == FETCH_BUFFER && (!elements || !configuration.text_bytes))
 			continue;
 		if (exiting) {
 			if (fetch->when == AT_EXIT_SUCCEEDED || fetch->when == AT_BOTH)
 				left = result;
+			left = forgotten(thread, left);
 			if (fetch->kind != FETCH_MESSAGES)
 				fetch_at_exit(pointer, elements, left, meta);
 			else if (fetch->when == AT_BOTH && !(thread->again >> i & 1))

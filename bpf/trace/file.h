@@ -51,8 +51,8 @@ static __always_inline u64 file_address(struct thread *thread, s32 fd)
 	if (!TYPED_LOADS)
 		return (u64)current_file(fd);
 	slot = current_slot(fd);
-	*(void *volatile *)&thread->file = slot ? TYPED(struct path, slot)->mnt : NULL;
-	return *(volatile u64 *)&thread->file;
+	*(void *volatile *)&thread->forgotten = slot ? TYPED(struct path, slot)->mnt : NULL;
+	return *(volatile u64 *)&thread->forgotten;
 }
 
 static __always_inline u64 path_of_file(u64 file)
@@ -84,8 +84,8 @@ static __always_inline u64 path_of_descriptor(struct thread *thread, s32 fd)
 	u64 file, fs;
 
 	if (fd == AT_FDCWD && configuration.task_storage) {
-		*(void *volatile *)&thread->file = without_trust(current())->fs; /* as in file_address() */
-		fs = *(volatile u64 *)&thread->file;
+		*(void *volatile *)&thread->forgotten = without_trust(current())->fs; /* as in file_address() */
+		fs = *(volatile u64 *)&thread->forgotten;
 		return fs ? fs + bpf_core_field_offset(struct fs_struct, pwd) : 0;
 	}
 	if (fd == AT_FDCWD)

@@ -221,7 +221,7 @@ static __always_inline void emit_exit(struct task_struct *task, struct thread *t
 		return;
 	code = task->exit_code;
 	record->args[0] = code >> 8 & 0xff;
-	record->args[1] = code & 0x7f;
+	record->args[1] = code & 0xff; /* 0x80: a core was dumped */
 	record->args[2] = ends_process(task, thread);
 	record->args[3] = superseded(task);
 	finish_record(&ring, record);
@@ -231,8 +231,11 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(thread_exited, struct task_struct *task)
 {
 	struct thread *thread = current_thread(task);
-	u32 tid = task->pid;
+	u32 tid = task->pid, tgid = task->tgid;
 
+	/* Its number may be another's next. */
+	if (!task->signal->live.counter)
+		bpf_map_delete_elem(&scope_tgids, &tgid);
 	if (!thread)
 		return 0;
 	if (thread->scope & SCOPE_TRACED && tracing() && !configuration.counting) {

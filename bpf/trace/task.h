@@ -55,7 +55,7 @@ struct thread {
 	u32 folder_at;       /* in entry memory: the chunk of the descriptor that is the folder below */
 	struct dentry *folder;  /* what a descriptor of the call under way stood for, never read through */
 	struct vfsmount *folder_mount;
-	u64 file;            /* see file_address() */
+	u64 forgotten;       /* what the verifier shall know nothing of: see forgotten() */
 	u32 tally;           /* see tally.h */
 	u32 tally_taken;
 	u64 executed_ns;     /* names that were read before are those of another program */

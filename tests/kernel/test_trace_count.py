@@ -277,6 +277,7 @@ def test_a_histogram_is_drawn(tmp_path: Path) -> None:
     ("form", "found"),
     [
         (["-c"], r"\d +getppid\n"),
+        (["-c", "--format", "jsonl"], r"\d +getppid\n"),
         (["-c", "--format", "parquet"], r"\d +getppid\n"),
         (["--hist", "getppid"], r"getppid\n"),
     ],

@@ -20,16 +20,6 @@ def trace(*arguments: str, wrapper: tuple[str, ...] = ()) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("form", ["text", "jsonl", "parquet"])
-def test_a_count_that_cannot_be_written(form: str) -> None:
-    done = trace("-c", "-o", "/dev/full", "--format", form, "--", "true")
-    assert done.stderr == (
-        "proctor: /dev/full: the count could not be written: no space left on device; "
-        "name another place with -o\n"
-    )
-    assert done.returncode == 1
-
-
 @pytest.mark.parametrize("more", [(), ("-k",), ("-c",), ("-e", "openat,read,close,execve")])
 def test_a_low_limit_of_open_files_is_the_commands_alone(more: tuple[str, ...]) -> None:
     few = ("sh", "-c", 'ulimit -Sn 12; exec "$@"', "sh")

@@ -65,10 +65,13 @@ class Targets:
         children: dict[int, list[int]] = {}
         for pid, parent in _parents():
             children.setdefault(parent, []).append(pid)
-        found = list(self.pids)
-        for pid in found:
-            found += (child for child in children.get(pid, ()) if child not in found)
-        return found
+        found = dict.fromkeys(self.pids)
+        pending = [*found]
+        while pending:
+            new = [child for child in children.get(pending.pop(), ()) if child not in found]
+            found |= dict.fromkeys(new)
+            pending += new
+        return [*found]
 
 
 def put_scope(kernel: TraceObject, targets: Targets, ours: set[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,9 @@ from proctor.syscalls.text.happenings import signal_line
 from proctor.syscalls.text.symbols import signal as signal_name
 from proctor.tracing.batches.batch import Batch, Gap
 from proctor.tracing.batches.opened import Mismatch, Opened, paths_of
-from proctor.tracing.stacks.call_stacks import CallStacks
+
+if TYPE_CHECKING:
+    from proctor.tracing.stacks.call_stacks import CallStacks  # reads files: for -k alone
 
 KIND_NAMES = {number: name for name, number in KINDS.items()}
 ABI_NAMES = {number: name.lower() for name, number in ABIS.items()}

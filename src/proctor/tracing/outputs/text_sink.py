@@ -14,7 +14,6 @@ from proctor.syscalls.text.modes import tells_mode
 from proctor.syscalls.text.quoting import quote
 from proctor.tracing.batches.opened import Mismatch, Opened
 from proctor.tracing.outputs.lines import LineWriter
-from proctor.tracing.stacks.stacks import lines as stack_lines
 
 if TYPE_CHECKING:
     from proctor.tracing.batches.batch import Batch
@@ -54,7 +53,7 @@ class TextSink:
         rows = self._formatter.by_row(batch)
         if self._stacks is not None:
             for row, lines in enumerate(rows[:-1]):
-                lines += stack_lines(self._stacks.of(batch, row))
+                lines += self._stacks.lines(batch, row)
         add_mismatches(rows, mismatches)
         self._write([line for lines in rows for line in lines])
 

@@ -9,7 +9,7 @@ from proctor.tracing.batches.batch import Batch
 from proctor.tracing.draining.mapping_rings import MAPPINGS
 from proctor.tracing.stacks.code_files import CodeFiles
 from proctor.tracing.stacks.mappings import Mappings
-from proctor.tracing.stacks.stacks import Frame, Stacks, addresses
+from proctor.tracing.stacks.stacks import Frame, Stacks, addresses, lines
 from proctor.tracing.stacks.symbols import kernel_symbols
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ class CallStacks:
         for part in frame.parts:
             if part.cpu == MAPPINGS:
                 self._mappings.feed(part.memory.tobytes())
+
+    def lines(self, batch: Batch, row: int) -> list[str]:
+        """What stands below the call's line: `of`, and in its order."""
+        return lines(self.of(batch, row))
 
     def of(self, batch: Batch, row: int) -> tuple[Frame, ...]:
         """Innermost first. To be asked in the order in which the calls ended."""
