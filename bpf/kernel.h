@@ -117,7 +117,9 @@ struct dentry {
 	unsigned char d_iname[32];         /* before */
 };
 struct vfsmount { struct dentry *mnt_root; };
-struct mnt_namespace;
+struct ns_common { unsigned int inum; };
+struct mnt_namespace { struct ns_common ns; };
+struct nsproxy { struct mnt_namespace *mnt_ns; };
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
@@ -167,6 +169,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	const struct cred *cred;
 	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
 };
 struct linux_binprm { struct file *file; };
 

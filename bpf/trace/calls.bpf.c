@@ -46,16 +46,6 @@ static __always_inline void note_entry_memory(struct thread *thread, int used)
 		thread->flags |= TRACE_ENTRY_LOST;
 }
 
-/*
- * The value, of which the verifier knows no more than its type once it comes from a map. So it goes
- * through what follows once, and not for each way there: two fifths of all its work otherwise.
- */
-static __always_inline u64 forgotten(struct thread *thread, u64 value)
-{
-	*(volatile u64 *)&thread->forgotten = value;
-	return *(volatile u64 *)&thread->forgotten;
-}
-
 /* The fetches of a mask. What could not be read at the entry is noted for the exit. */
 static __always_inline void fetch_all(struct thread *thread, struct trace_rule *rule, u8 mask,
 				      s64 result, bool exiting)
@@ -274,8 +264,12 @@ static __always_inline void append_outcome(void *ctx, struct ring *ring, struct 
 		mask &= ~1;
 	if (mask)
 		fetch_all(thread, rule, mask, result, true);
-	if (returned && !opened_in_folder(thread, returned, duration_ns))
-		append_kernel_file(returned, RETURNED);
+	if (returned) {
+		if (in_other_mounts(ring->task))
+			ring->work->flags |= TRACE_OTHER_MOUNTS;
+		if (!opened_in_folder(thread, returned, duration_ns))
+			append_kernel_file(returned, RETURNED);
+	}
 	if (stacks_wanted() && !is_exec(thread->abi, thread->number) &&
 	    open_ring_sink(&sink, ring->work))
 		append_stacks(&sink, ctx);

@@ -94,6 +94,18 @@ static __always_inline u64 path_of_descriptor(struct thread *thread, s32 fd)
 	return file ? path_of_file(file) : 0;
 }
 
+/* Paths are then of other mounts than the tracer sees. */
+static __always_inline bool in_other_mounts(struct task_struct *task)
+{
+	u32 number;
+
+	if (configuration.task_storage)
+		number = without_trust(task)->nsproxy->mnt_ns->ns.inum;
+	else
+		number = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	return number != configuration.mount_namespace;
+}
+
 #define INODE_BYTES 72 /* of its beginning, where the fields lie on kernels as they are built */
 
 static __always_inline void describe_inode(struct trace_file *file, struct inode *inode)

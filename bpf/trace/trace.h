@@ -77,6 +77,7 @@ enum trace_flag {
 	TRACE_RESTARTED = 4,     /* result is one of ERESTART*: the kernel calls it again */
 	TRACE_NOT_ENTERED = 8,   /* answered before it began, by seccomp or a tracer; start_ns is that of the answer */
 	TRACE_FILES_TOLD = 16,   /* chunks say what its descriptors stand for: see descriptors_told */
+	TRACE_OTHER_MOUNTS = 32, /* returned a file, in another mount namespace than the tracer's */
 };
 
 /* Memory: a chunk a piece, each header followed by `bytes` bytes, padded to 8. */
@@ -241,6 +242,8 @@ struct trace_configuration {
 	__u8 descriptors_told;   /* each call says what its descriptors stand for: some are made unseen */
 	__u8 typed_loads;        /* the kernel has bpf_rdonly_cast (6.2): see path.h */
 	__u8 reserved[3];
+	__u32 mount_namespace;   /* the tracer's, by its inode number */
+	__u32 reserved_too;
 };
 
 /*

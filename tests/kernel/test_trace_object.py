@@ -359,6 +359,24 @@ def test_stacks(program: str) -> None:
         assert not [name for name in names if "bpf" in name]
 
 
+def test_the_number_of_a_process_that_ended_is_nobodys(program: str) -> None:
+    """It may be another's next. exec by a thread is no end of the process."""
+    with TraceObject(SMALL) as traced:
+        traced.put_rules(all_rules())
+        given = traced.kernel.map("scope_tgids", "__u32", "__u8")
+        with gated(program, "wait") as other, gated(program, "exec by thread") as (pid, gate):
+            key = pid.to_bytes(4, "little")
+            traced.put_processes({other[0]: lib.SCOPE_TRACED})
+            begin(traced, pid, lib.SCOPE_FROM_EXEC)
+            assert given.get(key) == bytes([lib.SCOPE_FROM_EXEC])
+            os.close(gate)
+            wait_until(lambda: state_of(pid) == "Z", "COMMAND ended")
+            assert given.get(key) is None
+            assert given.get(other[0].to_bytes(4, "little")) == bytes([lib.SCOPE_TRACED])
+            os.close(other[1])
+            os.kill(other[0], signal.SIGKILL)
+
+
 def test_nothing_is_recorded_before_start(program: str) -> None:
     with TraceObject(SMALL) as traced:
         traced.put_rules(all_rules())

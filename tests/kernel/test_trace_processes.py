@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -140,6 +141,34 @@ def test_a_path_that_another_thread_rewrites(tmp_path: Path, program: str, outpu
     assert mismatch["type"] == "path_mismatch"
     assert [mismatch["passed"], mismatch["opened"]] == files
     VALIDATOR.validate(mismatch)
+
+
+OTHER_MOUNTS = """
+mkdir {0}/one {0}/two; echo 1 > {0}/one/file; echo 2 > {0}/two/file
+ln -s file {0}/one/link; ln -s file {0}/two/link
+exec unshare -m sh -c 'mount --bind {0}/two {0}/one; cat {0}/one/link'
+"""
+
+
+def test_what_a_process_has_of_its_own_is_no_mismatch(tmp_path: Path) -> None:
+    """Its executable and descriptors in /proc, and what it mounted."""
+    own = "head -c1 /proc/self/exe; cat /dev/stdin < /etc/hostname;"
+    for script in (own, OTHER_MOUNTS.format(tmp_path)):
+        traced = run(tmp_path, "--", "sh", "-c", script)
+        assert traced.status == 0, traced.stderr
+        assert "openat(" in traced.text
+        assert "the kernel opened" not in traced.text
+
+
+def test_a_dumped_core_is_told(tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20));"
+    abort = [sys.executable, "-c", f"{limit} import os; os.abort()"]
+    traced = run(tmp_path, "--", "sh", "-c", f"{shlex.join(abort)}; :", cwd=tmp_path)
+    (wait,) = re.findall(
+        r"wait4\(.*WIFSIGNALED\(s\) && WTERMSIG\(s\) == SIGABRT(.*?)\}", traced.text
+    )
+    (end,) = re.findall(r"\+\+\+ killed by SIGABRT(.*) \+\+\+", traced.text)
+    assert ("WCOREDUMP" in wait) == (end == " (core dumped)")
 
 
 def test_names_of_every_length_are_the_kernels(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from proctor.records._layout import ffi, lib
@@ -91,6 +92,7 @@ class TraceOptions:
         struct.processes = self.processes
         struct.signals = self.signals
         struct.counting = self.counting
+        struct.mount_namespace = Path("/proc/self/ns/mnt").stat().st_ino
         return bytes(ffi.buffer(struct))
 
 

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import KINDS
+from proctor.records.trace_layout import FLAGS, KINDS
 from proctor.syscalls.descriptors import kernel_file
 from proctor.syscalls.table import Table
 from proctor.syscalls.text.chunks import HEADER_BYTES, KERNEL_FILE, OF_RESULT, STRING, parse
@@ -58,7 +58,7 @@ class Opened:
         """In row order. likely: the only rows that can have one, where that is known."""
         records = batch.records
         wanted = (records["kind"] == KINDS["SYSCALL"]) & (records["result"] >= 0)
-        wanted &= records["memory_bytes"] > 0
+        wanted &= (records["memory_bytes"] > 0) & (records["flags"] & FLAGS["OTHER_MOUNTS"] == 0)
         if likely is not None:
             wanted &= likely
         rows = np.flatnonzero(wanted)
@@ -133,7 +133,7 @@ def certain_since_ns(passed: str, opened: str, inode: int) -> int | None:
 def followed(path: str) -> tuple[str, int]:
     """Where an absolute path leads, and when the youngest link on its way was made.
 
-    OSError: nowhere, or not ours to look up.
+    OSError: nowhere, not ours to look up, or where each process has another place.
     """
     left, at, changed_ns, links = path.split("/")[::-1], "", 0, 0
     while left:
@@ -151,7 +151,10 @@ def followed(path: str) -> tuple[str, int]:
         if links > _LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         changed_ns = max(changed_ns, status.st_ctime_ns + _TICK_NS)
-        target = str(Path(f"{at}/{name}").readlink())
+        target = os.readlink(f"{at}/{name}")  # noqa: PTH115 - Path would make it tidy
+        if status.st_size != len(os.fsencode(target)):
+            # As the links of /proc: `self` is another for each process, `exe` no text to follow.
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), f"{at}/{name}")
         at = "" if target.startswith("/") else at
         left += target.split("/")[::-1]
     return at or "/", changed_ns

@@ -91,6 +91,16 @@ def test_of_what_is_not_known_nothing_is_said(passed: str, opened: str) -> None:
     assert certain_since_ns(passed, opened, 1) is None
 
 
+@pytest.mark.parametrize("passed", ["/proc/self/exe", "/dev/stdin", "/proc/{}/exe", "/dev/fd/0"])
+def test_what_each_process_has_of_its_own_is_not_followed(passed: str, tmp_path: Path) -> None:
+    """By another it would be found to lead elsewhere."""
+    path = tmp_path / "link"
+    path.symlink_to(passed.format(os.getpid()))
+    opened = tmp_path / "other"
+    opened.touch()
+    assert since(path, opened) is None
+
+
 def test_links_that_lead_to_themselves_end(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to("loop")
