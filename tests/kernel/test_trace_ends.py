@@ -188,6 +188,23 @@ def test_a_reader_that_goes_away_does_not_harm_the_command(tmp_path: Path) -> No
     wait_until(lambda: (tmp_path / "done").exists(), "COMMAND came to its end", 10 * SLOW)
 
 
+@pytest.mark.parametrize("words", [["run", "-q"], ["trace", "-q"], ["trace", "-c"]])
+def test_started_by_who_ignores_the_ends_of_children(tmp_path: Path, words: list[str]) -> None:
+    """As daemons do that want no zombies; COMMAND ignores them, too."""
+    output = ["-o", str(tmp_path / "output")]
+    ignores = "signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN"
+    script = f"import signal, os; os._exit(5 if {ignores} else 6)"
+    done = subprocess.run(
+        [*PROCTOR, *words, *output, "--", sys.executable, "-c", script],
+        env=environment(),
+        capture_output=True,
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 5, done.stderr
+
+
 def test_a_reader_that_went_away_is_not_told_that_it_got_all() -> None:
     reader, writer = os.pipe()
     os.close(reader)

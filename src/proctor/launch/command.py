@@ -38,6 +38,16 @@ AWAITED: Final = frozenset(
 """But for what we were started to ignore: blocked, it would reach us all the same, and `nohup`
 means that it shall not."""
 
+_IGNORES_CHILDREN: Final = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+"""As we were started, by who wants no zombies. COMMAND is to find it so."""
+
+
+def block_awaited() -> None:
+    """So that `sigtimedwait` gets them. To be called before there are children: of theirs who
+    ignores SIGCHLD the kernel keeps no exit status (wait(2))."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+
 
 def command_words(command: Sequence[str | os.PathLike[str]]) -> list[str]:
     """COMMAND as a list. TypeError for one text, whose letters would be taken for words."""
@@ -125,6 +135,8 @@ def _become(
         # while we waited is here when it is let in.
         for number in (signal.SIGPIPE, signal.SIGXFSZ, *(AWAITED & {signal.SIGINT})):
             signal.signal(number, signal.SIG_DFL)
+        if _IGNORES_CHILDREN:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
         os.execve(program, list(command), environment)
     except OSError as error:

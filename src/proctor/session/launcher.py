@@ -26,6 +26,7 @@ from proctor.launch.command import (
     AWAITED,
     FORWARDED,
     Launched,
+    block_awaited,
     command_environment,
     exit_status,
     find_program,
@@ -63,7 +64,7 @@ def run(options: RunOptions) -> int:
     program = find_program(options.command, environment)
     check_requirements()
     identity = identity_of(0, 0) if options.as_root else caller
-    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    block_awaited()
     launched = fork_command(program, options.command, environment, identity)
     try:
         scope = Scope(pids=(launched.pid,))
@@ -83,7 +84,7 @@ def watch(options: WatchOptions) -> int:
 
     check_requirements()
     scope = scope_of(options.pids, options.cgroups, options.containers, options.exes)
-    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    block_awaited()
     session = Session(scope, options, until_gone=scope.may_end)
     if options.seconds is None and not options.quiet:
         session.say_how_to_end()

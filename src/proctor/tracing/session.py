@@ -26,6 +26,7 @@ from proctor.launch.command import (
     AWAITED,
     FORWARDED,
     Launched,
+    block_awaited,
     command_environment,
     exit_status,
     find_program,
@@ -86,7 +87,7 @@ def trace(options: TraceOptions) -> int:
         if options.output and keeps_rows(options):
             refuse_what_is_no_file(options.output)
         output = open_output(options.output)
-    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    block_awaited()
     with ExitStack() as stack:
         launched = None
         tree = None
