@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from proctor.syscalls.descriptors import Process, kernel_file
@@ -18,6 +18,7 @@ NumericChange = Callable[[Process, Sequence[int], int], None]
 O_CLOEXEC: Final = 0o2000000
 FD_CLOEXEC: Final = 1
 F_DUPFD, F_SETFD, F_DUPFD_CLOEXEC = 0, 2, 1030
+FIONCLEX, FIOCLEX = 0x5450, 0x5451  # asm-generic/ioctls.h
 CLOSE_RANGE_CLOEXEC: Final = 4
 CLOSE_RANGE_UNSHARE: Final = 2
 CLONE_FS: Final = 0x200
@@ -230,6 +231,24 @@ def controls(process: Process, args: Sequence[int], result: int) -> None:
         change(process, args, result)
 
 
+MARKS: Final = {FIONCLEX: False, FIOCLEX: True}
+
+
+def marks_by_ioctl(process: Process, args: Sequence[int], _: int) -> None:
+    """Whether exec closes it; other requests change no descriptor."""
+    marked = MARKS.get(args[1] & 0xFFFFFFFF)
+    if marked is not None:
+        closing = process.files.closing
+        (closing.add if marked else closing.discard)(signed(args[0]))
+
+
+COMMANDS: Final[dict[NumericChange, Collection[int]]] = {
+    controls: CONTROLS.keys(),
+    marks_by_ioctl: MARKS.keys(),
+}
+"""Those of the second argument that change anything."""
+
+
 def closes(process: Process, args: Sequence[int], _: int) -> None:
     process.files.close(signed(args[0]))
 
@@ -277,6 +296,7 @@ NUMERIC_CHANGES: Final[dict[str, NumericChange]] = {
     "dup3": copies_with_flags,
     "fcntl": controls,
     "fcntl64": controls,
+    "ioctl": marks_by_ioctl,
     "close": closes,
     "close_range": closes_range,
     "fchdir": moves_to,

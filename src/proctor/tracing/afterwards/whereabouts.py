@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proctor.records.trace_layout import KINDS
-from proctor.syscalls.changes import CONTROLS, O_CLOEXEC, Opens, closes, controls, signed
+from proctor.syscalls.changes import COMMANDS, O_CLOEXEC, Opens, closes, signed
 from proctor.syscalls.descriptors import Descriptors, Files, Place, Process, kernel_file, path_in
 from proctor.syscalls.table import ABIS, table_of
 from proctor.syscalls.text.call import AT_FDCWD
@@ -292,9 +292,10 @@ def _todo(
             todo[own] = _ANY
         elif about.compiled.changes:
             changing = own & returned
-            if about.compiled.numeric_change is controls:
-                changing &= np.isin(records["args"][:, 1].astype(np.uint32), [*CONTROLS])
             numeric = about.compiled.numeric_change
+            if numeric in COMMANDS:
+                commands = records["args"][:, 1].astype(np.uint32)
+                changing &= np.isin(commands, [*COMMANDS[numeric]])
             todo[changing] = _CLOSE if numeric is closes else _NUMERIC if numeric else _ANY
             if isinstance(about.compiled.change, Opens):
                 todo[own & returned & (told.made[1] > 0)] = _OPEN

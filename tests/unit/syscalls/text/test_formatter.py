@@ -172,6 +172,19 @@ def test_a_descriptor_that_the_kernel_does_not_know_has_no_name() -> None:
     ]
 
 
+def test_what_exec_closes_by_ioctl() -> None:
+    """As Python's set_inheritable has it."""
+    marked = [Made("ioctl", (4, request, 0), 0) for request in (0x5451, 0x5450)]
+    executed = Made(args=(77,), kind=5)
+    read = Made("read", (4, 0, 0), 0)
+    for calls, name in (
+        ((*marked, executed, read), "4<socket:[9]>"),
+        ((marked[0], executed, read), "4"),
+        ((marked[0], Made("ioctl", (4, 0x5401, 0), 0), executed, read), "4"),
+    ):
+        assert lines(*calls)[-1].partition("(")[2].startswith(f"{name}, ")
+
+
 def test_descriptors_whose_making_was_not_traced() -> None:
     files, sockets = 0o100644, 0o140777
     options = Options(pids=False, tracked=False)
