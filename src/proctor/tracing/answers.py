@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,28 +36,37 @@ class Answers:
         signal.pthread_sigmask(signal.SIG_BLOCK, {ASKED})
         owner = struct.pack("=ii", _F_OWNER_TID, threading.get_native_id())
         fcntl.fcntl(asked, _F_SETOWN_EX, owner)
+        asked.setblocking(False)
         fcntl.fcntl(asked, fcntl.F_SETFL, fcntl.fcntl(asked, fcntl.F_GETFL) | os.O_ASYNC)
 
     def give(self, asker: int) -> None:
-        """To all that is asked now. asker: pid of the formatter."""
-        while select.select([self._asked], [], [], 0)[0]:
-            request = os.fsdecode(self._asked.recv(_REQUEST_BYTES))
-            if not request:
-                return
-            if request == "hurry":
-                if os.sched_getscheduler(asker) == os.SCHED_IDLE:  # else it is let run already
-                    run_as_others(asker, READ_NICENESS)
-                self._asked.sendall(b"ok")
-                continue
-            try:
-                descriptor = self._open(*request.split(" ", 1))
-            except (ProctorError, OSError, ValueError) as error:
-                self._asked.sendall(str(error).encode(errors="replace"))
-                continue
+        """To all that is asked now; nothing where who asks is gone, or reads no answers.
+
+        asker: pid of the formatter."""
+        with suppress(OSError):
+            while select.select([self._asked], [], [], 0)[0]:
+                request = os.fsdecode(self._asked.recv(_REQUEST_BYTES))
+                if not request:
+                    return
+                if request == "hurry":
+                    _hurry(asker)
+                    self._asked.sendall(b"ok")
+                else:
+                    self._hand_over(request)
+
+    def _hand_over(self, request: str) -> None:
+        try:
+            descriptor = self._open(request)
+        except (ProctorError, OSError, ValueError) as error:
+            self._asked.sendall(str(error).encode(errors="replace"))
+            return
+        try:
             socket.send_fds(self._asked, [b"ok"], [descriptor])
+        finally:
             os.close(descriptor)
 
-    def _open(self, what: str, rest: str) -> int:
+    def _open(self, request: str) -> int:
+        what, _, rest = request.partition(" ")
         if what == "file":
             return self._next_file(int(rest))
         if what == "maps":
@@ -78,6 +88,11 @@ class Answers:
         if not self._targets.has(pid):
             raise ProctorError(f"process {pid}: is not traced")
         return os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _hurry(asker: int) -> None:
+    if os.sched_getscheduler(asker) == os.SCHED_IDLE:  # else it is let run already
+        run_as_others(asker, READ_NICENESS)
 
 
 def executable_maps(pid: int) -> str:

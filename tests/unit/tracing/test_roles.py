@@ -4,67 +4,17 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from proctor.launch.role import READ_NICENESS
 from proctor.tracing import formatting
-from proctor.tracing.answers import ASKED, Answers
 from proctor.tracing.formatting import BEHIND_MAX_BYTES
 from proctor.tracing.options import TraceOptions
 from proctor.tracing.roles import GATHER_SECONDS, IDLE_SECONDS, LOOK_SECONDS, Orders
-from proctor.tracing.scope import Targets
-
-
-@pytest.fixture
-def blocked() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {ASKED})
-    yield
-    signal.sigtimedwait({ASKED}, 0)
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@pytest.mark.usefixtures("blocked")
-def test_a_question_wakes_the_tracer() -> None:
-    asked, more = socket.socketpair(type=socket.SOCK_SEQPACKET)
-    with asked, more:
-        answers = Answers(asked, None, Targets(None, (os.getpid(),), (), False))
-        for _ in range(2):
-            assert signal.sigtimedwait({ASKED}, 0) is None
-            more.send(f"maps {os.getpid()}".encode())
-            found = signal.sigtimedwait({ASKED}, 5)
-            assert found is not None
-            answers.give(os.getpid())
-            said, descriptors, _, _ = socket.recv_fds(more, 100, 1)
-            assert said == b"ok"
-            os.close(descriptors[0])
-            signal.sigtimedwait({ASKED}, 0)  # that there is room again
-
-
-@pytest.mark.usefixtures("blocked")
-@pytest.mark.parametrize(
-    ("before", "niceness"), [(os.SCHED_IDLE, READ_NICENESS), (os.SCHED_OTHER, 0)]
-)
-def test_who_asks_for_it_leaves_the_idle_class(before: int, niceness: int) -> None:
-    """Who has been let run since, as all are in the end, is not slowed down by it."""
-    asked, more = socket.socketpair(type=socket.SOCK_SEQPACKET)
-    with asked, more, subprocess.Popen(["sleep", "60"], start_new_session=True) as asker:
-        try:
-            os.sched_setscheduler(asker.pid, before, os.sched_param(0))
-            more.send(b"hurry")
-            Answers(asked, None, Targets(None, (os.getpid(),), (), False)).give(asker.pid)
-            assert more.recv(100) == b"ok"
-            assert os.sched_getscheduler(asker.pid) == os.SCHED_OTHER
-            assert os.getpriority(os.PRIO_PROCESS, asker.pid) == niceness
-        finally:
-            asker.kill()
 
 
 def test_a_formatter_hurries_when_it_is_far_behind(monkeypatch: pytest.MonkeyPatch) -> None:
