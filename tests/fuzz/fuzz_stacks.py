@@ -17,7 +17,7 @@ def run(data: bytes) -> None:
     table = UnwindTable(data[:TABLE_BYTES].decode(errors="replace"))
     events = data[TABLE_BYTES : TABLE_BYTES + EVENTS_BYTES]
     stack = data[TABLE_BYTES + EVENTS_BYTES :]
-    mappings = Mappings(lambda _: table_text(data))
+    mappings = Mappings(lambda _: data.replace(b"/", b" "))  # no file of ours is meant
     mappings.feed(events)
     mappings.advance(1 << 64)
     walked = addresses(stack[:64])
@@ -26,11 +26,6 @@ def run(data: bytes) -> None:
     assert len(found) <= FRAMES_MOST + len(walked)
     frames = Stacks(mappings).frames(7, found, walked, top=stack)
     assert len(lines(frames)) == len(frames) >= len(walked)
-
-
-def table_text(data: bytes) -> str:
-    """As of /proc/PID/maps; of no file, since no file of ours is meant."""
-    return data.decode(errors="replace").replace("/", " ")
 
 
 def seed() -> bytes:

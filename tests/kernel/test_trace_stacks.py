@@ -12,7 +12,8 @@ from typing import Final
 
 import pytest
 
-from tests.kernel.trace_command import run
+from tests.kernel.trace_command import await_tracing, run
+from tests.kernel.watching import PROCTOR, TIMEOUT_S, environment
 
 pytestmark = pytest.mark.kernel
 
@@ -185,6 +186,18 @@ def test_functions_of_python(tmp_path: Path) -> None:
     assert any("py::named_here" in line for line in traced.lines)
 
 
+WAITS: Final = """
+#include <unistd.h>
+int main(void)
+{
+	char word;
+	read(0, &word, 1);
+	getppid();
+	return 0;
+}
+"""
+
+
 MAKES_CODE: Final = r"""
 #include <stdio.h>
 #include <string.h>
@@ -218,3 +231,27 @@ def test_code_made_at_run_time(tmp_path: Path) -> None:
     frames = [frame for frame in traced.lines if frame.startswith(" > ")]
     (made,) = (n for n, frame in enumerate(frames) if "(made_just_now+0xb)" in frame)
     assert f"{program}(main+" in frames[made + 1]
+
+
+def test_a_process_whose_file_has_an_odd_name(tmp_path: Path) -> None:
+    """What ends a line in Python ends none in /proc/PID/maps."""
+    program = built(tmp_path, source=WAITS).rename(tmp_path / "sl\rx")
+    with subprocess.Popen([program], stdin=subprocess.PIPE) as process:
+        try:
+            tracer = subprocess.Popen(
+                [*PROCTOR, "trace", "-k", "-e", "getppid", "-o", str(tmp_path / "log"),
+                 "-p", str(process.pid)],
+                env=environment(), stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            try:
+                await_tracing(tracer)
+                process.communicate(b"go", timeout=TIMEOUT_S)
+                said = tracer.communicate(timeout=TIMEOUT_S)[1]
+            finally:
+                tracer.kill()
+                tracer.wait()
+        finally:
+            process.kill()
+    assert (tracer.returncode, "fault" in said) == (0, False), said
+    frames = stack_of((tmp_path / "log").read_bytes().decode(), "getppid")
+    assert any(f"{tmp_path}/sl\\rx(main+" in frame for frame in frames)

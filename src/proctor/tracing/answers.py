@@ -93,12 +93,3 @@ class Answers:
 def _hurry(asker: int) -> None:
     if os.sched_getscheduler(asker) == os.SCHED_IDLE:  # else it is let run already
         run_as_others(asker, READ_NICENESS)
-
-
-def executable_maps(pid: int) -> str:
-    """Those lines of `/proc/PID/maps` that are of code; empty where it is gone."""
-    try:
-        with Path(f"/proc/{pid}/maps").open(errors="replace") as file:
-            return "".join(line for line in file if line.split(None, 2)[1][2] == "x")
-    except OSError:
-        return ""

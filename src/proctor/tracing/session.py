@@ -36,7 +36,7 @@ from proctor.launch.role import fork_role, run_as_others
 from proctor.launch.targets import scope_of
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records.trace_layout import COUNTS
-from proctor.tracing.answers import ASKED, Answers, executable_maps
+from proctor.tracing.answers import ASKED, Answers
 from proctor.tracing.draining.brake import TreeCgroup, let_go
 from proctor.tracing.draining.rings import RingFiles
 from proctor.tracing.draining.spool_file import open_spool
@@ -65,6 +65,7 @@ from proctor.tracing.roles import (
     formatter_life,
 )
 from proctor.tracing.scope import Targets, put_scope
+from proctor.tracing.stacks.mappings import read_maps
 
 INTERRUPTED_STATUS: Final = 130
 LOOK_SECONDS: Final = 0.25
@@ -184,7 +185,7 @@ class Tracing:
             closing=targets.closing(),
             places=targets.working_directories(),
             programs=programs,
-            maps={pid: executable_maps(pid) for pid in programs} if mapping_events else {},
+            maps={pid: read_maps(pid) or b"" for pid in programs} if mapping_events else {},
             more=more,
             freeze=freeze,
         )

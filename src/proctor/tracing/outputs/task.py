@@ -38,8 +38,8 @@ class FormatterTask:
     """Working directories, likewise."""
     programs: dict[int, tuple[str, str]]
     """Name and executable of the processes that run then."""
-    maps: dict[int, str]
-    """Where their code lies: lines of `/proc/PID/maps`. Empty where no stacks are to be named."""
+    maps: dict[int, bytes]
+    """Where their code lies: `/proc/PID/maps`, as read. Empty where no stacks are to be named."""
     more: socket.socket
     """To the tracer: `file NUMBER`, `maps PID`, `code PID START-END PATH`; from it: a descriptor,
     or why not. `hurry`; from it: `ok`."""
@@ -55,10 +55,10 @@ class FormatterTask:
         """One more output file: the tracer opens it, with the caller's rights. OSError."""
         return self._asked(f"file {number}")
 
-    def maps_of(self, pid: int) -> str | None:
+    def maps_of(self, pid: int) -> bytes | None:
         """`/proc/PID/maps` of a traced process; None where it is gone."""
         try:
-            with os.fdopen(self._asked(f"maps {pid}"), errors="replace") as file:
+            with os.fdopen(self._asked(f"maps {pid}"), "rb") as file:
                 return file.read()
         except OSError:
             return None
@@ -73,7 +73,7 @@ class FormatterTask:
         self.more.recv(_MESSAGE_BYTES)
 
     def _asked(self, request: str) -> int:
-        self.more.sendall(request.encode())
+        self.more.sendall(request.encode("utf-8", "surrogateescape"))
         said, descriptors, _, _ = socket.recv_fds(self.more, _MESSAGE_BYTES, 1)
         if not descriptors:
             raise OSError(errno.EIO, said.decode(errors="replace") or "the tracer is gone")

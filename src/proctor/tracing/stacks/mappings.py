@@ -79,26 +79,29 @@ def _without(region: Region, hole: Region) -> Iterator[Region]:
         yield Region(hole.end, region.end, region.file_offset + moved, path, inode)
 
 
-def parse_maps(text: str) -> Iterator[Region]:
+def parse_maps(raw: bytes) -> Iterator[Region]:
     """Regions of `/proc/PID/maps` that may be executed, as events tell of no others; lines that
     are none are passed over."""
-    for line in text.splitlines():
+    for line in raw.split(b"\n"):  # which alone the kernel escapes in a path
         words = line.split(None, 5)
         try:
-            start, end = (int(word, 16) for word in words[0].split("-"))
+            start, end = (int(word, 16) for word in words[0].split(b"-"))
             offset, inode = int(words[2], 16), int(words[4])
         except (ValueError, IndexError):
             continue
-        if "x" not in words[1]:
-            continue
-        path = words[5].removesuffix(" (deleted)") if len(words) > 5 else ""
-        yield Region(start, end, offset, path, inode)
+        if b"x" in words[1]:
+            yield Region(start, end, offset, _path(words[5] if len(words) > 5 else b""), inode)
 
 
-def read_maps(pid: int) -> str | None:
+def _path(name: bytes) -> str:
+    """As names of files are decoded."""
+    return name.removesuffix(b" (deleted)").decode("utf-8", "surrogateescape")
+
+
+def read_maps(pid: int) -> bytes | None:
     """`/proc/PID/maps` now; None where the process is gone or not ours to read."""
     try:
-        return Path(f"/proc/{pid}/maps").read_text(errors="replace")
+        return Path(f"/proc/{pid}/maps").read_bytes()
     except OSError:
         return None
 
@@ -142,9 +145,8 @@ def happenings(raw: bytes, number: int = 0) -> Iterator[Happening]:
 
 def _region(body: bytes) -> Region:
     _, _, start, length, offset, _, _, inode, *_ = _MAPPED.unpack_from(body)
-    name = body[_MAPPED.size : -_SAMPLE_ID.size].split(b"\0", 1)[0].decode(errors="replace")
-    path = "" if name == "//anon" else name.removesuffix(" (deleted)")
-    return Region(start, start + length, offset, path, inode)
+    name = body[_MAPPED.size : -_SAMPLE_ID.size].split(b"\0", 1)[0]
+    return Region(start, start + length, offset, "" if name == b"//anon" else _path(name), inode)
 
 
 @dataclass(slots=True)
@@ -161,9 +163,9 @@ class _Process:
 class Mappings:
     """The address spaces of all processes, at the time that `advance` was last given."""
 
-    maps_of: Callable[[int], str | None] = read_maps
+    maps_of: Callable[[int], bytes | None] = read_maps
     """Of processes that were there before; asked once each."""
-    at_begin: Mapping[int, str] = field(default_factory=dict)
+    at_begin: Mapping[int, bytes] = field(default_factory=dict)
     """`/proc/PID/maps` when tracing began, by pid."""
     _processes: dict[int, _Process] = field(default_factory=dict)
     _ended: deque[tuple[int, _Process]] = field(default_factory=deque)
@@ -194,16 +196,16 @@ class Mappings:
         if process.told:
             return False
         process.told = True
-        text = self.maps_of(pid)
-        for region in parse_maps(text or ""):
+        raw = self.maps_of(pid)
+        for region in parse_maps(raw or b""):
             process.space.map(region)
-        process.space.whole |= bool(text)  # nothing is told by one that has ended
+        process.space.whole |= bool(raw)  # nothing is told by one that has ended
         return True
 
     def _process(self, pid: int) -> _Process:
         if pid not in self._processes:
-            text = self.at_begin.get(pid, "")  # read after the events had begun
-            space = AddressSpace(parse_maps(text), whole=bool(text))
+            raw = self.at_begin.get(pid, b"")  # read after the events had begun
+            space = AddressSpace(parse_maps(raw), whole=bool(raw))
             self._processes[pid] = _Process(space, told=False)
         return self._processes[pid]
 

@@ -17,6 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
+from proctor.syscalls.text.quoting import bare
 from proctor.tracing.stacks.code_files import CodeFiles
 from proctor.tracing.stacks.mappings import AddressSpace, Mappings, Region
 from proctor.tracing.stacks.symbols import SortedSymbols, Symbol, kernel_symbols, perf_map
@@ -43,14 +44,16 @@ class Frame:
     symbol: Symbol | None
 
     def __str__(self) -> str:
-        """As strace has it: `/usr/lib/libc.so.6(__read+0x10) [0xf82b0]`."""
+        """As strace has it: `/usr/lib/libc.so.6(__read+0x10) [0xf82b0]`. One line; names are
+        escaped as paths are elsewhere."""
         if self.symbol is None:
-            return f"{self.path or '?'}() [{self.place:#x}]"
-        return f"{self.path}({self.symbol.name}+{self.symbol.offset:#x}) [{self.place:#x}]"
+            return f"{bare(self.path) or '?'}() [{self.place:#x}]"
+        function = f"{bare(self.symbol.name)}+{self.symbol.offset:#x}"
+        return f"{bare(self.path)}({function}) [{self.place:#x}]"
 
     @property
     def name(self) -> str:
-        """For flame graphs: the function, else the file and the offset."""
+        """For flame graphs, not escaped: the function, else the file and the offset."""
         if self.symbol is not None:
             return self.symbol.name + ("_[k]" if self.path == "[kernel]" else "")
         return f"{self.path.rpartition('/')[2] or '?'}+{self.place:#x}"
@@ -204,7 +207,7 @@ class Folded:
     def add(self, comm: str, frames: Sequence[Frame], syscall: str, weight: int = 1) -> None:
         """weight: calls, or nanoseconds."""
         names = [comm, *(frame.name for frame in reversed(frames)), syscall]
-        stack = ";".join(name.replace(";", ":").replace("\n", " ") for name in names)
+        stack = ";".join(bare(name).replace(";", ":") for name in names)
         self._weights[stack] = self._weights.get(stack, 0) + weight
 
     def lines(self) -> list[str]:

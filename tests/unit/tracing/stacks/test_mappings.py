@@ -5,7 +5,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import subprocess
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,13 @@ from hypothesis import strategies as st
 
 from proctor.kernel.mapping_events import DATA_PAGES, ring_bytes
 from proctor.tracing.draining.mapping_rings import MAPPINGS, MappingRings
-from proctor.tracing.stacks.mappings import ENDED_KEPT, Mappings, happenings
+from proctor.tracing.stacks.mappings import (
+    ENDED_KEPT,
+    Mappings,
+    happenings,
+    parse_maps,
+    read_maps,
+)
 
 COMM, EXIT, FORK, MMAP2, LOST = 3, 4, 7, 10, 2
 EXECUTED = 0x2000
@@ -80,11 +88,11 @@ def test_a_child_has_what_its_parent_had_and_execs_without_it() -> None:
 def test_what_was_there_before_is_asked_for_once() -> None:
     asked: list[int] = []
 
-    def maps_of(pid: int) -> str:
+    def maps_of(pid: int) -> bytes:
         asked.append(pid)
-        return "4000-5000 r-xp 00000000 08:01 99 /late\n"
+        return b"4000-5000 r-xp 00000000 08:01 99 /late\n"
 
-    mappings = Mappings(maps_of, {7: "1000-2000 r-xp 00000000 08:01 99 /early\n"})
+    mappings = Mappings(maps_of, {7: b"1000-2000 r-xp 00000000 08:01 99 /early\n"})
     mappings.feed(executed(8, 1))
     mappings.advance(1)
     assert path_at(mappings, 7, 0x1000) == "/early"
@@ -114,6 +122,27 @@ def test_threads_and_other_names_change_nothing() -> None:
     )  # fmt: skip
     mappings.advance(3)
     assert path_at(mappings, 7, 0x1000) == "/a"
+
+
+@pytest.mark.parametrize(
+    "name", ["sl\rx", "sl\x0cx", "sl\x1cx", "sl\x85x", "sl\u2028x", "sl x", "sl\udcffx"]
+)
+def test_only_a_line_feed_ends_a_line_of_maps(tmp_path: Path, name: str) -> None:
+    """The kernel escapes no other character of a file's name."""
+    path = tmp_path / name
+    path.write_bytes(Path("/bin/cat").read_bytes())
+    path.chmod(0o700)
+    pipe = subprocess.PIPE
+    with subprocess.Popen([path], stdin=pipe, stdout=pipe, bufsize=0) as process:
+        try:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(b".")
+            assert process.stdout.read(1) == b"."  # it is mapped
+            found = {region.path for region in parse_maps(read_maps(process.pid) or b"")}
+        finally:
+            process.kill()
+    assert str(path) in found
 
 
 @given(st.binary(max_size=400), st.integers(0, 200))

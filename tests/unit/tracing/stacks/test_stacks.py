@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.tracing.stacks.mappings import AddressSpace, Mappings, Region, parse_maps, read_maps
-from proctor.tracing.stacks.stacks import Folded, Stacks, addresses, lines
+from proctor.tracing.stacks.stacks import Folded, Frame, Stacks, addresses, lines
 from proctor.tracing.stacks.symbols import FileSymbols, Symbol, demangled, perf_map
 
 PROGRAM = """
@@ -91,7 +91,7 @@ def test_a_later_mapping_covers_the_earlier() -> None:
 
 
 def test_a_gone_process_has_addresses_only() -> None:
-    told: list[str | None] = ["1000-2000 r-xp 00000000 00:00 0 /x y (deleted)\n", None]
+    told: list[bytes | None] = [b"1000-2000 r-xp 00000000 00:00 0 /x y (deleted)\n", None]
     stacks = Stacks(Mappings(lambda _: told.pop(0)))
     assert str(stacks.frames(7, [0x1234])[0]) == "/x y() [0x234]"
     assert str(stacks.frames(8, [0x1234])[0]) == "?() [0x1234]"
@@ -105,7 +105,7 @@ def test_a_stack_ends_before_address_0() -> None:
     ]
 
 
-MAPS = "1000-2000 r-xp 00000000 00:00 0 /x\n7000-8000 rw-p 00000000 00:00 0 [stack]\n"
+MAPS = b"1000-2000 r-xp 00000000 00:00 0 /x\n7000-8000 rw-p 00000000 00:00 0 [stack]\n"
 
 
 @pytest.mark.parametrize("astray", [0x3000, 0x7100, 0x687361622F6E69, 1 << 63])
@@ -135,7 +135,7 @@ def test_where_a_program_is_that_place_is_shown() -> None:
 
 def test_code_made_at_run_time() -> None:
     stacks = Stacks(
-        Mappings(lambda _: "1000-2000 r-xp 00000000 00:00 0 \n"),
+        Mappings(lambda _: b"1000-2000 r-xp 00000000 00:00 0 \n"),
         perf_map_of=lambda _: "1100 20 py::main:/app.py\nnonsense\n",
     )
     made, beyond = stacks.frames(7, [0x1110, 0x1121])
@@ -144,7 +144,7 @@ def test_code_made_at_run_time() -> None:
 
 def test_folded_stacks_add_up_outermost_first() -> None:
     stacks = Stacks(
-        Mappings(lambda _: "1000-2000 r-xp 00000000 00:00 0 \n"),
+        Mappings(lambda _: b"1000-2000 r-xp 00000000 00:00 0 \n"),
         perf_map_of=lambda _: "1000 10 leaf\n1100 10 main;odd\n",
     )
     folded = Folded()
@@ -153,12 +153,28 @@ def test_folded_stacks_add_up_outermost_first() -> None:
     assert folded.lines() == ["prog;main:odd;leaf;read 6"]
 
 
-@given(st.text(), st.binary(max_size=64))
-def test_any_text_is_maps_or_passed_over(text: str, chunk: bytes) -> None:
-    AddressSpace(parse_maps(text)).at(5)
+ODD = "/a\n > /b\x1b[2J\x85\udcff"
+ESCAPED = "/a\\n > /b\\33[2J\\302\\205\\377"
+
+
+@pytest.mark.parametrize("symbol", [Symbol(ODD, 1), None])
+def test_names_reach_no_terminal_as_they_are(symbol: Symbol | None) -> None:
+    frame = Frame(1, ODD, 1, symbol)
+    assert str(frame) == f"{ESCAPED}({f'{ESCAPED}+0x1' if symbol else ''}) [0x1]"
+    folded = Folded()
+    folded.add(ODD, [frame], "read")
+    (line,) = folded.lines()
+    assert line.isascii()
+    assert line.isprintable()
+    assert line.startswith(f"{ESCAPED};")
+
+
+@given(st.binary(), st.text(), st.binary(max_size=64))
+def test_any_text_is_maps_or_passed_over(raw: bytes, text: str, chunk: bytes) -> None:
+    AddressSpace(parse_maps(raw)).at(5)
     perf_map(text).at(5)
     assert len(addresses(chunk)) == len(chunk) // 8
 
 
 def test_this_process_has_maps() -> None:
-    assert any(region.path for region in parse_maps(read_maps(os.getpid()) or ""))
+    assert any(region.path for region in parse_maps(read_maps(os.getpid()) or b""))
