@@ -21,7 +21,7 @@ from proctor.tracing.stacks.symbols import FileSymbols
 
 FILES_KEPT: Final = 256
 TRIES_MOST: Final = 8
-"""To have a file handed over, each by another process."""
+"""In vain, to have a file handed over: another process may have what one has not."""
 
 _ELF_BEGINNING: Final = struct.Struct("<4s12xH")
 _PROGRAM_OR_LIBRARY: Final = (2, 3)  # ET_EXEC, ET_DYN; not ET_CORE, which holds a memory
@@ -34,27 +34,32 @@ class CodeFiles:
     def __init__(self, hand_over: Callable[[int, Region], int] | None = None) -> None:
         """`hand_over`: from pid and mapping a descriptor of the file, OSError where it can't."""
         self._hand_over = hand_over
-        self._found: dict[tuple[str, int], FileSymbols | None] = {}
-        self._tries: dict[tuple[str, int], int] = {}
+        self._found: dict[tuple[str, int], FileSymbols] = {}
+        """Last the one asked about last."""
+        self._failures: dict[tuple[str, int], int] = {}
 
     def symbols(self, pid: int, region: Region) -> FileSymbols | None:
         """None where its file can't be had."""
         key = (region.path, region.inode)
-        if (known := self._found.get(key)) is not None:
-            return known
-        if self._tries.get(key, 0) >= TRIES_MOST:
-            return None
-        self._tries[key] = self._tries.get(key, 0) + 1
-        file = self._open(pid, region)
-        if file is None:
-            return None
-        try:
-            self._found[key] = FileSymbols(file)
-        finally:
-            os.close(file)
+        known = self._found.pop(key, None) or self._read(key, pid, region)
+        if known is not None:
+            self._found[key] = known  # behind those asked about before
         if len(self._found) > FILES_KEPT:
             self._found.pop(next(iter(self._found)))
-        return self._found.get(key)
+        return known
+
+    def _read(self, key: tuple[str, int], pid: int, region: Region) -> FileSymbols | None:
+        failures = self._failures.get(key, 0)
+        if failures >= TRIES_MOST:
+            return None
+        file = self._open(pid, region)
+        if file is None:
+            self._failures[key] = failures + 1
+            return None
+        try:
+            return FileSymbols(file)
+        finally:
+            os.close(file)
 
     def _open(self, pid: int, region: Region) -> int | None:
         with suppress(OSError, ValueError):
