@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import heapq
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -39,44 +40,51 @@ class Region:
     """0: not known."""
 
 
+_START: Final = attrgetter("start")
+_END: Final = attrgetter("end")
+
+
 class AddressSpace:
     """The mappings of one process that code may run from."""
 
     def __init__(self, regions: Iterable[Region] = (), *, whole: bool = False) -> None:
-        self._regions = sorted(regions, key=lambda region: region.start)
+        self._regions: list[Region] = []
+        """By address; none reaches into another."""
         self.whole = whole
         """All of them are known: no code lies elsewhere."""
         self.remembered: dict[Any, Any] = {}
         """What was found out about addresses; empty again after each change."""
         self.made: Any = None
         """What is known of code that it made at run time."""
+        for region in regions:
+            self.map(region)
 
     def map(self, made: Region) -> None:
         """A new mapping, in the place of what was there."""
-        kept = [part for region in self._regions for part in _without(region, made)]
-        self._regions = sorted([*kept, made], key=lambda region: region.start)
+        if made.start >= made.end:
+            return
+        first = bisect_right(self._regions, made.start, key=_END)
+        last = bisect_left(self._regions, made.end, first, key=_START)
+        before, behind = [], []
+        for region in self._regions[first:last]:
+            if region.start < made.start:
+                before.append(replace(region, end=made.start))
+            if region.end > made.end:
+                offset = region.file_offset + made.end - region.start
+                behind.append(replace(region, start=made.end, file_offset=offset))
+        self._regions[first:last] = [*before, made, *behind]
         self.remembered = {}
 
     def copy(self) -> AddressSpace:
-        return AddressSpace(self._regions, whole=self.whole)
+        copied = AddressSpace(whole=self.whole)
+        copied._regions = self._regions.copy()
+        return copied
 
     def at(self, address: int) -> Region | None:
-        place = bisect_right(self._regions, address, key=lambda region: region.start) - 1
+        place = bisect_right(self._regions, address, key=_START) - 1
         if place >= 0 and address < self._regions[place].end:
             return self._regions[place]
         return None
-
-
-def _without(region: Region, hole: Region) -> Iterator[Region]:
-    if region.end <= hole.start or region.start >= hole.end:
-        yield region
-        return
-    path, inode = region.path, region.inode
-    if region.start < hole.start:
-        yield Region(region.start, hole.start, region.file_offset, path, inode)
-    if region.end > hole.end:
-        moved = hole.end - region.start
-        yield Region(hole.end, region.end, region.file_offset + moved, path, inode)
 
 
 def parse_maps(raw: bytes) -> Iterator[Region]:

@@ -17,7 +17,9 @@ from proctor.kernel.mapping_events import DATA_PAGES, ring_bytes
 from proctor.tracing.draining.mapping_rings import MAPPINGS, MappingRings
 from proctor.tracing.stacks.mappings import (
     ENDED_KEPT,
+    AddressSpace,
     Mappings,
+    Region,
     happenings,
     parse_maps,
     read_maps,
@@ -143,6 +145,46 @@ def test_only_a_line_feed_ends_a_line_of_maps(tmp_path: Path, name: str) -> None
         finally:
             process.kill()
     assert str(path) in found
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), max_size=30))
+def test_the_last_mapping_of_an_address_counts(made: list[tuple[int, int]]) -> None:
+    """As if each address were noted for itself."""
+    space = AddressSpace()
+    known: dict[int, tuple[str, int]] = {}
+    for number, (start, length) in enumerate(made):
+        before = space.copy()
+        space.map(Region(start, start + length, 100, f"/{number}", number))
+        for address in range(60):
+            assert told_of(before, address) == known.get(address)
+        known |= {start + at: (f"/{number}", 100 + at) for at in range(length)}
+    assert [told_of(space, address) for address in range(60)] == [
+        known.get(address) for address in range(60)
+    ]
+
+
+def told_of(space: AddressSpace, address: int) -> tuple[str, int] | None:
+    """The path, and the offset there."""
+    region = space.at(address)
+    return (region.path, region.file_offset + address - region.start) if region else None
+
+
+def test_many_mappings_take_each_as_long_as_few() -> None:
+    """By how often addresses are compared, which no busy machine changes."""
+    looked = 0
+
+    class Counted(int):
+        def __lt__(self, other: int) -> bool:
+            nonlocal looked
+            looked += 1
+            return int(self) < int(other)
+
+    count = 4096
+    space = AddressSpace()
+    for at in range(count):
+        start = at * 2654435761 % count * 0x2000  # each once, in no order
+        space.map(Region(Counted(start), Counted(start + 0x1000), 0, ""))
+    assert looked < count * 64
 
 
 @given(st.binary(max_size=400), st.integers(0, 200))
