@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -202,8 +204,9 @@ MAKES_CODE: Final = r"""
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
-int main(void)
+int main(int count, char **words)
 {
 	/* push %rbp; mov %rsp,%rbp; mov $39,%eax; syscall; pop %rbp; ret: getpid */
 	unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0x5d, 0xc3};
@@ -213,11 +216,15 @@ int main(void)
 	memcpy(made, code, sizeof(code));
 	mprotect(made, 4096, PROT_READ | PROT_EXEC);
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
-	map = fopen(path, "w");
-	fprintf(map, "%lx %lx made_just_now\n", (long)made, sizeof(code));
-	fclose(map);
 	puts(path);
 	fflush(stdout);
+	if (count > 1) {
+		mkfifo(path, 0644);
+	} else {
+		map = fopen(path, "w");
+		fprintf(map, "%lx %lx made_just_now\n", (long)made, sizeof(code));
+		fclose(map);
+	}
 	((void (*)(void))made)();
 	return 0;
 }
@@ -231,6 +238,24 @@ def test_code_made_at_run_time(tmp_path: Path) -> None:
     frames = [frame for frame in traced.lines if frame.startswith(" > ")]
     (made,) = (n for n, frame in enumerate(frames) if "(made_just_now+0xb)" in frame)
     assert f"{program}(main+" in frames[made + 1]
+
+
+def test_a_pipe_in_the_place_of_names_is_not_waited_for(tmp_path: Path) -> None:
+    program = built(tmp_path, "-fno-omit-frame-pointer", source=MAKES_CODE)
+    log, told = tmp_path / "log", tmp_path / "told"
+    command = [*PROCTOR, "trace", "-k", "-e", "getpid", "-o", str(log), str(program), "pipe"]
+    with told.open("wb") as output:
+        tracer = subprocess.Popen(command, env=environment(), stdout=output)
+    try:
+        assert tracer.wait(TIMEOUT_S) == 0
+    finally:
+        pipe = Path(told.read_text().strip())
+        with suppress(OSError):  # there is no reader, which else goes on
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        pipe.unlink()
+        tracer.kill()
+        tracer.wait()
+    assert any(re.match(r" > \?\(\) \[0x", line) for line in log.read_text().splitlines())
 
 
 def test_a_process_whose_file_has_an_odd_name(tmp_path: Path) -> None:

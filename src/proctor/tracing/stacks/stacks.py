@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import platform
 import struct
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -20,13 +19,12 @@ from typing import Final
 from proctor.syscalls.text.quoting import bare
 from proctor.tracing.stacks.code_files import CodeFiles
 from proctor.tracing.stacks.mappings import AddressSpace, Mappings, Region
-from proctor.tracing.stacks.symbols import SortedSymbols, Symbol, kernel_symbols, perf_map
+from proctor.tracing.stacks.perf_map import FOLDER, PerfMap
+from proctor.tracing.stacks.symbols import Symbol, kernel_symbols
 from proctor.tracing.stacks.unwind import Rules, StackTop, unwound
 
 STACKS_KEPT: Final = 16384
 """And places in code, of an address space."""
-PERF_MAP_SECONDS: Final = 1.0
-"""Between two looks at what a program tells of the code it makes."""
 _PROGRAMS_END: Final = 1 << (47 if platform.machine() == "x86_64" else 48)
 """Of addresses that a program gets without asking for one beyond, which few machines have."""
 
@@ -65,38 +63,13 @@ def addresses(chunk: bytes) -> tuple[int, ...]:
     return struct.unpack_from(f"={count}Q", chunk)
 
 
-def read_perf_map(pid: int) -> str | None:
-    """What a program says of the code it made: Python's with -X perf, node's, Java's."""
-    try:
-        return Path(f"/tmp/perf-{pid}.map").read_text(errors="replace")  # its place
-    except OSError:
-        return None
-
-
-class _PerfMap:
-    """The code that a process made at run time, as it has told until now."""
-
-    def __init__(self, read: Callable[[], str | None]) -> None:
-        self._read = read
-        self._symbols = SortedSymbols(())
-        self._read_at = -PERF_MAP_SECONDS
-
-    def at(self, address: int) -> Symbol | None:
-        found = self._symbols.at(address)
-        if found is None and time.monotonic() - self._read_at >= PERF_MAP_SECONDS:
-            self._read_at = time.monotonic()
-            self._symbols = perf_map(self._read() or "")
-            found = self._symbols.at(address)
-        return found
-
-
 @dataclass(slots=True)
 class Stacks:
     """Frames of stacks, for all processes of a trace."""
 
     mappings: Mappings = field(default_factory=Mappings)
     files: CodeFiles = field(default_factory=CodeFiles)
-    perf_map_of: Callable[[int], str | None] = read_perf_map
+    perf_maps: Path = FOLDER
     _kernel: dict[tuple[int, bool], Frame] = field(default_factory=dict)
 
     def frames(
@@ -172,10 +145,10 @@ class Stacks:
         found = symbols.at(place - before) if symbols else None
         return Frame(address, region.path, place, _moved(found, before))
 
-    def _made(self, pid: int, space: AddressSpace) -> _PerfMap:
+    def _made(self, pid: int, space: AddressSpace) -> PerfMap:
         if space.made is None:
-            space.made = _PerfMap(lambda: self.perf_map_of(pid))
-        found: _PerfMap = space.made
+            space.made = PerfMap(pid, self.perf_maps)
+        found: PerfMap = space.made
         return found
 
     def _kernel_frame(self, address: int, *, caller: bool) -> Frame:

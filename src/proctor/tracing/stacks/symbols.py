@@ -187,24 +187,11 @@ def kernel_symbols() -> SortedSymbols:
 def _kallsyms(text: str) -> Iterator[tuple[int, None, str]]:
     for line in text.splitlines():
         words = line.split()
-        if len(words) >= 3 and words[1] in "tTwW" and (address := _hexadecimal(words[0])):
+        if len(words) >= 3 and words[1] in "tTwW" and (address := hexadecimal(words[0])):
             module = f" {words[3]}" if len(words) > 3 else ""
             yield address, None, words[2] + module
 
 
-def perf_map(text: str) -> SortedSymbols:
-    """`/tmp/perf-PID.map`: START SIZE NAME a line, in hexadecimal; other lines are passed over."""
-    return SortedSymbols(_perf_rows(text))
-
-
-def _perf_rows(text: str) -> Iterator[tuple[int, int, str]]:
-    for line in text.splitlines():
-        words = line.split(" ", 2)
-        if len(words) == 3:
-            start, size = _hexadecimal(words[0]), _hexadecimal(words[1])
-            if start is not None and size is not None:
-                yield start, size, words[2]
-
-
-def _hexadecimal(word: str) -> int | None:
+def hexadecimal(word: str) -> int | None:
+    """None where it is no address."""
     return int(word, 16) if re.fullmatch(r"(0x)?[0-9a-fA-F]{1,16}", word) else None

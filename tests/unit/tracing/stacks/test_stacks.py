@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.tracing.stacks.mappings import AddressSpace, Mappings, Region, parse_maps, read_maps
+from proctor.tracing.stacks.perf_map import parse_perf_map
 from proctor.tracing.stacks.stacks import Folded, Frame, Stacks, addresses, lines
-from proctor.tracing.stacks.symbols import FileSymbols, Symbol, demangled, perf_map
+from proctor.tracing.stacks.symbols import FileSymbols, Symbol, demangled
 
 PROGRAM = """
 namespace shop { struct Cart { __attribute__((noinline)) int total(int n) { return n * 3; } }; }
@@ -133,19 +134,21 @@ def test_where_a_program_is_that_place_is_shown() -> None:
     assert str(found) == "?() [0x3000]"
 
 
-def test_code_made_at_run_time() -> None:
+def test_code_made_at_run_time(tmp_path: Path) -> None:
+    (tmp_path / "perf-7.map").write_text("1100 20 py::main:/app.py\nnonsense\n")
     stacks = Stacks(
         Mappings(lambda _: b"1000-2000 r-xp 00000000 00:00 0 \n"),
-        perf_map_of=lambda _: "1100 20 py::main:/app.py\nnonsense\n",
+        perf_maps=tmp_path,
     )
     made, beyond = stacks.frames(7, [0x1110, 0x1121])
     assert (made.name, beyond.symbol) == ("py::main:/app.py", None)
 
 
-def test_folded_stacks_add_up_outermost_first() -> None:
+def test_folded_stacks_add_up_outermost_first(tmp_path: Path) -> None:
+    (tmp_path / "perf-7.map").write_text("1000 10 leaf\n1100 10 main;odd\n")
     stacks = Stacks(
         Mappings(lambda _: b"1000-2000 r-xp 00000000 00:00 0 \n"),
-        perf_map_of=lambda _: "1000 10 leaf\n1100 10 main;odd\n",
+        perf_maps=tmp_path,
     )
     folded = Folded()
     for _ in range(2):
@@ -169,10 +172,10 @@ def test_names_reach_no_terminal_as_they_are(symbol: Symbol | None) -> None:
     assert line.startswith(f"{ESCAPED};")
 
 
-@given(st.binary(), st.text(), st.binary(max_size=64))
-def test_any_text_is_maps_or_passed_over(raw: bytes, text: str, chunk: bytes) -> None:
+@given(st.binary(), st.binary(max_size=64))
+def test_any_bytes_are_maps_or_passed_over(raw: bytes, chunk: bytes) -> None:
     AddressSpace(parse_maps(raw)).at(5)
-    perf_map(text).at(5)
+    parse_perf_map(raw).at(5)
     assert len(addresses(chunk)) == len(chunk) // 8
 
 
