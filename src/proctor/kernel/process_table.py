@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -151,9 +152,9 @@ def cgroup_root() -> Path | None:
 
 def cgroup_path(pid: int) -> str | None:
     """The process's path in the v2 hierarchy."""
-    for line in _read(Path(f"/proc/{pid}/cgroup")).decode(errors="replace").splitlines():
-        if line.startswith("0::"):
-            return line[3:]
+    for line in _read(Path(f"/proc/{pid}/cgroup")).split(b"\n"):  # which no name may hold
+        if line.startswith(b"0::"):
+            return line[3:].decode(errors="replace")
     return None
 
 
@@ -164,6 +165,19 @@ def cgroup_id(pid: int) -> int:
         return (root / path.lstrip("/")).stat().st_ino if root and path else 0
     except OSError:
         return 0
+
+
+def cgroup_ids(pid: int) -> Iterator[int]:
+    """Of the process's cgroup and of those above it, as far as we see them."""
+    root, path = cgroup_root(), cgroup_path(pid)
+    if root is None or path is None or ".." in path.split("/"):  # beyond our namespace's root
+        return
+    place = root / path.lstrip("/")
+    for each in (place, *place.parents):
+        with suppress(OSError):
+            yield each.stat().st_ino
+        if each == root:
+            return
 
 
 def cgroup_names(wanted: set[int]) -> Iterator[tuple[int, str]]:

@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from proctor.kernel.process_table import has_ended
+from proctor.kernel.process_table import cgroup_ids, has_ended
 from proctor.kernel.trace_object import TraceObject
 from proctor.records._layout import lib
+from proctor.tracing.stacks.mappings import read_maps
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Targets:
         return any(not has_ended(pid) for pid in self.pids)
 
     def has(self, pid: int) -> bool:
-        """Whether a process that lives is traced, as far as its parents tell."""
-        if self.host or self.cgroups:
+        """Whether a process that lives is traced, as far as its cgroup and parents tell."""
+        if self.host or self._in_cgroup(pid):
             return True
         parents, roots = dict(_parents()), {*self.pids, self.command}
         while pid and pid not in roots:
@@ -59,6 +60,21 @@ class Targets:
         if self.cgroups or self.host:
             pids = [pid for pid, _ in _parents()]
         return {pid: _program(pid) for pid in pids}
+
+    def maps(self) -> dict[int, bytes]:
+        """`/proc/PID/maps` of those that run already and are traced, as read."""
+        running: list[int] = self.trees() if self.pids else []
+        if self.cgroups or self.host:
+            all_pids = (pid for pid, _ in _parents())
+            running += [pid for pid in all_pids if self.host or self._in_cgroup(pid)]
+        return {pid: raw for pid in running if (raw := read_maps(pid))}
+
+    def _in_cgroup(self, pid: int) -> bool:
+        """As the kernel decides: by where the process is now."""
+        if not self.cgroups:
+            return False
+        found = {*cgroup_ids(pid)}
+        return any(_inode(path) in found for path in self.cgroups)
 
     def trees(self) -> list[int]:
         """The named processes with all their descendants."""
@@ -119,6 +135,13 @@ def _numbers(folder: str) -> list[int]:
         return [int(name) for name in os.listdir(folder)]  # noqa: PTH208 - names, no paths
     except OSError:
         return []
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return Path(path).stat().st_ino
+    except OSError:
+        return None
 
 
 def _link(path: str) -> str:

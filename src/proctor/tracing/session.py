@@ -65,7 +65,6 @@ from proctor.tracing.roles import (
     formatter_life,
 )
 from proctor.tracing.scope import Targets, put_scope
-from proctor.tracing.stacks.mappings import read_maps
 
 INTERRUPTED_STATUS: Final = 130
 LOOK_SECONDS: Final = 0.25
@@ -185,7 +184,7 @@ class Tracing:
             closing=targets.closing(),
             places=targets.working_directories(),
             programs=programs,
-            maps={pid: read_maps(pid) or b"" for pid in programs} if mapping_events else {},
+            maps=targets.maps() if mapping_events else {},
             more=more,
             freeze=freeze,
         )
