@@ -1,4 +1,4 @@
-"""Where the spool lies: beside the output, else in the user's state folder; without a name."""
+"""Where the spool lies: beside the output, else in the folder for temporary files; without a name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proctor.tracing.draining.spool import Spool
 
 def open_spool(output: str | None) -> Spool:
     """Its file goes with the last holder. ProctorError where none can be made."""
-    folders = [Path(output).parent] if output not in (None, "-") and output else []
+    folders = [Path(output).parent] if output and _is_file(output) else []
     folders.append(Path(tempfile.gettempdir()))
     cause = ""
     for folder in folders:
@@ -30,3 +30,8 @@ def open_spool(output: str | None) -> Spool:
     raise ProctorError(
         f"{folders[-1]}: no room for the spool: {cause}; set TMPDIR to another place"
     )
+
+
+def _is_file(output: str) -> bool:
+    """And not in /dev, which is memory."""
+    return output != "-" and Path(output).is_file() and not output.startswith("/dev/")
