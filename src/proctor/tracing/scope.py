@@ -11,7 +11,6 @@ from pathlib import Path
 from proctor.kernel.process_table import cgroup_ids, has_ended
 from proctor.kernel.trace_object import TraceObject
 from proctor.records._layout import lib
-from proctor.tracing.stacks.mappings import read_maps
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,8 @@ class Targets:
 
     def maps(self) -> dict[int, bytes]:
         """`/proc/PID/maps` of those that run already and are traced, as read."""
+        from proctor.tracing.stacks.mappings import read_maps  # for -k alone
+
         running: list[int] = self.trees() if self.pids else []
         if self.cgroups or self.host:
             all_pids = (pid for pid, _ in _parents())
