@@ -1,4 +1,4 @@
-"""Where the spool lies: beside the output, else in the folder for temporary files; without a name."""
+"""Where the spool lies, without a name: beside the output, else where temporary files do."""
 
 from __future__ import annotations
 
