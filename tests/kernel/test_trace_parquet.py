@@ -170,3 +170,25 @@ def test_files_are_rotated_at_the_size_asked_for(tmp_path: Path, program: str) -
         )
     )
     assert said["calls"] + said["lost"].get("ring_full", 0) >= 200_000
+
+
+def test_where_the_next_file_cannot_be_made_the_first_is_whole(
+    tmp_path: Path, program: str
+) -> None:
+    folder = tmp_path / "Folder"
+    second = folder / "run-0002.parquet"
+    second.mkdir(parents=True)
+    traced = run(folder, "--rotate", "50k", "--", program, "flood", "200000", output="run.parquet")
+    said, totals = traced.stderr.splitlines()[-2:]
+    lost = re.fullmatch(
+        rf"proctor: {second}: ([\d,]+) records not written: is a directory; "
+        "name another place with -o",
+        said,
+    )
+    assert lost, traced.stderr
+    assert f"write_failed {lost[1]}" in totals
+    assert "unaccounted" not in totals
+    assert pq.read_metadata(folder / "run.parquet").num_rows > 0
+    assert said_by("show", str(folder / "run.parquet"), status=1).endswith(
+        f"proctor: {second}: cannot be read: is a directory\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -16,7 +17,7 @@ from typing import Final
 from proctor.errors import ProctorError
 from proctor.launch.role import READ_NICENESS, run_as_others
 from proctor.privilege import acting_as, caller_identity
-from proctor.tracing.outputs.lines import open_output
+from proctor.tracing.outputs.lines import create_file
 from proctor.tracing.scope import Targets
 
 ASKED: Final = signal.SIGIO
@@ -58,7 +59,8 @@ class Answers:
         try:
             descriptor = self._open(request)
         except (ProctorError, OSError, ValueError) as error:
-            self._asked.sendall(str(error).encode(errors="replace"))
+            number = error.errno if isinstance(error, OSError) else None
+            self._asked.sendall(str(number or errno.EIO).encode())
             return
         try:
             socket.send_fds(self._asked, [b"ok"], [descriptor])
@@ -82,7 +84,7 @@ class Answers:
         from proctor.tracing.tables.parquet import rotated_path
 
         with acting_as(self._caller):
-            return open_output(str(rotated_path(Path(self._output or ""), number)))
+            return create_file(str(rotated_path(Path(self._output or ""), number)))
 
     def _maps(self, pid: int) -> int:
         if not self._targets.has(pid):

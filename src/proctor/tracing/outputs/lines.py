@@ -21,6 +21,7 @@ from proctor.views.units import plural
 
 BROKEN_PIPE_STATUS: Final = 141
 """What a shell says of a program that SIGPIPE ended."""
+ANOTHER_PLACE: Final = "; name another place with -o"
 _REMEDIES: Final = {
     os.strerror(number).lower(): advice
     for number, advice in (
@@ -54,9 +55,14 @@ def open_output(name: str | None) -> int:
     if match := re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", name):
         return _inherited(int(match[1]), name)
     try:
-        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        return create_file(name)
     except OSError as error:
         raise _refusal(name, error) from None
+
+
+def create_file(name: str) -> int:
+    """A descriptor to write to; what was in the file is gone. OSError."""
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
 
 def refuse_what_is_no_file(name: str) -> None:
@@ -88,7 +94,7 @@ def _inherited(fd: int, name: str) -> int:
 
 def _refusal(name: str, error: OSError) -> ProctorError:
     cause = cause_of(error)
-    return ProctorError(f"{name}: {cause}; name another place with -o")
+    return ProctorError(f"{name}: {cause}{ANOTHER_PLACE}")
 
 
 class LineWriter:

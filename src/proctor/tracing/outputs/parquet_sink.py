@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from proctor.errors import cause_of
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.options import size_bytes
-from proctor.tracing.outputs.lines import loss_reason, remedy
+from proctor.tracing.outputs.lines import ANOTHER_PLACE, loss_reason, remedy
 from proctor.tracing.tables.parquet import ParquetOutput
 from proctor.views.units import plural
 
@@ -62,9 +62,10 @@ class ParquetSink:
             said = "cannot be read, its end could not be written"
             return f"{self._name}: {said}: {cause}{remedy(cause)}"
         if output.refusal:
+            lost, name = plural(output.lost_rows, "record"), output.refusal.filename
             cause = cause_of(output.refusal)
-            lost = plural(output.lost_rows, "record")
-            return f"{self._name}: {lost} not written: {cause}{remedy(cause)}"
+            advice = remedy(cause) or (ANOTHER_PLACE if name else "")
+            return f"{name or self._name}: {lost} not written: {cause}{advice}"
         return None
 
 

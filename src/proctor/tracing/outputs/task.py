@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class FormatterTask:
     """Where their code lies: `/proc/PID/maps`, as read. Empty where no stacks are to be named."""
     more: socket.socket
     """To the tracer: `file NUMBER`, `maps PID`, `code PID START-END PATH`; from it: a descriptor,
-    or why not. `hurry`; from it: `ok`."""
+    or the errno of why not. `hurry`; from it: `ok`."""
     freeze: int | None
 
     @property
@@ -52,8 +53,15 @@ class FormatterTask:
         return {self.spool.file, self.drainer_ended, self.under_way, self.output} | sockets | held
 
     def open_next(self, number: int) -> int:
-        """One more output file: the tracer opens it, with the caller's rights. OSError."""
-        return self._asked(f"file {number}")
+        """One more output file: the tracer opens it, with the caller's rights. OSError, which
+        names it."""
+        from proctor.tracing.tables.parquet import rotated_path
+
+        try:
+            return self._asked(f"file {number}")
+        except OSError as error:
+            name = str(rotated_path(Path(self.output_name), number))
+            raise OSError(error.errno, error.strerror, name) from None
 
     def maps_of(self, pid: int) -> bytes | None:
         """`/proc/PID/maps` of a traced process; None where it is gone."""
@@ -75,6 +83,8 @@ class FormatterTask:
     def _asked(self, request: str) -> int:
         self.more.sendall(request.encode("utf-8", "surrogateescape"))
         said, descriptors, _, _ = socket.recv_fds(self.more, _MESSAGE_BYTES, 1)
+        if not said:
+            raise OSError(errno.EIO, "the tracer is gone")
         if not descriptors:
-            raise OSError(errno.EIO, said.decode(errors="replace") or "the tracer is gone")
+            raise OSError(int(said), os.strerror(int(said)))
         return descriptors[0]

@@ -3,7 +3,8 @@
 A row group is encoded and written by a second thread while the next one is made. Before each,
 room for it is reserved on the disk, so that a disk that fills costs whole row groups, counted,
 and never the footer: without its footer a Parquet file cannot be read. A process that is killed
-leaves the file it was at without one; files rotated before that are whole.
+leaves the file it was at without one; files rotated before that are whole, also where the next
+cannot be made.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -86,7 +88,8 @@ class ParquetOutput:
         self._gaps: list[Gap] = []
         self._file: BinaryIO
         self._file_bytes = 0
-        self._writer: Any
+        self._writer: Any = None
+        """None: the file before has its end, and the next could not be made."""
         self._earlier_bytes = 0
         self.files = 1
         self.rows = 0
@@ -94,7 +97,7 @@ class ParquetOutput:
         self.whole_rows = 0
         """In those of the files that have their end."""
         self.lost_rows = 0
-        """That there was no room for."""
+        """That there was no room for, or no file."""
         self.refusal: OSError | None = None
         """Why, of the last of them."""
         self._open(file)
@@ -137,7 +140,10 @@ class ParquetOutput:
         """Writes what is pending, and the totals into the last file's metadata."""
         self.flush()
         trailing = [{"cpu": gap.number, "count": gap.count} for gap in self._gaps]
-        self._finish({"last": True, "trailing_gaps": trailing, "totals": dict(totals)})
+        with suppress(OSError):  # all that it could not be made for is lost, and counted
+            self._have_file()
+        if self._writer:
+            self._finish({"last": True, "trailing_gaps": trailing, "totals": dict(totals)})
         self._thread.shutdown()
 
     def _hand_over(self) -> None:
@@ -166,8 +172,9 @@ class ParquetOutput:
     def _write(self, table: pa.Table, size_bytes: int) -> None:
         """In the other thread."""
         if self._rotation and self._rotation.is_full(self._file_bytes, size_bytes):
-            self._rotate()
+            self._finish({"last": False})
         try:
+            self._have_file()
             _reserve(self._file.fileno(), self._file_bytes, size_bytes + _SPARE_BYTES)
         except OSError as error:
             self.lost_rows += table.num_rows
@@ -180,12 +187,11 @@ class ParquetOutput:
             self._rotation.learn(size_bytes, self._file_bytes - before)
         self.rows += table.num_rows
 
-    def _rotate(self) -> None:
-        assert self._open_next is not None
-        file = self._open_next(self.files + 1)
-        self._finish({"last": False})
-        self.files += 1
-        self._open(file)
+    def _have_file(self) -> None:
+        """The next, where that before has its end. OSError."""
+        if self._writer is None and self._open_next:
+            self._open(self._open_next(self.files + 1))
+            self.files += 1
 
     def _open(self, file: int) -> None:
         self._file = os.fdopen(file, "wb", buffering=1 << 20)
@@ -217,6 +223,7 @@ class ParquetOutput:
         size = self._file.tell()
         os.ftruncate(self._file.fileno(), size)  # what was reserved and not used
         self._file.close()
+        self._writer = None
         self.whole_rows = self.rows
         self._earlier_bytes += size
         self._file_bytes = 0

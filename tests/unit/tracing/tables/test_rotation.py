@@ -1,10 +1,13 @@
-"""Files of `--rotate SIZE` are about that large, however little or much calls take in them."""
+"""Files of `--rotate SIZE` are about that large, however little or much calls take in them, and
+whole, whatever becomes of the next."""
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from proctor.tracing.batches.batch import Batch
+from proctor.tracing.tables.file import TraceFile
 from proctor.tracing.tables.file_set import TraceSet
 from proctor.tracing.tables.parquet import ParquetOutput, rotated_path
 from tests.unit.tracing.afterwards.test_show import CHUNK, OPENAT, READ, calls
@@ -122,3 +126,28 @@ def test_the_pace_of_the_disk_changes_no_file(tmp_path: Path) -> None:
         rows.append([rows_of_groups(path) for path in rotated(folder, 200 << 10, batches)])
     assert rows[0] == rows[1]
     assert sum(map(sum, rows[0])) == (8 << 15) + (1 << 18)
+
+
+@pytest.mark.parametrize("refused", [{2}, {2, 3}, {2, 3, 4}])
+def test_where_the_next_file_cannot_be_made_those_before_are_whole(
+    tmp_path: Path, refused: set[int]
+) -> None:
+    """It is tried again for each row group, and at the end for what is said of the trace."""
+    path, tries = tmp_path / "run.parquet", count(2)
+
+    def open_next(number: int) -> int:
+        if next(tries) in refused:
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        return opened(rotated_path(path, number))
+
+    output = ParquetOutput(opened(path), {}, None, 1, open_next, row_group_rows=1)
+    for first in range(3):
+        output.feed(alike(1, first))
+    output.close({})
+    files = [TraceFile(str(each)) for each in sorted(tmp_path.iterdir(), reverse=True)]
+    assert sum(each.rows for each in files) == output.whole_rows == 3 - output.lost_rows
+    assert output.lost_rows == min(len(refused), 2)
+    assert len(files) == output.files == (1 if len(refused) == 3 else 2)
+    assert files[-1].facts["last"] == (len(refused) < 3)
+    assert output.refusal is not None
+    assert output.refusal.errno == errno.EISDIR
