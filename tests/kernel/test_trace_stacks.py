@@ -181,6 +181,21 @@ def test_folded_stacks_add_up_to_the_calls(tmp_path: Path) -> None:
     assert sum(count for _, count in counts) == int(said[1].replace(",", ""))
 
 
+@pytest.mark.parametrize(("options", "lines"), [([], 1), (["-q"], 0), (["-o", "-"], 0)])
+def test_the_end_of_folded_stacks_is_no_stack(options: list[str], lines: int) -> None:
+    """To standard error, where a last line like `kernel counted 3` would be one of three calls."""
+    done = subprocess.run(
+        [*PROCTOR, "trace", "--folded", "-e", "getppid", *options, "--", "true"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    last = re.compile(r"\*\*\* .* 0 lost; kernel counted \d+ \*\*\*")
+    found = [bool(last.fullmatch(line)) for line in done.stderr.splitlines()]
+    assert sum(found) == sum(found[-1:]) == lines
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Python tells of its functions from 3.12 on")
 def test_functions_of_python(tmp_path: Path) -> None:
     script = "import os\ndef named_here(): os.write(1, b'')\nnamed_here()"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from proctor.records.trace_layout import ABIS
 from proctor.tracing.batches.totals import CALL_KINDS
 from proctor.tracing.outputs.lines import LineWriter
-from proctor.tracing.outputs.text_sink import tables
+from proctor.tracing.outputs.text_sink import last_line, tables
 from proctor.tracing.stacks.stacks import Folded
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class FoldedSink:
 
     def __init__(self, task: FormatterTask, stacks: CallStacks, programs: Programs) -> None:
         self._writer = LineWriter(task.output, task.output_name)
+        self._says_totals = task.options.output is None and not task.options.quiet
+        """Among the stacks: else they go to standard error, where these are not."""
         self._stacks = stacks
         self._programs = programs
         known = tables()
@@ -52,6 +54,8 @@ class FoldedSink:
 
     def close(self, totals: Totals) -> str | None:
         lines = "".join(f"{line}\n" for line in self._folded.lines())
+        if self._says_totals:  # flame graph tools pass over what does not end with a number
+            lines += f"{last_line(totals)}\n"
         self._writer.write(lines.encode(errors="replace"))
         self._writer.close()
         return self._writer.problem

@@ -60,13 +60,17 @@ class TextSink:
     def close(self, totals: Totals) -> str | None:
         totals.unwritten(self._writer.reason, self._unwritten)
         if self._says_totals:
-            self._write([f"{_MARK} {totals.line()} {_MARK}"])
+            self._write([last_line(totals)])
         self._writer.close()
         return self._writer.problem
 
     def _write(self, lines: list[str]) -> None:
         if lost := self._writer.write(encoded(lines)):
             self._unwritten += sum(_of_record(line) for line in lines[-lost:])
+
+
+def last_line(totals: Totals) -> str:
+    return f"{_MARK} {totals.line()} {_MARK}"
 
 
 def _of_record(line: str) -> bool:
