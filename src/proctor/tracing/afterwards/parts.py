@@ -3,6 +3,7 @@ trace's metadata says that is needed to show them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +37,8 @@ _SELECTING: Final = (
 """Options that leave calls out."""
 _PART_ROWS: Final = 4096
 """Lines are made before they are written: a reader that goes away is not served for long."""
+_IS_NUMBER: Final = re.compile("[0-9]{1,10}").fullmatch
+"""Of a process or descriptor: 32 bits."""
 _UNDER_WAY: Final = KINDS["UNDER_WAY"]
 
 
@@ -141,7 +144,7 @@ def _by_number(said: Any, kind: type) -> dict[int, Any]:
     return {
         int(number): value
         for number, value in (said.items() if isinstance(said, dict) else ())
-        if number.isascii() and number.isdecimal() and isinstance(value, kind)
+        if _IS_NUMBER(number) and isinstance(value, kind)
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from proctor.records.trace_layout import KINDS
 from proctor.tracing.batches.batch import Batch
+from proctor.views.clean import clean_line
 from proctor.views.units import plural
 
 CALL_KINDS = frozenset(KINDS[name] for name in ("SYSCALL", "NO_RETURN", "JOINED", "IO_URING"))
@@ -86,9 +87,9 @@ class Totals:
             return None
         names = ("calls", "others", "under_way", "kernel_counted")
         lost = said.get("lost")
-        if not all(isinstance(said.get(name, 0), int | None) for name in names):
+        if not all(said.get(name) is None or _is_count(said[name]) for name in names):
             return None
-        if not isinstance(lost, dict) or not all(isinstance(each, int) for each in lost.values()):
+        if not isinstance(lost, dict) or not all(map(_is_count, lost.values())):
             return None
         calls, others, under_way = (said.get(name) or 0 for name in names[:3])
         counted = said.get("kernel_counted")
@@ -117,9 +118,15 @@ class Totals:
 
 
 def losses(lost: Mapping[str, int]) -> str:
-    """`12 lost (arguments_full 7, ring_full 12)`."""
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(lost.items()))
+    """`12 lost (arguments_full 7, ring_full 12)`. Reasons of a file may be any text."""
+    each = sorted(lost.items())
+    reasons = ", ".join(f"{clean_line(reason)} {count:,}" for reason, count in each)
     return f"{_records(lost):,} lost" + (f" ({reasons})" if reasons else "")
+
+
+def _is_count(said: Any) -> bool:
+    """That the kernel could have counted so far."""
+    return isinstance(said, int) and 0 <= said < 1 << 64
 
 
 def _records(lost: Mapping[str, int]) -> int:

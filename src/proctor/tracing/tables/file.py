@@ -88,7 +88,7 @@ class TraceFile:
         try:
             facts = json.loads(metadata[METADATA_KEY])
             version = int(facts["format"])
-        except (KeyError, ValueError, TypeError, RecursionError):
+        except (KeyError, ValueError, OverflowError, TypeError, RecursionError):
             what = "is Parquet, but no trace of proctor's"
             if _OF_COUNTS.issubset(self._file.schema_arrow.names):
                 what = "holds the counts of `trace -c`, not calls; DuckDB and Polars read it"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from proctor.errors import ProctorError
@@ -297,7 +297,7 @@ def test_names_that_do_not_fit_are_compared_by_a_fair_part() -> None:
 
 
 _JSON = st.recursive(
-    st.none() | st.integers() | st.text(max_size=5),
+    st.none() | st.integers() | st.just(10**4299) | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
 )
 
@@ -306,12 +306,22 @@ def _some_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=dict.fromkeys(names, _JSON))
 
 
+_TOTALS = st.fixed_dictionaries(
+    {
+        "calls": st.just(2),
+        "kernel_counted": st.just(2) | st.integers(),
+        "lost": st.dictionaries(st.sampled_from("a\x1b\ud800\u2028"), st.integers(0) | _JSON),
+    }
+)
+
+
 @given(
     _some_of("file", "last", "boot_to_wall_ns", "created_time_ns", "trailing_gaps", "before"),
     _some_of("string_bytes", "syscalls") | _JSON,
-    _some_of("calls", "lost", "kernel_counted") | _JSON,
+    _some_of("calls", "lost", "kernel_counted") | _JSON | _TOTALS,
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@example({}, {}, {"calls": 2, "kernel_counted": 2, "lost": {"\x1b\ud800": 1}})
 def test_facts_of_any_kind_are_shown_or_refused(
     tmp_path: Path,
     capfdbinary: pytest.CaptureFixture[bytes],
@@ -323,14 +333,18 @@ def test_facts_of_any_kind_are_shown_or_refused(
     table = pa.parquet.read_table(path)
     said = {"format": 1, **facts, "options": options, "totals": totals}
     pa.parquet.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(said)}), path)
-    for form in ("text", "jsonl"):
+    for form, count in (("text", True), ("jsonl", True), ("text", False), ("jsonl", False)):
         with contextlib.suppress(ProctorError):
-            show([path], TraceOptions(format=form))
-    assert b" read(" in capfdbinary.readouterr().out
+            show([path], TraceOptions(format=form, count=count))
+    with contextlib.suppress(ProctorError):
+        diff(path, path)
+    printed = capfdbinary.readouterr().out
+    assert b" read(" in printed
+    assert b"\x1b" not in printed
 
 
 _NUMBERED = st.dictionaries(
-    st.from_regex(r"[0-9]{1,3}", fullmatch=True) | st.text(max_size=2), _JSON
+    st.from_regex(r"[0-9]{1,3}", fullmatch=True) | st.text(max_size=2) | st.just("7" * 5000), _JSON
 )
 
 
@@ -355,6 +369,16 @@ def test_descriptors_are_called_what_they_were_before_the_trace(
 def test_deep_metadata_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "run.parquet", calls())
     table = pa.parquet.read_table(path).replace_schema_metadata({METADATA_KEY: b"[" * 100_000})
+    pa.parquet.write_table(table, path)
+    with pytest.raises(ProctorError, match="no trace of proctor"):
+        show([path])
+
+
+@pytest.mark.parametrize("version", ["1e400", "-1e400", "NaN", f'"{"9" * 5000}"', "9" * 5000])
+def test_a_format_that_is_no_number_is_refused(tmp_path: Path, version: str) -> None:
+    path = write(tmp_path / "run.parquet", calls())
+    said = f'{{"format": {version}}}'.encode()
+    table = pa.parquet.read_table(path).replace_schema_metadata({METADATA_KEY: said})
     pa.parquet.write_table(table, path)
     with pytest.raises(ProctorError, match="no trace of proctor"):
         show([path])

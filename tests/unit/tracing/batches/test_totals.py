@@ -68,6 +68,21 @@ def test_progress() -> None:
     )
 
 
+def test_reasons_from_a_file_are_made_fit_for_a_terminal() -> None:
+    said = {"calls": 1, "lost": {"ring\x1b]0;full\x9b\n": 2}, "kernel_counted": 3}
+    totals = Totals.of_json(said)
+    assert totals is not None
+    assert "2 lost (ring\u241b]0;full<U+009B> 2)" in totals.line()
+
+
+@pytest.mark.parametrize("count", [-1, 1 << 64, 10**4299])
+@pytest.mark.parametrize("of", ["calls", "others", "under_way", "kernel_counted", "lost"])
+def test_counts_that_none_could_have_counted(of: str, count: int) -> None:
+    """Sums of such have more digits than Python prints."""
+    said = {"calls": 1, "lost": {}, "kernel_counted": 1}
+    assert Totals.of_json(said | {of: {"ring_full": count} if of == "lost" else count}) is None
+
+
 def test_of_a_trace_that_broke_off_not_all_losses_are_known() -> None:
     unknown = "broke off: what is missing is not known"
     totals = Totals(calls=3, kernel_counted=3, broke_off=True)
