@@ -121,7 +121,10 @@ def _number(word: str, text: str) -> int:
         if not isinstance(code := getattr(errno, word, None), int):
             raise _no_result(text, f"{word} is no error that this system knows")
         return -code
-    number = int(word, 16 if word[:2].lower() == "0x" else 10)
+    try:
+        number = int(word, 16 if word[:2].lower() == "0x" else 10)
+    except ValueError:  # more digits than Python reads
+        number = HIGHEST
     if not LOWEST < number < HIGHEST:
         raise _no_result(text, "is beyond 64 bits")
     return number
@@ -134,12 +137,12 @@ def _no_result(text: str, why: str) -> UsageError:
 def duration_ns(option: str, text: str) -> int:
     """`10ms`, `1.5s`, `200us`. UsageError where it is no time with its unit."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([nuµm]?s|m)", text.strip())
-    value = round(float(match[1]) * _TIME_UNITS[match[2]]) if match else -1
+    value = float(match[1]) * _TIME_UNITS[match[2]] if match else -1
     if not 0 <= value < 1 << 63:
         raise UsageError(
             f"{option} {text}: is no time; give a number and ns, us, ms or s, such as 10ms"
         )
-    return value
+    return round(value)
 
 
 def size_bytes(option: str, text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -27,6 +27,10 @@ from proctor.tracing.options import (
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 
 
+BEYOND: Final = ["99999999999999999999", "-1.." + "9" * 5000, "9" * 5000, "-" + "9" * 5000]
+"""64 bits; some, the digits that Python reads."""
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
@@ -45,7 +49,7 @@ def test_result_ranges(text: str, wanted: ResultRange) -> None:
     assert result_range(text) == wanted
 
 
-@pytest.mark.parametrize("text", ["", "x", "ENOSUCH", "5..1", "1..", "<", "99999999999999999999"])
+@pytest.mark.parametrize("text", ["", "x", "ENOSUCH", "5..1", "1..", "<", *BEYOND])
 def test_what_is_no_result_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ProctorError, match="write such as `<0`") as caught:
         result_range(text)
@@ -71,7 +75,9 @@ def test_durations(text: str, wanted: int) -> None:
     assert duration_ns("--min-duration", text) == wanted
 
 
-@pytest.mark.parametrize("text", ["5", "ms", "-1ms", "1e9s", "99999999999999999999s"])
+@pytest.mark.parametrize(
+    "text", ["5", "ms", "-1ms", "1e9s", "99999999999999999999s", "9" * 400 + "s"]
+)
 def test_a_time_has_a_unit_and_fits(text: str) -> None:
     with pytest.raises(ProctorError, match=r"--min-duration .*: is no time"):
         duration_ns("--min-duration", text)

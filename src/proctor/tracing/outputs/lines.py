@@ -52,7 +52,7 @@ def open_output(name: str | None) -> int:
     """
     if name is None or name == "-":
         return _inherited(1 if name else 2, name_of(name))
-    if match := re.fullmatch(r"/(?:dev|proc/self)/fd/(\d+)", name):
+    if match := re.fullmatch(r"/(?:dev|proc/self)/fd/([0-9]{1,9})", name):
         return _inherited(int(match[1]), name)
     try:
         return create_file(name)
