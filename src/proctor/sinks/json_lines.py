@@ -22,6 +22,7 @@ _DEPTH_LIMIT: Final = 200
 _TOO_DEEP: Final = f"(nested deeper than {_DEPTH_LIMIT} levels)"
 _INTEGER_BITS_LIMIT: Final = 4096
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_C1: Final = re.compile(rb"\xc2([\x80-\x9f])")
 _ESCAPED: Final = re.compile("[\\\\\ud800-\udfff]")
 
 
@@ -44,7 +45,15 @@ def encode_object(line: Json) -> bytes:
 
 def _encode(line: Json) -> bytes:
     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode() + b"\n"
+    return escape_c1(text.encode()) + b"\n"
+
+
+def escape_c1(line: bytes) -> bytes:
+    """JSON in UTF-8 without the control characters that JSON itself lets pass: a terminal takes
+    U+009B for the beginning of an escape sequence."""
+    if b"\xc2" not in line:  # many times as fast as the pattern
+        return line
+    return _C1.sub(lambda match: b"\\u00%02x" % ord(match[1]), line)
 
 
 def _tame(value: Any, pointer: str, depth: int, escaped: list[str]) -> Any:

@@ -179,10 +179,9 @@ class Counting:
             count_view.write_parquet(self._counts.report(), file, sort=sort)
             return
         if form == "jsonl":
-            text = count_view.as_json(self._counts.report(), sort=sort) + "\n"
+            file.write(count_view.as_json(self._counts.report(), sort=sort))
         else:
-            text = self._text(file.fileno())
-        file.write(text.encode(errors="backslashreplace"))
+            file.write(self._text(file.fileno()).encode(errors="backslashreplace"))
 
     def _text(self, output: int) -> str:
         """The table, or the pictures as wide as the output."""

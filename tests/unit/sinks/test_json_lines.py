@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,14 @@ def test_any_json_of_strangers_is_valid_on_the_line(arguments: Any) -> None:
     line = json.loads(encoded.decode("utf-8", "strict"), parse_constant=no_constant)
     for pointer in line.get("escaped", []):
         assert "\\" in resolve(line, pointer)
+
+
+@given(st.text(st.characters(max_codepoint=0x100)))
+def test_no_control_character_stands_on_the_line(text: str) -> None:
+    """Terminals obey those from U+0080 on, too, which JSON lets pass."""
+    encoded = encode_line(dns(text))
+    assert not re.search("[\x00-\x1f\x80-\x9f]", encoded.decode().removesuffix("\n"))
+    assert json.loads(encoded)["query"] == text
 
 
 @given(ANY_TEXT)

@@ -104,8 +104,7 @@ def _write_lines(files: TraceSet, options: TraceOptions, writer: LineWriter) -> 
 def _counts(files: TraceSet, options: TraceOptions) -> bytes:
     report = _report(files, options)
     if options.format == "jsonl":
-        text = count_view.as_json(report, sort=options.sort)
-        return text.encode(errors="backslashreplace") + b"\n"
+        return count_view.as_json(report, sort=options.sort)
     table = count_view.table(report, sort=options.sort, errors=options.errors)
     return table.encode(errors="replace")
 

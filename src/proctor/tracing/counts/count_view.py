@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Final
 
+from proctor.sinks.json_lines import escape_c1
 from proctor.tracing.batches.syscall_names import errors as error_names
 from proctor.tracing.batches.totals import losses
 from proctor.tracing.counts.count import CallCount, CountReport, Process
@@ -144,9 +145,10 @@ def error_name(code: int) -> str:
     return str(names[int(places[code])]) if places[code] >= 0 else f"errno {code}"
 
 
-def as_json(report: CountReport, *, sort: str | None = None) -> str:
-    """`as_object` on one line."""
-    return json.dumps(as_object(report, sort=sort), ensure_ascii=False)
+def as_json(report: CountReport, *, sort: str | None = None) -> bytes:
+    """`as_object` on one line, its line feed included."""
+    text = json.dumps(as_object(report, sort=sort), ensure_ascii=False)
+    return escape_c1(text.encode(errors="backslashreplace")) + b"\n"
 
 
 def as_object(report: CountReport, *, sort: str | None = None) -> dict[str, Any]:

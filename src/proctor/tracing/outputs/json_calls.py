@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from proctor.events import SCHEMA_VERSION, Event, Process, rfc3339
 from proctor.records.trace_layout import ABIS, FLAGS, KINDS
-from proctor.sinks.json_lines import encode_line, encode_object
+from proctor.sinks.json_lines import encode_line, encode_object, escape_c1
 from proctor.syscalls.table import Table
 from proctor.syscalls.text.formatter import Columns, Formatter
 from proctor.syscalls.text.groups import SEPARATOR
@@ -125,7 +125,7 @@ class CallLines:
             f'{self._outcome(rows, row, result)},"tid":{rows.tids[row]}{rows.rest(row)}}}\n'
         )
         try:
-            return line.encode()
+            return escape_c1(line.encode())
         except UnicodeEncodeError:  # a name that is no UTF-8: the line says what was escaped
             return encode_object(json.loads(line))
 

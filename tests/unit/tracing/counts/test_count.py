@@ -211,6 +211,13 @@ def test_json_and_parquet_say_the_same() -> None:
         assert said == {**present, "errnos": dict(row["errnos"])}
 
 
+def test_a_name_in_json_does_nothing_to_a_terminal() -> None:
+    maps = Maps()
+    maps.add(7, READ, [100], comm="\x9b2J\xe9".encode())
+    text = count_view.as_json(session(maps, by_process=True).report())
+    assert '"comm": "\\u009b2J\xe9"' in text.decode()
+
+
 @pytest.mark.parametrize(
     ("time_ns", "text"),
     [(0, "0 ns"), (999, "999 ns"), (1000, "1.00 µs"), (12_345, "12.3 µs"), (999_499, "999 µs"),

@@ -56,7 +56,9 @@ def assert_alike(*batches: Batch, tracked: bool = True) -> list[bytes]:
 pieces = st.builds(
     chunk,
     st.integers(0, 7),
-    st.sampled_from([b"", b"/a\0", b'q"\\\n', b"\xff\x7f\xc3\xa9", FILE + b"x\xff\0etc\0", FILE]),
+    st.sampled_from(
+        [b"", b"/a\0", b'q"\\\n', b"\xff\x7f\xc3\xa9", b"/\xc2\x9b\0", FILE + b"x\xff\0etc\0", FILE]
+    ),
     st.sampled_from([BYTES, STRING, KERNEL_FILE]) | st.integers(0, 9),
     st.integers(0, 7),
     st.integers(0, 2),
@@ -105,6 +107,12 @@ def test_bytes_of_any_kind_in_paths_and_data() -> None:
     assert line["kernel_path"] == r"/caf\\xc3\\xa9/\xe9".replace(r"\\xc3\\xa9", "é")
     assert line["escaped"] == ["/kernel_path"]
     assert line["args"][1:] == [r'"\"\\\177,\""', "O_RDONLY|O_CREAT", "0644"]
+
+
+def test_control_characters_that_json_lets_pass_are_escaped() -> None:
+    memory = chunk(OF_RESULT, FILE + "\x9b2J\xe9".encode() + b"\0", KERNEL_FILE, 1)
+    (line,) = assert_alike(batch_of(Made("openat", result=4, memory=memory)))
+    assert '"kernel_path":"/\\u009b2J\xe9"'.encode() in line
 
 
 def test_losses_stand_at_their_place_and_names_are_forgotten_there() -> None:
