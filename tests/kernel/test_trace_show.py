@@ -15,7 +15,7 @@ import pytest
 
 import proctor
 from tests.kernel.trace_command import await_tracing, run
-from tests.kernel.watching import PROCTOR, TIMEOUT_S, environment
+from tests.kernel.watching import PROCTOR, TIMEOUT_S, environment, wait_until
 
 HEAD: Final = re.compile(r"^\d+ +(?:\d+\.\d+ )?")
 ADDRESS: Final = re.compile(r"0x[0-9a-f]+")
@@ -119,6 +119,15 @@ def rows_by_process(report: dict[str, Any]) -> dict[tuple[int, int], dict[str, A
 def figures(rows: dict[str, Any]) -> dict[str, Any]:
     names = ("comm", "calls", "errors", "errnos", "timed_calls")
     return {call: {name: row[name] for name in names} for call, row in rows.items()}
+
+
+def test_a_count_that_has_ended_has_its_report_within_its_block() -> None:
+    with proctor.count(["true"], syscalls="execve") as count:
+        wait_until(lambda: count.returncode is not None, "it ends", TIMEOUT_S)
+        inside = count.report
+        assert [(row["syscall"], row["calls"]) for row in inside["syscalls"]] == [("execve", 1)]
+        assert count.wait(TIMEOUT_S) == 0
+    assert count.report is inside
 
 
 def test_counts_in_python() -> None:

@@ -134,6 +134,10 @@ class Trace:
                 env=os.environ | {CAUSE_FD: str(told)},
                 pass_fds=(writing, told),
             )
+        except BaseException:  # an argument with NUL, no room for a process
+            os.close(reading)
+            os.close(cause)
+            raise
         finally:
             os.close(writing)
             os.close(told)

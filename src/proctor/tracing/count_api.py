@@ -98,9 +98,14 @@ class Count:
         self._written = os.memfd_create("count")
         arguments = ["trace", "--count", "--format=jsonl", f"--output=/dev/fd/{self._written}"]
         arguments += [*self._options, *(["--", *self._command] if self._command else [])]
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "proctor", *arguments], pass_fds=(self._written,)
-        )
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "proctor", *arguments], pass_fds=(self._written,)
+            )
+        except BaseException:  # an argument with NUL, no room for a process
+            os.close(self._written)
+            self._written = None
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -115,8 +120,10 @@ class Count:
         process and syscall: as in the JSON of `-c`. ProctorError where counting could not begin;
         standard error says why.
         """
+        status = self.returncode
+        if status is not None:
+            self._read()
         if self._report is None:
-            status = self.returncode
             raise ProctorError(
                 "count: has no report before it has ended"
                 if status is None

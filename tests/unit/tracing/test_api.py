@@ -167,6 +167,15 @@ def test_only_flags_are_true_or_false(of: Callable[..., Any]) -> None:
             words_of({name: wrong})
 
 
+@pytest.mark.parametrize("of", [proctor.trace, proctor.count])
+def test_what_no_program_can_be_given_leaves_nothing_open(of: Callable[..., Any]) -> None:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    for _ in range(3):
+        with pytest.raises(ValueError, match="null byte"), of(["true", "a\0b"]):
+            pass
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
 def test_it_is_entered_once(stood_in_for: Callable[..., Any]) -> None:
     with stood_in_for(b"", 0) as trace, pytest.raises(ValueError, match="has been entered before"):
         trace.__enter__()
