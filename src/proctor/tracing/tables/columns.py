@@ -50,7 +50,12 @@ COLUMNS: Final = (
     Column("argv", pa.list_(pa.string()), "arguments of execve"),
     Column("data", pa.binary(), "first buffer: the bytes kept of it (-s)"),
     Column("memory", pa.binary(), "all that was fetched, as chunks (bpf/trace/trace.h)"),
-    Column("flags", pa.uint8(), "1: memory lost, 2: entry memory cut, 4: to be restarted"),
+    Column(
+        "flags",
+        pa.uint8(),
+        "1: memory lost, 2: entry memory cut, 4: to be restarted, "
+        "8: answered before it began, 16: its descriptors told",
+    ),
     Column("task_sequence", pa.uint32(), "the thread's count of records, from 1"),
     Column("cpu_sequence", pa.uint32(), "the CPU's count of records, from 1, low 32 bits"),
     Column("lost_before_task", pa.uint32(), "records of this thread lost right before this one"),
