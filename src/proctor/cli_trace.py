@@ -20,6 +20,7 @@ from proctor.cli_options import (
 )
 from proctor.errors import UsageError
 from proctor.tracing.numpy_alone import import_numpy
+from proctor.tracing.options import DEFAULT_STRING_BYTES, FORMATS, MAX_STRING_BYTES
 
 _OF_STRACE: Final = {
     "-f": "descendants are always traced; leave it out",
@@ -124,8 +125,8 @@ _FILTERS: Final = (
     "-s",
     "--string-bytes",
     metavar="BYTES",
-    type=Whole(0, 4096),
-    default=32,
+    type=Whole(0, MAX_STRING_BYTES),
+    default=DEFAULT_STRING_BYTES,
     show_default=True,
     help="How much of data and texts is kept.",
 )
@@ -156,7 +157,7 @@ _FILTERS: Final = (
 )
 @click.option(
     "--format",
-    type=click.Choice(["text", "jsonl", "parquet", "arrow"]),
+    type=click.Choice(FORMATS),
     help="By default what FILE's suffix says, else text.",
 )
 @click.option(

@@ -47,11 +47,6 @@ def flag_group(name: str, abi: str = BASE) -> FlagGroup:
     )
 
 
-def flag_groups() -> frozenset[str]:
-    """Names of all groups."""
-    return frozenset(_groups())
-
-
 @cache
 def _groups() -> dict[str, Any]:
     groups: dict[str, Any] = load("flags")["groups"]
@@ -74,12 +69,6 @@ def errno_name(number: int) -> str:
 def errno_text(number: int) -> str:
     """`No such file or directory` for 2; "" if there is none."""
     return _errors().get(number, ("", ""))[1]
-
-
-@cache
-def errno_numbers() -> dict[str, int]:
-    """Numbers by name."""
-    return {name: number for number, (name, _) in _errors().items()}
 
 
 @cache

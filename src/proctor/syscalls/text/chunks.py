@@ -18,7 +18,6 @@ STRINGS: Final = 4
 KERNEL_FILE: Final = 5
 USER_STACK: Final = 6
 KERNEL_STACK: Final = 7
-CONTAINER: Final = 8
 
 AT_EXIT: Final = 1
 FAULT: Final = 2

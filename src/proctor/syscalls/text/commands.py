@@ -16,7 +16,6 @@ Texts = list[str]
 
 FUTEX_PRIVATE: Final = 128
 FUTEX_CLOCK_REALTIME: Final = 256
-_FUTEX_WAITS: Final = (0, 9, 6, 11, 13)
 
 
 def futex(call: Call, texts: Texts) -> Texts:

@@ -13,7 +13,7 @@ KINDS = ("BYTES", "STRING", "IOVEC", "MSGHDR", "STRINGS", "KERNEL_FILE", "USER_S
 
 
 def test_numbers_are_those_of_the_header() -> None:
-    for name in (*KINDS, "KERNEL_STACK", "CONTAINER"):
+    for name in (*KINDS, "KERNEL_STACK"):
         assert getattr(chunks, name) == trace_layout.CHUNK_KINDS[name]
     for name in ("AT_EXIT", "FAULT", "MORE"):
         assert getattr(chunks, name) == trace_layout.CHUNK_FLAGS[name]
