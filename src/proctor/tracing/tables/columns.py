@@ -54,7 +54,7 @@ COLUMNS: Final = (
         "flags",
         pa.uint8(),
         "1: memory lost, 2: entry memory cut, 4: to be restarted, "
-        "8: answered before it began, 16: its descriptors told",
+        "8: answered before it began, 16: its descriptors told, 32: of other mounts",
     ),
     Column("task_sequence", pa.uint32(), "the thread's count of records, from 1"),
     Column("cpu_sequence", pa.uint32(), "the CPU's count of records, from 1, low 32 bits"),
