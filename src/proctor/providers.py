@@ -92,3 +92,8 @@ def endpoint_of(path: str) -> Endpoint | None:
     """What a path (without its query) means, by its end."""
     bare = path.rstrip("/")
     return next((each for each in ENDPOINTS if bare.endswith(each.suffix)), None)
+
+
+def is_usual_path(path: str, endpoint: Endpoint) -> bool:
+    """Whether it ends as the API's own documentation has it, with its version."""
+    return path.rstrip("/").endswith("/v1" + endpoint.suffix)

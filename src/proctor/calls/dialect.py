@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proctor.calls.json_text import text_of
 from proctor.events import Json, Request, Usage
 
 
@@ -66,3 +67,12 @@ class Dialect:
 def rest(body: Json, taken: frozenset[str]) -> Json:
     """A request's parameters: all that is not told elsewhere."""
     return {key: value for key, value in body.items() if key not in taken}
+
+
+def not_understood(body: Json) -> Question:
+    """A request that its path tells from others, with all that it says."""
+    model = text_of(body.get("model"))
+    taken = frozenset() if model is None else frozenset(("model",))
+    return Question(
+        Request(model=model, parameters=rest(body, taken)), streamed=body.get("stream") is True
+    )

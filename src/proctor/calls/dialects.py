@@ -3,7 +3,8 @@
 The table is `proctor.providers.ENDPOINTS`: a row names the module here that
 reads it. A path that ends as an API's does is a hint, the body's shape decides:
 gateways serve these APIs at hosts and paths of their own. Only where the body
-cannot be read does the path decide alone.
+cannot be read, or asks nothing that is understood, does the path decide. The
+content type decides nothing about what is JSON: curl's `-d` calls it a form.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from proctor.calls.dialect import Dialect
 from proctor.calls.json_text import objects
 from proctor.events import Json
 from proctor.messages.types import Headers
-from proctor.providers import ENDPOINTS, endpoint_of
+from proctor.providers import ENDPOINTS, endpoint_of, is_usual_path
 
 DIALECTS: Final[dict[str, Dialect]] = {
     each.dialect: import_module(f"proctor.calls.{each.dialect}").DIALECT for each in ENDPOINTS
@@ -39,9 +40,18 @@ def dialect_asked(
     by_path = DIALECTS[endpoint.dialect] if endpoint else None
     if by_path and body is not None and by_path.asks(body):
         return by_path
+    if body is not None and complete and (by_shape := _by_shape(headers, body)):
+        return by_shape
+    if endpoint is None:
+        return None
+    is_usual = is_usual_path(path, endpoint)
+    if endpoint.distinctive or (known_host and is_usual):
+        return by_path
     if body is not None and complete:
-        return _by_shape(headers, body)
-    certain = endpoint and (known_host or endpoint.distinctive or "/v1/" in path)
+        certain = (known_host or is_usual) and isinstance(body.get("model"), str)
+    else:
+        says_json = "json" in headers.get("content-type", "json").lower()
+        certain = says_json and (known_host or "/v1/" in path)
     return by_path if certain else None
 
 

@@ -6,7 +6,7 @@ import re
 from collections import deque
 from urllib.parse import unquote
 
-from proctor.calls.dialect import Dialect, Question
+from proctor.calls.dialect import Dialect, Question, not_understood
 from proctor.calls.dialects import dialect_asked
 from proctor.calls.json_text import parse_cut_object, parse_object
 from proctor.events import MissingPart, Request
@@ -132,9 +132,10 @@ class OpenCall:
         self.is_call = self.dialect is not None
         if self.dialect is None:
             return
+        is_understood = body is not None and (cut or self.dialect.asks(body))
         if body is not None:
-            self.question = self.dialect.question(body)
-        elif not cut:
+            self.question = (self.dialect.question if is_understood else not_understood)(body)
+        if not (is_understood or cut):
             self.gaps.append(MissingPart("request", len(text), "malformed"))
         deployment = DEPLOYMENT.search(self.path)
         if deployment and not self.question.request.model:

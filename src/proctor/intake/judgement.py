@@ -1,7 +1,8 @@
 """Whether a request is a call to a model, by as much of its first bytes as it takes.
 
-Only HTTP/1 POSTs of JSON are. Host and path tell at once where they are known;
-else the body's top-level keys do. HTTP/2 cannot be judged or masked (its
+Only HTTP/1 POSTs are. Host and path tell at once where they are known; else the
+body's top-level keys do, of JSON whatever its content type says: curl's `-d`
+calls it a form. HTTP/2 cannot be judged or masked (its
 headers are compressed), so it must not be written.
 """
 
@@ -13,7 +14,7 @@ from typing import Final
 
 import jiter
 
-from proctor.providers import Endpoint, endpoint_of, provider_at
+from proctor.providers import Endpoint, endpoint_of, is_usual_path, provider_at
 
 EVIDENCE_MAX_BYTES: Final = 256 * 1024
 """With so much of a request, the judgement must fall."""
@@ -22,7 +23,7 @@ _PREFACE: Final = b"PRI * HTTP/2.0\r\n"
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _REQUEST_LINE: Final = re.compile(rb"POST[ \t]+([^ \t\r\n]+)[ \t]+HTTP/1\.[01][ \t]*\r?\n")
 _HEADER: Final = re.compile(
-    rb"\n(host|content-type|content-length|content-encoding|transfer-encoding)[ \t]*:([^\r\n]*)",
+    rb"\n(host|content-length|content-encoding|transfer-encoding)[ \t]*:([^\r\n]*)",
     re.IGNORECASE,
 )
 _ABSOLUTE: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
@@ -57,8 +58,6 @@ def judge(evidence: bytes | bytearray, *, complete: bool) -> Judgement:
     headers = {
         name.lower(): value.strip(b" \t").lower() for name, value in reversed(_HEADER.findall(head))
     }
-    if b"json" not in headers.get(b"content-type", b"json"):
-        return Judgement.BORING
     path = _path(line[1])
     endpoint = endpoint_of(path)
     known_host = provider_at(headers.get(b"host", b"").decode("latin-1")) is not None
@@ -79,7 +78,7 @@ def _by_body(
     path: str,
     complete: bool,
 ) -> Judgement:
-    likely = endpoint is not None and path.rstrip("/").endswith("/v1" + endpoint.suffix)
+    likely = endpoint is not None and is_usual_path(path, endpoint)
     if headers.get(b"content-encoding", b"identity") not in (b"", b"identity"):
         return Judgement.MODEL if likely else Judgement.BORING
     length = headers.get(b"content-length", b"")
@@ -93,8 +92,8 @@ def _by_body(
         return Judgement.MODEL
     if not complete:
         return Judgement.UNDECIDED
-    # A long prompt may stand before the model's name.
-    return Judgement.MODEL if likely and keys & _ASKS else Judgement.BORING
+    # A long prompt may stand before the model's name, or what is asked not be understood.
+    return Judgement.MODEL if likely and ("model" in keys or keys & _ASKS) else Judgement.BORING
 
 
 def _unchunked(body: bytes | bytearray) -> bytes:

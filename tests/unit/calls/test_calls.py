@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -54,6 +55,8 @@ class TestWhatIsACall:
             ("/v1/moderations", {"model": "m", "input": "x"}),
             ("/v1/threads/1/messages", {"role": "user", "content": "x"}),
             ("/v1/messages/batches", {"requests": []}),
+            ("/v1/messages", {"to": "me", "text": "hi"}),
+            ("/odd", {"model": "m"}),
             ("/v1/traces", {"resourceSpans": []}),
             ("/api", {"model": "m", "messages": "x"}),
             ("/api", [CHAT]),
@@ -62,6 +65,46 @@ class TestWhatIsACall:
     )
     def test_what_is_none(self, path: str, body: Any) -> None:
         assert calls_of([sent(asked(body, path)), received(said(SAID)), closed()]) == []
+
+    @pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain"])
+    def test_whatever_the_content_type_says(self, media_type: str) -> None:
+        """curl's -d calls all it sends a form."""
+        for body, path in ((CHAT, "/v1/chat/completions"), (CLAUDE, "/v1/messages"), (CHAT, "/x")):
+            call = call_of(asked(body, path, media_type=media_type), said(SAID))
+            assert call.complete
+            assert call.request.messages[0]["parts"][0]["content"] == "hello"
+
+    def test_a_form_is_none(self) -> None:
+        form = "application/x-www-form-urlencoded"
+        for host in ("a.example", "api.openai.com"):
+            for path in ("/login", "/v1/messages/x", "/v1/threads/1/messages"):
+                request = asked(b"model=m&messages=x", path, host, media_type=form)
+                assert calls_of([sent(request), received(said(SAID)), closed()]) == []
+        request = asked(b"to=me&text=hi", "/v1/messages", media_type=form)
+        assert calls_of([sent(request), received(said(SAID)), closed()]) == []
+
+    @pytest.mark.parametrize(
+        ("path", "host"),
+        [
+            ("/v1/chat/completions", "a.example"),
+            ("/v1/messages", "a.example"),
+            ("/v1/responses", "api.openai.com"),
+        ],
+    )
+    def test_one_that_asks_nothing_that_is_understood(self, path: str, host: str) -> None:
+        """Where the path is a model's; what it says is told as it came."""
+        for more in ({}, {"messages": "text"}, {"messages": {"role": "user"}}):
+            body = {"model": "m", **more}
+            call = call_of(asked(body, path, host), said(SAID))
+            assert call.gaps == [MissingPart("request", len(json.dumps(body)), "malformed")]
+            assert (call.request.model, call.request.messages) == ("m", [])
+            assert call.request.parameters == more
+
+    def test_a_form_at_a_models_path_is_one(self) -> None:
+        request = asked(b"messages=x", media_type="application/x-www-form-urlencoded")
+        call = call_of(request, said(SAID))
+        assert call.gaps == [MissingPart("request", 10, "malformed")]
+        assert call.response
 
     def test_a_get_is_none(self) -> None:
         request = b"GET /v1/chat/completions HTTP/1.1\r\n\r\n"

@@ -34,10 +34,14 @@ TEXT = [{"role": "assistant", "parts": [{"type": "text", "content": "hi"}]}]
 
 
 def asked(
-    body: Any, path: str = "/v1/chat/completions", host: str = "a.example", more: str = ""
+    body: Any,
+    path: str = "/v1/chat/completions",
+    host: str = "a.example",
+    more: str = "",
+    media_type: str = "application/json",
 ) -> bytes:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{more}"
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {media_type}\r\n{more}"
     return f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text
 
 

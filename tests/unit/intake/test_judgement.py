@@ -17,6 +17,9 @@ def request(target: str, host: str, body: bytes = b"", *headers: str) -> bytes:
 
 
 JSON = "Content-Type: application/json"
+TEXT = "Content-Type: text/plain"
+FORM = "Content-Type: application/x-www-form-urlencoded"
+"""What curl's -d says of whatever it sends."""
 CHUNKED = "Transfer-Encoding: chunked"
 CHAT = b'{"model": "m", "messages": []}'
 
@@ -38,6 +41,11 @@ CHAT = b'{"model": "m", "messages": []}'
         request("/v1/messages", "h", b"\x28\xb5\x2f\xfd", JSON, "Content-Encoding: zstd"),
         request("/v1/chat/completions", "api.openai.com").replace(b"\r\n", b"\n"),
         b"POST /v1/embeddings HTTP/1.0\r\nhOST:api.openai.com\r\n\r\n",
+        request("/v1/chat/completions", "localhost:8443", b"", FORM),
+        request("/v1/chat/completions", "api.openai.com", b"", TEXT),
+        request("/v1/messages", "h", CHAT, FORM),
+        request("/odd/path", "gateway", CHAT, TEXT),
+        request("/v1/messages", "h", b'{"model": "m"}', JSON, "Content-Length: 14"),
     ],
 )
 def test_model_traffic_is_known_at_once(evidence: bytes) -> None:
@@ -55,7 +63,10 @@ def test_model_traffic_is_known_at_once(evidence: bytes) -> None:
         b"POST / FTP/1.0\r\n\r\n",
         b"POST /v1/chat/completions HTTP/2.0\r\n\r\n",
         request("/v1/audio", "api.openai.com", b"--x", "Content-Type: multipart/form-data"),
-        request("/v1/chat/completions", "api.openai.com", b"", "Content-Type: text/plain"),
+        request("/login", "h", b"model=1&messages=2", FORM),
+        request("/v1/messages", "h", b"to=me&text=hi", FORM),
+        request("/v1/messages", "h", b'{"to": "me", "text": "hi"}', TEXT, "Content-Length: 26"),
+        request("/odd/path", "h", b'{"model": "m"}', JSON, "Content-Length: 14"),
         request("/graphql", "h", b'{"query": ""}', "Content-Length: 13"),
         request("/p", "h", b"[1]"),
         request("/p", "h", b"\x1f\x8b", JSON, "Content-Encoding: gzip"),
@@ -76,6 +87,8 @@ def test_other_traffic_is_known_at_once(evidence: bytes) -> None:
         (b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n", MODEL),
         (b"POST /v1/chat/completions", BORING),
         (request("/v1/messages", "h"), BORING),
+        (request("/v1/messages", "h", b"", FORM), BORING),
+        (request("/v1/messages", "h", b'{"model": "m", "max', FORM), MODEL),
         (request("/v1/messages", "h", b'{"messages": [{"role"'), MODEL),
         (request("/other", "h", b'{"messages": [{"role"'), BORING),
         (request("/v1/messages", "h", b"100\r\n{", CHUNKED), BORING),
@@ -105,6 +118,8 @@ REQUESTS = [
     request("/v1/chat/completions", "api.openai.com", CHAT, JSON),
     request("/odd", "h", CHAT, JSON, "Content-Length: 30"),
     request("/odd", "h", b'{"query": 1}', JSON, "Content-Length: 12"),
+    request("/v1/messages", "h", CHAT, FORM, "Content-Length: 30"),
+    request("/login", "h", b"model=1&messages=2", FORM, "Content-Length: 18"),
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"GET / HTTP/1.1\r\n\r\n",
 ]
