@@ -30,6 +30,8 @@ class Line(NamedTuple):
 @dataclass(slots=True)
 class _Thread:
     digests: list[int] = field(default_factory=list)
+    known: int = 0
+    """How many of them the last call repeated."""
     system: int | None = None
     answer_ids: set[str] = field(default_factory=set)
     answered: bool = False
@@ -46,18 +48,17 @@ class Conversations:
         messages = call.request.messages
         digests = [_digest(message) for message in messages]
         thread, known = self._find(call, digests)
-        new = messages[known:]
-        if thread.answered:
+        if thread.answered and digests != thread.digests:
             # The last answer comes back as history: it has been shown as an answer.
-            while new and new[0].get("role") == "assistant":
-                new = new[1:]
-        sent = [line for message in new for line in message_lines(message)]
+            while known < len(messages) and messages[known].get("role") == "assistant":
+                known += 1
+        sent = [line for message in messages[known:] for line in message_lines(message)]
         if call.request.system:
             system = _digest(call.request.system)
             if system != thread.system:
                 thread.system = system
                 sent[:0] = [part_line("system", part) for part in call.request.system]
-        thread.digests = digests
+        thread.digests, thread.known = digests, known
         received: list[Line] = []
         if call.response is not None:
             received = [line for each in call.response.messages for line in message_lines(each)]
@@ -83,6 +84,12 @@ class Conversations:
             count = len(thread.digests)
             if known < count <= len(digests) and thread.digests == digests[:count]:
                 found, known = thread, count
+        if found and known == len(digests):
+            # The same call again goes on with what the one before went on with. With nothing:
+            # then it is another conversation, that begins alike.
+            known = found.known
+            if not known:
+                found.system = None
         if found is None:
             found = _Thread()
             threads.append(found)

@@ -64,6 +64,28 @@ def test_another_process_that_says_the_same_begins_anew() -> None:
     assert texts(conversations.feed(call(same, "1", pid=2))[0]) == ["one"]
 
 
+def test_a_prompt_that_was_asked_before_is_no_history() -> None:
+    conversations = Conversations()
+    same = [text("user", "say hi")]
+    system = [{"type": "text", "content": "be"}]
+    for _ in range(40):
+        sent, _ = conversations.feed(call(same, "hi", system=system))
+        assert texts(sent) == ["be", "say hi"]
+    assert max(map(len, conversations._threads.values())) == 1
+    sent, _ = conversations.feed(call([*same, text("assistant", "hi"), text("user", "more")]))
+    assert texts(sent) == ["more"]
+
+
+def test_a_call_that_is_made_again_shows_what_it_added() -> None:
+    conversations = Conversations()
+    first = [text("user", "one")]
+    conversations.feed(call(first, "two"))
+    second = [*first, text("assistant", "two"), text("user", "three")]
+    for answer in (None, "four", "five"):
+        sent, _ = conversations.feed(call(second, answer))
+        assert texts(sent) == ["three"]
+
+
 def test_system_instructions_are_shown_when_new() -> None:
     conversations = Conversations()
     system = [{"type": "text", "content": "be"}]
