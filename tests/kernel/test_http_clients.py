@@ -23,7 +23,7 @@ from tests.kernel.watching import (
 
 LIBRARIES: Final = ("requests", "httpx", "httpx-async", "aiohttp", "aiohttp-uvloop", "urllib")
 SCENARIOS: Final = {"chat": 1, "stream": 1, "gzip-request": 1, "keep-alive": 3}
-CURL: Final = ("chat", "stream", "compressed", "continue", "anthropic")
+CURL: Final = ("chat", "form", "stream", "compressed", "continue", "anthropic")
 CONNECTIONS: Final = 20 if SLOW == 1 else 6
 
 
