@@ -20,6 +20,7 @@ from proctor.events import Event, Json, to_json
 
 _DEPTH_LIMIT: Final = 200
 _TOO_DEEP: Final = f"(nested deeper than {_DEPTH_LIMIT} levels)"
+_CONTAINERS: Final = (dict, list)
 _INTEGER_BITS_LIMIT: Final = 4096
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _C1: Final = re.compile(rb"\xc2([\x80-\x9f])")
@@ -35,7 +36,7 @@ def encode_object(line: Json) -> bytes:
     """Likewise, of what the line is to say."""
     try:
         return _encode(line)
-    except (ValueError, RecursionError):  # lone surrogates, NaN, giant integers, deep nesting
+    except (ValueError, RecursionError):  # deep nesting, lone surrogates, NaN, giant integers
         escaped: list[str] = []
         tame: Json = _tame(line, "", 0, escaped)
         if escaped:
@@ -45,6 +46,9 @@ def encode_object(line: Json) -> bytes:
 
 def _encode(line: Json) -> bytes:
     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Few lines have so many brackets, of whatever depth.
+    if text.count("[") + text.count("{") > _DEPTH_LIMIT and _is_too_deep(line):
+        raise ValueError("nested too deeply")
     return escape_c1(text.encode()) + b"\n"
 
 
@@ -54,6 +58,20 @@ def escape_c1(line: bytes) -> bytes:
     if b"\xc2" not in line:  # many times as fast as the pattern
         return line
     return _C1.sub(lambda match: b"\\u00%02x" % ord(match[1]), line)
+
+
+def _is_too_deep(line: Json) -> bool:
+    level: list[Any] = [line]
+    for _ in range(_DEPTH_LIMIT):
+        level = [
+            item
+            for each in level
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, _CONTAINERS)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _tame(value: Any, pointer: str, depth: int, escaped: list[str]) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.events import Call, DnsEvent, Event, Process, ProcessEvent, rfc3339
+from proctor.events import Call, DnsEvent, Event, Process, ProcessEvent, Request, rfc3339
 from proctor.sinks.json_lines import JsonLines, encode_line
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=20)
@@ -135,6 +135,27 @@ def test_nesting_and_integers_without_end_are_said_not_dropped() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert b"nested deeper than 200 levels" in encode_line(call_with(deep))
+
+
+@pytest.mark.parametrize("form", ["list", "object"])
+@pytest.mark.parametrize("levels", [190, 197, 198, 199, 500, 900])
+def test_nesting_ends_at_the_limit_wherever_it_is(form: str, levels: int) -> None:
+    """Python writes some 900 levels itself; readers of the line may not read them."""
+    deep: Any = 0
+    for _ in range(levels):
+        deep = [deep, "]"] if form == "list" else {"x": deep, "y": "}"}
+    call = call_with("{}")
+    call.request = Request(parameters={"x": deep})
+    encoded = encode_line(call)
+    # The line, `request` and `parameters` are three.
+    assert depth_of(json.loads(encoded)) == min(levels + 3, 200)
+    assert (b"(nested deeper than 200 levels)" in encoded) == (levels + 3 > 200)
+
+
+def depth_of(value: Any) -> int:
+    items = list(value.values()) if isinstance(value, dict) else value
+    inner = [each for each in items if isinstance(each, dict | list)]
+    return 1 + max(map(depth_of, inner), default=0)
     assert b"(integer of 100001 bits)" in encode_line(call_with(1 << 100_000))
 
 
