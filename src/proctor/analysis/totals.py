@@ -42,7 +42,7 @@ class Totals:
             name = "?"
         model = self.models.setdefault(name, {"calls": 0})
         model["calls"] += 1
-        if call.usage is None:
+        if call.usage is None or call.operation == "count_tokens":  # uses none
             return
         self.usage = self.usage or Usage()
         for token in _TOKENS:

@@ -1,6 +1,6 @@
 """Anthropic's count_tokens: the request of a message, answered with its size.
 
-The count is no usage: nothing was generated or billed. It stays untold.
+The count is the call's `usage`, and no part of any sum: nothing was generated or billed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import replace
 from proctor.calls import anthropic_messages
 from proctor.calls.dialect import Answer
 from proctor.calls.errors import error_of
-from proctor.events import Json
+from proctor.calls.json_text import count_of
+from proctor.events import Json, Usage
 
 
 def answers(body: Json) -> bool:
@@ -19,7 +20,9 @@ def answers(body: Json) -> bool:
 
 
 def answer(body: Json) -> Answer:
-    return Answer(error=error_of(body))
+    counted = count_of(body.get("input_tokens"))
+    usage = None if counted is None else Usage(input_tokens=counted)
+    return Answer(error=error_of(body), usage=usage)
 
 
 DIALECT = replace(

@@ -175,7 +175,7 @@ class Digest:
         counts_only = call.operation == "count_tokens"  # generates nothing
         if not counts_only and (call.usage is None or call.usage.input_tokens is None):
             totals.usage_unknown += 1
-        if call.usage is not None:
+        if call.usage is not None and not counts_only:
             _add(totals.usage, call.usage)
             _add(self.usage, call.usage)
 

@@ -35,6 +35,8 @@ _WIDE: Final = 90
 _CUT_MAX: Final = 4000
 """Characters of a text that a one-line view looks at."""
 _LINES_SENT: Final = 3
+_ONLY_IN: Final = ("embeddings", "count_tokens")
+"""Operations that generate no tokens."""
 
 
 class LiveView:
@@ -189,7 +191,7 @@ def call_facts(call: Call) -> list[tuple[str, str]]:
         facts.append((f"{number(usage.input_tokens)} tokens in", ""))
         if usage.cache_read_input_tokens:
             facts.append((f"{number(usage.cache_read_input_tokens)} cached", "proctor.quiet"))
-        if usage.output_tokens is not None or call.operation != "embeddings":
+        if usage.output_tokens is not None or call.operation not in _ONLY_IN:
             facts.append((f"{number(usage.output_tokens)} out", ""))
         if usage.reasoning_output_tokens:
             facts.append((f"{number(usage.reasoning_output_tokens)} reasoning", "proctor.quiet"))

@@ -7,6 +7,7 @@ from typing import Any
 import anthropic
 import pytest
 
+from proctor.events import Usage
 from tests.unit.calls.recorded import Recorder
 from tests.unit.calls.sdks import PROMPT, TOOLS, only, texts
 
@@ -83,10 +84,11 @@ class TestAnthropic:
         assert one.request.tools[0]["parameters"] == ANTHROPIC_TOOLS[0]["input_schema"]
 
     def test_count_tokens(self, model: Recorder, claude: anthropic.Anthropic) -> None:
-        claude.messages.count_tokens(model="m", messages=[{"role": "user", "content": PROMPT}])
+        messages: list[Any] = [{"role": "user", "content": PROMPT}]
+        counted = claude.messages.count_tokens(model="m", messages=messages)
         call = only(model)
         assert call.operation == "count_tokens"
-        assert call.usage is None
+        assert call.usage == Usage(counted.input_tokens)
         assert call.request.model == "m"
 
     def test_error(self, model: Recorder, claude: anthropic.Anthropic) -> None:

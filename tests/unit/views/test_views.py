@@ -203,12 +203,23 @@ def test_usage_of_one_call_is_not_counted_for_another(good_events: list[Event]) 
 def test_only_tokens_that_are_lacking_are_not_known(good_events: list[Event]) -> None:
     """A count of tokens uses none, and embeddings have no answer to count."""
     calls: list[Any] = [event for event in good_events if isinstance(event, Call)]
-    counted = replace(calls[1], operation="count_tokens", usage=None)
-    assert "not known" not in summary([calls[0], counted, Summary(time_ns=1)])
+    text = summary([calls[0], Summary(time_ns=1)])
+    for usage in (None, Usage(9000)):
+        counted = replace(calls[1], operation="count_tokens", usage=usage)
+        with_count = summary([calls[0], counted, Summary(time_ns=1)])
+        assert "not known" not in with_count
+        assert "? out" not in with_count
+        assert ("9,000 tokens in" in with_count) == (usage is not None)
+        assert tokens_of_models(with_count) == tokens_of_models(text)
     embedded = replace(calls[0], operation="embeddings", usage=Usage(15))
     text = summary([embedded, Summary(time_ns=1)])
     assert "15 tokens in" in text
     assert "? out" not in text
+
+
+def tokens_of_models(text: str) -> list[str]:
+    row = next(row for row in text.splitlines() if "gpt-5-mini  openai" in row)
+    return row.split()[3:6]
 
 
 def test_long_texts_show_both_ends_and_count_the_middle() -> None:
