@@ -7,18 +7,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from proctor.errors import CAUSE_FD, ProctorError
+from proctor.errors import BEGUN, CAUSE_FD, ProctorError
 from proctor.events import Event, Summary
 
 if TYPE_CHECKING:
+    from subprocess import Popen
+
     from proctor.records.reading import RecordingReader
     from proctor.records.recording import RecordingHeader
 
 _LOOK_SECONDS: Final = 0.05
 """How often a growing recording is looked at."""
-_CAUSE_MAX_BYTES: Final = 64 << 10
+_LEFT_OUT: Final[Any] = object()
+"""None or an empty list would be what a search that found nothing returns."""
 
 
 def open(path: str | os.PathLike[str]) -> Recording:  # noqa: A001 - as tarfile.open is called
@@ -47,22 +50,22 @@ def run(
 
 def watch(
     *,
-    pid: int | Sequence[int] = (),
-    cgroup: str | Sequence[str] = (),
-    container: str | Sequence[str] = (),
-    exe: str | Sequence[str] = (),
+    pid: int | Sequence[int] = _LEFT_OUT,
+    cgroup: str | Sequence[str] = _LEFT_OUT,
+    container: str | Sequence[str] = _LEFT_OUT,
+    exe: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = _LEFT_OUT,
     seconds: float | None = None,
     output: str | os.PathLike[str] | None = None,
     file_reads: bool = False,
 ) -> LiveSession:
     """Watch processes that run already, as `proctor watch` does; with no filter, the host.
 
-    Ends after `seconds`, or with `stop()`.
+    Ends after `seconds`, or with `stop()`. ValueError for a filter that names nothing.
     """
     options = ["--file-reads"] * file_reads
-    options += [f"--pid={each}" for each in ([pid] if isinstance(pid, int) else pid)]
-    for name, given in (("cgroup", cgroup), ("container", container), ("exe", exe)):
-        options += [f"--{name}={each}" for each in ([given] if isinstance(given, str) else given)]
+    filters = {"pid": pid, "cgroup": cgroup, "container": container, "exe": exe}
+    for name, given in filters.items():
+        options += [] if given is _LEFT_OUT else _filter(name, given)
     if seconds is not None:
         options.append(f"--for={seconds}")
     return LiveSession("watch", options, output, [])
@@ -119,8 +122,8 @@ class Recording:
 class LiveSession:
     """`proctor run` or `proctor watch` as a child process: iterate over events as they happen.
 
-    Leaving its `with` block waits for COMMAND, and stops a watch; after an
-    exception COMMAND is sent SIGTERM.
+    It begins when its `with` block is entered. Leaving the block waits for COMMAND, and stops a
+    watch; after an exception COMMAND is sent SIGTERM.
     """
 
     def __init__(
@@ -131,30 +134,30 @@ class LiveSession:
         command: list[str],
     ) -> None:
         self._verb = verb
-        self._folder = None if output is not None else _private_folder()
-        self.path = Path(output) if output is not None else Path(self._folder or "", "recording")
-        """The recording."""
+        self._output = output
+        self._arguments = [*options, *(["--", *command] if command else [])]
+        self._child: Popen[bytes] | None = None
+        self._folder: str | None = None
+        self._path: Path | None = None
+        self._told = ""
+        """BEGUN, or why it could not begin, in the words of its standard error."""
+        self._closed = False
         self.summary: Summary | None = None
         """Set when the iteration has come to its end."""
-        arguments = [verb, "--quiet", f"--output={self.path}", *options]
-        if command:
-            arguments += ["--", *command]
-        import subprocess  # here and below: `import proctor` is part of every start
-
-        self._cause, told = os.pipe()
-        os.set_blocking(self._cause, False)
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "proctor", *arguments],
-            env=os.environ | {CAUSE_FD: str(told)},
-            pass_fds=[told],
-        )
-        os.close(told)
 
     def __enter__(self) -> Self:
+        """When it watches, or could not begin. ValueError where it did before."""
+        if self._path is not None:
+            raise ValueError(f"{self._verb}: has been entered before; make another one")
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._child.poll() is None:
+        if kind is not None and self._child is not None and self._child.poll() is None:
             self._child.terminate()
         self.close()
 
@@ -166,43 +169,78 @@ class LiveSession:
                 yield event
 
     @property
+    def path(self) -> Path:
+        """The recording."""
+        if self._path is None:
+            raise self._not_entered()
+        return self._path
+
+    @property
     def returncode(self) -> int | None:
         """COMMAND's own (128+N after signal N), or 0 or 1 of a watch; None while it runs."""
-        return self._child.poll()
+        return self._begun().poll()
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return `returncode`. `subprocess.TimeoutExpired` after `timeout`."""
-        return self._child.wait(timeout)
+        return self._begun().wait(timeout)
 
     def stop(self) -> None:
         """End a watch in good order. COMMAND of a run gets SIGTERM."""
         import signal
 
-        if self._child.poll() is None:
-            self._child.send_signal(signal.SIGINT if self._verb == "watch" else signal.SIGTERM)
+        child = self._begun()
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT if self._verb == "watch" else signal.SIGTERM)
 
     def close(self) -> None:
         """Stop a watch, wait for a run, and remove the recording unless `output` was given."""
-        if self._verb == "watch":
-            self.stop()
-        self._child.wait()
-        if self._cause >= 0:
-            os.close(self._cause)
-            self._cause = -1
+        self._closed = True
+        if self._child is not None:
+            if self._verb == "watch":
+                self.stop()
+            self._child.wait()
         if self._folder is not None:
             import shutil
 
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _begin(self) -> None:
+        import subprocess  # here and above: `import proctor` is part of every start
+
+        if self._output is None:
+            self._folder = _private_folder()
+        output = f"{self._folder}/recording" if self._output is None else os.fspath(self._output)
+        self._path = Path(output)
+        arguments = [self._verb, "--quiet", f"--output={output}", *self._arguments]
+        cause, told = os.pipe()
+        with os.fdopen(cause, errors="replace") as told_cause:
+            try:
+                self._child = subprocess.Popen(
+                    [sys.executable, "-m", "proctor", *arguments],
+                    env=os.environ | {CAUSE_FD: str(told)},
+                    pass_fds=[told],
+                )
+            finally:
+                os.close(told)
+            self._told = told_cause.readline()
+
+    def _begun(self) -> Popen[bytes]:
+        if self._child is None:
+            raise self._not_entered()
+        return self._child
+
+    def _not_entered(self) -> ValueError:
+        return ValueError(f"{self._verb}: not in its `with` block")
+
     def _child_waiter(self) -> Callable[[], bool]:
         """True: look again; the last time after the child's end, so that nothing is missed."""
-        ended = False
+        child, ended = self._begun(), False
 
         def wait() -> bool:
             nonlocal ended
             if ended:
                 return False
-            ended = self._child.poll() is not None
+            ended = child.poll() is not None
             if not ended:
                 time.sleep(_LOOK_SECONDS)
             return True
@@ -210,29 +248,28 @@ class LiveSession:
         return wait
 
     def _growing_reader(self) -> RecordingReader:
-        """The recording as soon as its header is there."""
-        from proctor.records.reading import open_recording
-        from proctor.records.recording import RecordingError
+        """The recording, once it is known to be this session's: a file may have been there."""
+        child = self._begun()
+        if self._told != BEGUN:
+            status = child.wait()
+            raise ProctorError(
+                self._told
+                or f"proctor {self._verb}: ended with status {status} before its recording began",
+                exit_status=status,
+            )
+        if self._closed and self._folder is not None:
+            raise ValueError(f"{self._verb}: is closed, its recording gone; keep it with `output`")
+        return _reader(self.path)
 
-        wait = self._child_waiter()
-        while True:
-            try:
-                return open_recording(self.path)
-            except RecordingError as error:
-                if not wait():
-                    raise ProctorError(
-                        self._told_cause()
-                        or f"proctor {self._verb}: {error}: ended with status"
-                        f" {self._child.returncode} before its recording began",
-                        exit_status=self._child.returncode,
-                    ) from None
 
-    def _told_cause(self) -> str:
-        """Why the child could not begin, in the words of its standard error; empty if not told."""
-        try:
-            return os.read(self._cause, _CAUSE_MAX_BYTES).decode(errors="replace")
-        except OSError:
-            return ""
+def _filter(name: str, given: object) -> list[str]:
+    """One, or several. ValueError for none: the whole host would be watched instead."""
+    from proctor.tracing.api import values_of
+
+    values = values_of(name, given)
+    if not values:
+        raise ValueError(f"{name}: {given!r}: names nothing to watch; leave it out for the host")
+    return [f"--{name}={each}" for each in values]
 
 
 def _reader(path: Path) -> RecordingReader:

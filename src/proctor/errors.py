@@ -10,7 +10,9 @@ from typing import Final
 
 CAUSE_FD: Final = "PROCTOR_CAUSE_FD"
 """The variable in which the Python API names a pipe: why a session could not begin is told there,
-for COMMAND shares standard error. A tracer closes it when it traces."""
+for COMMAND shares standard error. It is closed when the session has begun, behind BEGUN."""
+BEGUN: Final = "\n"
+"""Who was killed or found no module has closed that pipe, too, and told nothing."""
 
 USAGE_STATUS: Final = 2
 

@@ -17,6 +17,7 @@ from typing import Final
 
 import pytest
 
+import proctor
 from tests.kernel.terminal import Terminal
 from tests.kernel.watching import (
     SLOW,
@@ -108,6 +109,25 @@ def test_same_circumstances_from_python() -> None:
         for command in commands
     )
     assert json.loads(ran.stdout) == json.loads(bare.stdout), ran.stderr
+
+
+def test_from_python_into_another_s_recording(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The one of before is not told as if it were this command's."""
+    place = tmp_path / "recording"
+    with proctor.run(["echo", "RAN"], output=place) as session:
+        assert session.path == place
+        assert any(isinstance(event, proctor.ProcessEvent) for event in session)
+        assert session.wait() == 0
+    assert capfd.readouterr().out == "RAN\n"
+    with (
+        proctor.run(["echo", "RAN"], output=place) as session,
+        pytest.raises(proctor.ProctorError, match=r"recording: is there already; give another"),
+    ):
+        list(session)
+    assert session.returncode == 1
+    assert capfd.readouterr().out == ""
 
 
 def test_bytes_pass_untouched(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from proctor.errors import CAUSE_FD
+from proctor.errors import BEGUN, CAUSE_FD
 
 _pipes: dict[int, int] = {}
 """By pid, for what is forked from us has other descriptors of that number: CAUSE_FD's value."""
@@ -32,6 +32,7 @@ def tell(cause: str) -> None:
 
 
 def has_begun() -> None:
-    """Nothing more is told: who reads finds the end."""
+    """Said, and nothing more is told: who reads finds the end."""
+    tell(BEGUN)
     if (pipe := _pipes.pop(os.getpid(), None)) is not None:
         os.close(pipe)

@@ -22,6 +22,7 @@ from proctor.kernel.holding import let_all_go, let_forgotten_go
 from proctor.kernel.object import Map
 from proctor.kernel.requirements import check_requirements
 from proctor.kernel.scope import Scope
+from proctor.launch.caller import has_begun
 from proctor.launch.command import (
     AWAITED,
     FORWARDED,
@@ -143,6 +144,7 @@ class Session:
             run_as_others(self._analyser, READ_NICENESS)
         else:
             run_after_others(self._analyser)  # from here on there are others
+        has_begun()
 
     def _fork_readers(
         self,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from proctor.errors import CAUSE_FD, ProctorError
+from proctor.errors import BEGUN, CAUSE_FD, ProctorError
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -143,7 +143,7 @@ class Trace:
             os.close(told)
         self._stream = os.fdopen(reading, "rb")
         with os.fdopen(cause, errors="replace") as told_cause:
-            self._cause = told_cause.read()
+            self._cause = told_cause.read().removesuffix(BEGUN)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

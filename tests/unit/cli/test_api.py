@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -84,8 +85,12 @@ output = next(a for a in sys.argv if a.startswith("--output="))[9:]
 whole = open(os.environ["STAND_IN_RECORDING"], "rb").read()
 if os.environ.get("STAND_IN_FAILS"):
     sys.exit(1)
+header_bytes = 20 + int.from_bytes(whole[8:12], "little")
 with open(output, "wb") as file:
-    for start in range(0, len(whole), 100):
+    file.write(whole[:header_bytes])
+    file.flush()
+    os.write(int(os.environ["PROCTOR_CAUSE_FD"]), b"\\n")
+    for start in range(header_bytes, len(whole), 100):
         file.write(whole[start : start + 100])
         file.flush()
         time.sleep(0.01)
@@ -145,8 +150,51 @@ def test_a_session_that_cannot_begin_says_why_itself(capfd: pytest.CaptureFixtur
     assert capfd.readouterr().err == "proctor: /no/such-command: no such file\n"
     with package.run(["/no/such-command"]) as session:
         session.wait()
-    with pytest.raises(package.ProctorError, match="before its recording began"):
+    with pytest.raises(package.ProctorError, match=r"^/no/such-command: no such file$"):
         list(session)
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("fails", ["", "1"])
+def test_another_s_recording_is_not_taken_for_one_s_own(
+    fails: str, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was refused as the output, or nothing came so far as to be refused."""
+    monkeypatch.setenv("STAND_IN_FAILS", fails)
+    if not fails:
+        monkeypatch.delenv("PYTHONPATH")
+    with (
+        package.run(["/no/such-command"], output=recording) as session,
+        pytest.raises(package.ProctorError),
+    ):
+        list(session)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_session_lives_in_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of it nothing would wait for COMMAND, and nothing take the recording away."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    session = package.run(["true"])
+    session.close()
+    for ask in (session.wait, session.stop, lambda: list(session), lambda: session.path):
+        with pytest.raises(ValueError, match=r"^run: not in its `with` block$"):
+            ask()
+    session = package.run(["true"])
+    with session:
+        pass
+    with pytest.raises(ValueError, match=r"^run: has been entered before"), session:
+        pass
+    with pytest.raises(ValueError, match=r"^run: is closed, its recording gone"):
+        list(session)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_kept_recording_gives_its_events_after_the_block(tmp_path: Path) -> None:
+    with package.run(["true"], output=tmp_path / "kept.rec") as session:
+        pass
+    assert len(list(session)) == 3
 
 
 @pytest.mark.parametrize("begin", [package.run, package.trace, package.count])
@@ -171,6 +219,26 @@ def test_options_are_those_of_the_command_line(monkeypatch: pytest.MonkeyPatch) 
             [],
         ),
     ]
+
+
+def test_filters_are_one_or_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(api, "LiveSession", lambda *arguments: given.append(arguments[1]))
+    api.watch(pid=cast(Any, "4711"), exe=Path("/bin/sh"))
+    api.watch(exe=["a", Path("b")])
+    assert given == [["--pid=4711", "--exe=/bin/sh"], ["--exe=a", "--exe=b"]]
+
+
+@pytest.mark.parametrize("name", ["pid", "cgroup", "container", "exe"])
+@pytest.mark.parametrize(
+    ("nothing", "error"), [([], ValueError), ((), ValueError), (None, TypeError)]
+)
+def test_a_filter_that_names_nothing_does_not_watch_the_host(
+    name: str, nothing: Any, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "LiveSession", None)
+    with pytest.raises(error, match=f"^{name}: "):
+        api.watch(**{name: nothing})
 
 
 @pytest.mark.usefixtures("stand_in")
