@@ -6,6 +6,8 @@ cause last, then what to do.
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Final
 
 CAUSE_FD: Final = "PROCTOR_CAUSE_FD"
@@ -35,3 +37,19 @@ class UsageError(ProctorError):
 def cause_of(error: OSError) -> str:
     """As the last but one part of such a text: `no space left on device`."""
     return (error.strerror or str(error)).lower()
+
+
+_REMEDIES: Final = {
+    os.strerror(number).lower(): advice
+    for number, advice in (
+        (errno.ENOSPC, "; free some space"),
+        (errno.EDQUOT, "; free some space"),
+        (errno.EFBIG, "; raise the limit of a file's size: ulimit -f"),
+    )
+}
+
+
+def remedy(cause: str) -> str:
+    """What to do where something cannot be written, behind `cause_of` it; empty: nothing is
+    known."""
+    return _REMEDIES.get(cause, "")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from proctor.api import Recording
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of, remedy
 from proctor.events import Event, Summary
 
 BROKEN_PIPE_STATUS: Final = 141
@@ -24,6 +24,10 @@ def show(path: str | None, *, as_jsonl: bool, types: frozenset[str]) -> int:
     `types`: only these, and the summary, which ends every output. ProctorError
     where the recording cannot be read or standard output not be written.
     """
+    if sys.stdout is None:  # its number may be the recording's in a moment
+        raise ProctorError("standard output: is closed")
+    if path == "":
+        raise ProctorError("REC: is empty; name a file, or leave it out for the last")
     place = _last() if path is None else Path(path)
     if _is_being_written(place):
         print(f"proctor: {place}: is being written: shown is what it holds so far", file=sys.stderr)
@@ -56,16 +60,13 @@ def _chosen(recording: Recording, types: frozenset[str]) -> Iterator[Event]:
 def _show_json_lines(events: Iterator[Event]) -> int:
     from proctor.sinks.json_lines import JsonLines
 
-    try:
-        sink = JsonLines.open("-")
-    except OSError as error:
-        raise ProctorError(f"standard output: {_cause(error)}") from None
+    sink = JsonLines(os.dup(1), "standard output")
     for event in events:
         sink.feed(event)
         if sink.closed:
             return BROKEN_PIPE_STATUS
         if sink.lost_events:  # the recording stays: no use in going on
-            raise ProctorError(f"standard output: {sink.cause}; free some space")
+            raise ProctorError(f"standard output: {sink.cause}{remedy(sink.cause)}")
     sink.close()
     return 0
 
@@ -74,8 +75,6 @@ def _show_text(events: Iterator[Event], *, whole: bool) -> int:
     """Without types the summary; with types their lines, texts in full."""
     from proctor.views.report import Report
 
-    if sys.stdout is None:
-        raise ProctorError("standard output: is closed")
     report = Report(sys.stdout, live=whole, full=whole, summary=not whole)
     for event in events:
         report.feed(event)
@@ -92,7 +91,8 @@ def _give_up_output(error: OSError) -> int:
     os.close(nowhere)
     if error.errno == errno.EPIPE:
         return BROKEN_PIPE_STATUS
-    raise ProctorError(f"standard output: {_cause(error)}")
+    cause = cause_of(error)
+    raise ProctorError(f"standard output: {cause}{remedy(cause)}")
 
 
 def _last() -> Path:
@@ -105,7 +105,3 @@ def _last() -> Path:
         return last_recording(shelf_folder(os.environ, home))
     except RecordingError as error:
         raise ProctorError(str(error)) from None
-
-
-def _cause(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

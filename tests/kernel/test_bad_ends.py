@@ -3,6 +3,7 @@ behind."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -266,6 +267,9 @@ def test_disk_full_of_the_lines(server: Serving, tmp_path: Path, small_disk: Pat
     )
     assert process.returncode == 0
     assert "no space left" in process.stderr.lower()
+    lines = (small_disk / "events.jsonl").read_text()
+    assert lines.endswith("\n")
+    assert [json.loads(line) for line in lines.splitlines()]
     told = shown(tmp_path).stdout
     assert '"complete":true' in told
     assert '"lost":{}' in told
@@ -336,6 +340,22 @@ def test_output_that_cannot_be(tmp_path: Path) -> None:
     assert session.status == 1
     assert "cannot be made: no such file or directory" in session.stderr
     assert not (tmp_path / "ran").exists()
+
+
+def test_json_lines_to_a_closed_output(tmp_path: Path) -> None:
+    """Said before COMMAND runs, as of a file that cannot be written; no recording is left."""
+    place = tmp_path / "recording"
+    command = [*PROCTOR, "run", "-o", str(place), "--jsonl", "-", "--", "touch", f"{place}.ran"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    said = "standard output: is closed; name a file for the JSON lines"
+    assert (done.returncode, done.stderr) == (1, f"proctor: {said}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_root(tmp_path: Path) -> None:

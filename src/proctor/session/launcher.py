@@ -175,6 +175,7 @@ class Session:
             keeper_ended=keeper_ended,
             jsonl=jsonl_fd,
             jsonl_name="standard output" if options.jsonl == "-" else options.jsonl or "",
+            jsonl_shared=options.jsonl == "-",
             live=options.live,
             summary=not options.quiet,
         )

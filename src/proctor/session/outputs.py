@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from proctor import __version__
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of, remedy
 from proctor.intake.arguments import mask_arguments
 from proctor.kernel.scope import Scope
 from proctor.options import SessionOptions
@@ -35,6 +38,7 @@ def new_recording(output: str | None, command: Sequence[str], home: Path) -> tup
             "-o -: a recording needs a file; name one, or have the events with --jsonl -"
         )
     if output is not None:
+        _refuse_empty("-o", output)
         return Path(output), create_recording(Path(output))
     folder = shelf_folder(os.environ, home)
     make_shelf(folder)
@@ -53,10 +57,9 @@ def begin_recording(
         return RecordingWriter(recording, header_of_this_host(__version__, words, str(scope)))
     except OSError as error:
         path.unlink(missing_ok=True)
-        cause = (error.strerror or "").lower()
-        raise ProctorError(
-            f"{path}: {cause}; free some space, or name another place with -o"
-        ) from None
+        cause = cause_of(error)
+        also = f"{remedy(cause)}, or" if remedy(cause) else ";"
+        raise ProctorError(f"{path}: {cause}{also} name another place with -o") from None
 
 
 def open_jsonl(name: str | None, recording: int) -> int | None:
@@ -64,14 +67,32 @@ def open_jsonl(name: str | None, recording: int) -> int | None:
     if name is None:
         return None
     if name == "-":
+        if sys.stdout is None:  # its number may be a file of ours by now
+            raise ProctorError("standard output: is closed; name a file for the JSON lines")
         return os.dup(1)
+    _refuse_empty("--jsonl", name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
         lines = os.open(name, flags, 0o600)
     except OSError as error:
-        cause = (error.strerror or "").lower()
-        raise ProctorError(f"{name}: cannot be written: {cause}; name another file") from None
+        said = f"cannot be written: {cause_of(error)}"
+        raise ProctorError(f"{name}: {said}; name another file") from None
     if os.path.sameopenfile(lines, recording):
         os.close(lines)
         raise ProctorError(f"{name}: is the recording; name another file for the JSON lines")
+    _make_private(lines)
     return lines
+
+
+def _make_private(file: int) -> None:
+    """One that was there before, too, if it is the caller's; a pipe or a device is not ours."""
+    found = os.fstat(file)
+    if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+        with suppress(OSError):  # a file system without modes
+            os.fchmod(file, 0o600)
+
+
+def _refuse_empty(option: str, name: str) -> None:
+    """As a path it would be the folder where we are."""
+    if not name:
+        raise ProctorError(f"{option}: is empty; name a file")

@@ -129,6 +129,8 @@ class AnalyserTask:
     """A pipe that ends when the keeper does."""
     jsonl: int | None
     jsonl_name: str
+    jsonl_shared: bool
+    """COMMAND may write there, too."""
     live: bool
     summary: bool
 
@@ -148,7 +150,9 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     lock_down()
     analysis = Analysis(reader.header)
     report = Report(sys.stderr, live=task.live, summary=task.summary, recording=task.name or None)
-    lines = JsonLines(task.jsonl, task.jsonl_name) if task.jsonl is not None else None
+    lines = None
+    if task.jsonl is not None:
+        lines = JsonLines(task.jsonl, task.jsonl_name, cut_back=not task.jsonl_shared)
     records = reader.records(_until_end_of(task.keeper_ended))
     for record in giving_way(reader, records, task.recording, task.keeper_ended):
         for event in analysis.feed(record):

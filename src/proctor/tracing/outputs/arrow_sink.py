@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from proctor.errors import cause_of
+from proctor.errors import cause_of, remedy
 from proctor.tracing.batches.totals import UNDER_WAY
-from proctor.tracing.outputs.lines import loss_reason, remedy
+from proctor.tracing.outputs.lines import loss_reason
 from proctor.tracing.tables.columns import SCHEMA
 
 if TYPE_CHECKING:

@@ -16,28 +16,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from proctor.errors import ProctorError, cause_of
+from proctor.errors import ProctorError, cause_of, remedy
 from proctor.views.units import plural
 
 BROKEN_PIPE_STATUS: Final = 141
 """What a shell says of a program that SIGPIPE ended."""
 ANOTHER_PLACE: Final = "; name another place with -o"
-_REMEDIES: Final = {
-    os.strerror(number).lower(): advice
-    for number, advice in (
-        (errno.ENOSPC, "; free some space"),
-        (errno.EDQUOT, "; free some space"),
-        (errno.EFBIG, "; raise the limit of a file's size: ulimit -f"),
-    )
-}
-
 _NO_SPACE: Final = frozenset(os.strerror(each).lower() for each in (errno.ENOSPC, errno.EDQUOT))
-
-
-def remedy(cause: str) -> str:
-    """What to do where something cannot be written, behind `cause_of` it; empty: nothing is
-    known."""
-    return _REMEDIES.get(cause, "")
 
 
 def loss_reason(cause: str) -> str:

@@ -8,10 +8,10 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from proctor.errors import cause_of
+from proctor.errors import cause_of, remedy
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.options import size_bytes
-from proctor.tracing.outputs.lines import ANOTHER_PLACE, loss_reason, remedy
+from proctor.tracing.outputs.lines import ANOTHER_PLACE, loss_reason
 from proctor.tracing.tables.parquet import ParquetOutput
 from proctor.views.units import plural
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.errors import ProctorError, cause_of
-from proctor.tracing.outputs.lines import LineWriter, loss_reason, open_output, remedy
+from proctor.errors import ProctorError, cause_of, remedy
+from proctor.tracing.outputs.lines import LineWriter, loss_reason, open_output
 
 
 class Disk:
