@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
@@ -18,7 +19,7 @@ from proctor.cli_trace import trace
 from proctor.errors import USAGE_STATUS, ProctorError, cause_of
 from proctor.launch import caller
 from proctor.options import RECORDED_EVENTS, RunOptions, WatchOptions
-from proctor.views.clean import clean_line
+from proctor.views.clean import clean_line, clean_name
 
 INTERRUPTED_STATUS: Final = 130
 DEBUG_VARIABLE: Final = "PROCTOR_DEBUG"
@@ -178,7 +179,7 @@ def status_of(arguments: list[str]) -> int:
         _say(error.format_message())
         return error.exit_code
     except ProctorError as error:
-        _say(str(error))
+        _say(str(error), clean_name)  # in which names of files are
         return error.exit_status
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED_STATUS
@@ -206,13 +207,13 @@ def _usage_text(error: click.UsageError) -> str:
     return f"{message[:1].lower()}{message[1:]}; see `{path} --help`"
 
 
-def _say(text: str) -> None:
+def _say(text: str, clean: Callable[[str], str] = clean_line) -> None:
     """One line on standard error; its absence is no reason to fail."""
     try:
-        print(f"proctor: {clean_line(text)}", file=sys.stderr, flush=True)
+        print(f"proctor: {clean(text)}", file=sys.stderr, flush=True)
     except OSError:
         pass
-    caller.tell(clean_line(text))
+    caller.tell(clean(text))
 
 
 def _say_fault(

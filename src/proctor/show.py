@@ -13,6 +13,7 @@ from typing import Final
 from proctor.api import Recording
 from proctor.errors import ProctorError, cause_of, remedy
 from proctor.events import Event, Summary
+from proctor.views.clean import clean_name
 
 BROKEN_PIPE_STATUS: Final = 141
 """What a shell says of a program that SIGPIPE ended."""
@@ -30,7 +31,8 @@ def show(path: str | None, *, as_jsonl: bool, types: frozenset[str]) -> int:
         raise ProctorError("REC: is empty; name a file, or leave it out for the last")
     place = _last() if path is None else Path(path)
     if _is_being_written(place):
-        print(f"proctor: {place}: is being written: shown is what it holds so far", file=sys.stderr)
+        said = f"{clean_name(str(place))}: is being written: shown is what it holds so far"
+        print(f"proctor: {said}", file=sys.stderr)
     with Recording(place) as recording:
         events = _chosen(recording, types)
         if as_jsonl:

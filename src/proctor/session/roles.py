@@ -142,6 +142,7 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
         from proctor.analysis.pipeline import Analysis
         from proctor.records.reading import RecordingReader
         from proctor.sinks.json_lines import JsonLines
+        from proctor.views.clean import clean_name
         from proctor.views.report import Report
 
         views.preload(live=task.live)
@@ -167,7 +168,7 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     if lines:
         lines.close()
         if problem := lines.problem():  # said, and the recording has them: no reason to fail
-            print(f"proctor: {problem}", file=sys.stderr)
+            print(f"proctor: {clean_name(problem)}", file=sys.stderr)
     return 0
 
 

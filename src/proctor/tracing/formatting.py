@@ -16,6 +16,7 @@ from proctor.tracing.draining.spool import SpoolReader
 from proctor.tracing.options import names_stacks, output_format
 from proctor.tracing.outputs.lines import BROKEN_PIPE_STATUS, folder_of, loss_reason
 from proctor.tracing.outputs.progress import Progress
+from proctor.views.clean import clean_name
 
 if TYPE_CHECKING:
     from proctor.tracing.batches.batch import Batch
@@ -139,7 +140,7 @@ class Formatting:
         if problem := self._sink.close(self._totals):
             self._problems.append(problem)
         for each in self._problems:
-            print(f"proctor: {each}", file=sys.stderr)
+            print(f"proctor: {clean_name(each)}", file=sys.stderr)
         if not self._task.options.quiet and self._task.options.output is not None:
             print(f"proctor: {self._totals.line()}", file=sys.stderr)
         return 1 if self._problems else 0

@@ -26,6 +26,7 @@ _SUSPECT: Final = re.compile(
     "\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
 )
+_SHELL_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "'": r"\'", "\\": r"\\"}
 _WHITESPACE: Final = re.compile(r"[ \t\r\n\f\v]+")
 _BLANK_ENDS: Final = re.compile(r"\A\s+|\s+\Z")
 
@@ -45,6 +46,25 @@ def clean_name(text: str) -> str:
     space is as it is, or a sign where it would not be seen."""
     seen = _BLANK_ENDS.sub(lambda match: "".join(map(_sign_of, match[0])), text)
     return _SUSPECT.sub(_sign, seen)
+
+
+def shell_word(name: str) -> str:
+    """A file's name for a command to copy: where not all of it could be seen, with the escapes
+    that bash and zsh read."""
+    if not _SUSPECT.search(name):
+        import shlex  # this module is part of every start
+
+        return shlex.quote(name)
+    return "$'" + "".join(map(_shell_escaped, name)) + "'"
+
+
+def _shell_escaped(character: str) -> str:
+    if character in _SHELL_ESCAPES:
+        return _SHELL_ESCAPES[character]
+    if not _SUSPECT.match(character):
+        return character
+    errors = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
+    return "".join(f"\\x{byte:02x}" for byte in character.encode(errors=errors))
 
 
 def _sign_in_lines(match: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from proctor.events import Json
 from proctor.reasons import REASONS
-from proctor.views.clean import clean_line, clean_name
+from proctor.views.clean import clean_line, clean_name, shell_word
 from proctor.views.digest import Digest, Host, ModelTotals, sum_known
 from proctor.views.files import DONE, REFUSED
 from proctor.views.programs import programs_tree
@@ -264,11 +264,11 @@ class _SummaryView:
 
         if self._recording is None:
             return
-        name = clean_line(shlex.quote(self._recording))
+        name = clean_name(shlex.quote(self._recording))
         text = Text().append("Recording  ", "proctor.heading").append(name)
         self._console.print(text, soft_wrap=True)
         command = Text().append("Read it    ", "proctor.heading")
-        command.append(f"proctor show {name} --format jsonl")
+        command.append(f"proctor show {shell_word(self._recording)} --format jsonl")
         self._console.print(command, soft_wrap=True)
 
     def _more(self, count: int, noun: str, nouns: str | None = None) -> list[RenderableType]:

@@ -153,11 +153,11 @@ def test_errors_are_one_clean_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> int:
-        raise ProctorError("thing\x1b[2J: cause;\ndo this", exit_status=7)
+        raise ProctorError("thing\x1b[2J\n: cause; do this", exit_status=7)
 
     monkeypatch.setattr("proctor.show.show", fail)
     assert cli.status_of(["show"]) == 7
-    assert capsys.readouterr().err == "proctor: thing\u241b[2J: cause; do this\n"
+    assert capsys.readouterr().err == "proctor: thing\u241b[2J\u240a: cause; do this\n"
 
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,16 @@ def test_show_the_last_recording(proctor: Any, recording: Path, tmp_path: Path) 
     assert "exit 3" in proctor("show", env=environment).stdout
 
 
+def test_names_of_files_are_said_as_they_are(proctor: Any, recording: Path, tmp_path: Path) -> None:
+    missing = proctor("show", "a\nb\udcff.rec")
+    assert missing.stderr == "proctor: a\u240ab\\xff.rec: no such file\n"
+    written = recording.rename(tmp_path / "a\nb.rec")
+    with written.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = proctor("show", str(written))
+    assert done.stderr.startswith(f"proctor: {tmp_path}/a\u240ab.rec: is being written")
+
+
 @pytest.mark.parametrize("form", ["text", "jsonl"])
 def test_show_to_a_reader_that_went_away_is_quiet(form: str, proctor: Any, recording: Path) -> None:
     reading, writing = os.pipe()

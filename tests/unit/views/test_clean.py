@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.views.clean import clean_line, clean_lines, clean_name
+from proctor.views.clean import clean_line, clean_lines, clean_name, shell_word
 
 ANY_TEXT = st.text(st.characters(codec=None))
 REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
@@ -83,3 +85,25 @@ def test_ordinary_text_passes_as_it_is() -> None:
     text = "Grüße, 東京, Привет, שלום, مرحبا, 🎉 {'a': [1, 2]}"
     assert clean_line(text) == text
     assert clean_lines(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("a.rec", "a.rec"),
+        ("a b.rec", "'a b.rec'"),
+        ("a\nb.rec", r"$'a\nb.rec'"),
+        ("it's\t\\", r"$'it\'s\t\\'"),
+        ("b\udcff5", r"$'b\xff5'"),
+        ("\u202egnp", r"$'\xe2\x80\xaegnp'"),
+    ],
+)
+def test_a_word_is_what_a_shell_reads_as_the_name(name: str, word: str) -> None:
+    assert shell_word(name) == word
+    echoed = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True)
+    assert echoed.stdout == os.fsencode(name)
+
+
+@given(ANY_TEXT)
+def test_a_word_can_be_seen_whole(name: str) -> None:
+    assert clean_name(shell_word(name)) == shell_word(name)

@@ -86,6 +86,13 @@ def test_summary_tells_the_whole_conversation_in_order(good_events: list[Event])
     assert positions == sorted(positions)
 
 
+def test_a_recording_of_a_strange_name_is_named_as_it_is(good_events: list[Event]) -> None:
+    """And the command to copy reads that one: a blank for a line feed would name another."""
+    text = summary(good_events, 100, "/tmp/a\nb\udcff.rec")
+    assert "Recording  '/tmp/a␊b\\xff.rec'\n" in text
+    assert r"proctor show $'/tmp/a\nb\xff.rec' --format jsonl" in text
+
+
 def test_summary_says_what_was_lost_and_why(bad_events: list[Event]) -> None:
     text = summary(bad_events)
     assert re.search(r"12 +ring_full +the kernel's ring was full", text)
