@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -327,3 +328,38 @@ def events_of_sleep(folder: Path) -> list[Json]:
 
 def ends(folder: Path) -> list[Json]:
     return [event for event in read_events(folder) if event.get("event") == "exit"]
+
+
+CONNECTS = """
+import select, socket, sys
+client = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    client.send(b"x" * 300)
+"""
+
+
+def test_a_host_of_before_is_in_the_text_too(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        client = subprocess.Popen(
+            [sys.executable, "-c", CONNECTS, port],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with ended(client):
+            assert client.stdout
+            assert client.stdout.readline() == "ready\n"
+            place = ("-o", str(tmp_path / "recording"), "--jsonl", str(tmp_path / "events.jsonl"))
+            told = subprocess.run(
+                [*PROCTOR, "watch", "--pid", str(client.pid), "--for", "1", *place],
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+            )
+    assert told.returncode == 0, told.stderr
+    assert summary(tmp_path)["hosts"] == ["127.0.0.1"]
+    assert "0 programs · 1 host " in told.stderr
+    assert "Hosts\n" in told.stderr

@@ -94,7 +94,8 @@ class Program:
 @dataclass(slots=True)
 class Host:
     addresses: list[str] = field(default_factory=list)
-    connections: int = 0
+    connections: int | None = None
+    """Opened or accepted while it was watched; None where no event tells of any."""
     bytes_sent: int | None = None
     bytes_received: int | None = None
     errors: Counter[str] = field(default_factory=Counter)
@@ -147,13 +148,22 @@ class Digest:
                 pass
 
     def close(self) -> None:
-        """Connections that are still open count, too."""
+        """Connections that are still open count, too, and hosts that no event told of."""
+        told = dict.fromkeys(self.summary.hosts if self.summary else ())
         for connection in self._open.values():
-            self._host(connection)
+            # A name that came after the connect is in the summary only.
+            if not told or connection.event == "accept" or _name_of(connection) in told:
+                self._host(connection)
         self._open.clear()
+        for name in told:
+            if name not in self.hosts:
+                self._new_host(name)
 
     def _call(self, call: Call) -> None:
         self.calls += 1
+        opened = self._open.get(call.connection.id or 0)
+        if opened is not None and opened.server_name is None:
+            self._open[opened.id] = replace(opened, server_name=call.connection.server_name)
         self.last_ns = max(self.last_ns or 0, call.time_ns + (call.duration_ns or 0))
         turn = make_turn(call, *self._conversations.feed(call))
         if len(self.turns_first) < TURNS_FIRST:
@@ -214,21 +224,25 @@ class Digest:
             self._open[event.id] = event
 
     def _host(self, event: ConnectionEvent) -> None:
-        name = event.server_name or event.resolved_name or address_of(event.remote)
-        host = self.hosts.get(name)
+        name = _name_of(event)
+        host = self.hosts.get(name) or self._new_host(name)
         if host is None:
-            if len(self.hosts) >= _HOSTS_MAX:
-                self.hosts_left_out += 1
-                return
-            host = self.hosts[name] = Host()
+            return
         if event.remote and event.remote not in host.addresses:
             host.addresses.append(event.remote)
             del host.addresses[_ADDRESSES_MAX:]
-        host.connections += 1
+        host.connections = (host.connections or 0) + 1
         host.bytes_sent = sum_known(host.bytes_sent, event.bytes_sent)
         host.bytes_received = sum_known(host.bytes_received, event.bytes_received)
         if event.error:
             host.errors[event.error] += 1
+
+    def _new_host(self, name: str) -> Host | None:
+        if len(self.hosts) >= _HOSTS_MAX:
+            self.hosts_left_out += 1
+            return None
+        host = self.hosts[name] = Host()
+        return host
 
     def _coverage(self, event: Coverage) -> None:
         process = event.process
@@ -238,6 +252,10 @@ class Digest:
             self.coverage[key] = event
         else:
             self.coverage_left_out += 1
+
+
+def _name_of(event: ConnectionEvent) -> str:
+    return event.server_name or event.resolved_name or address_of(event.remote)
 
 
 def make_turn(call: Call, sent: list[Line], received: list[Line]) -> Turn:

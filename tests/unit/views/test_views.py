@@ -224,6 +224,35 @@ def test_only_tokens_that_are_lacking_are_not_known(good_events: list[Event]) ->
     assert "? out" not in text
 
 
+def connected(number: int, remote: str, event: str = "connect") -> ConnectionEvent:
+    return ConnectionEvent(time_ns=number, event=event, id=number, remote=remote)
+
+
+def rows_of_hosts(text: str) -> list[list[str]]:
+    rows = text.partition("Hosts\n")[2].split("\n\n")[0].splitlines()
+    return [row.split() for row in rows[1:]]
+
+
+def test_a_host_that_was_reached_before_the_watch_is_one() -> None:
+    """Nothing is told of a connection that was open before and stays so, but in the summary."""
+    text = summary([connected(1, "9.9.9.9:443"), Summary(time_ns=2, hosts=["9.9.9.9", "::1"])])
+    assert "2 hosts" in text
+    assert rows_of_hosts(text) == [["9.9.9.9", "9.9.9.9:443", "1", "?", "?"], ["::1", *"???"]]
+
+
+def test_a_host_whose_name_was_told_later_is_one_host() -> None:
+    """The ClientHello comes after the connect, and a call that it carries tells the name."""
+    opened: list[Event] = [connected(1, "9.9.9.9:443"), connected(2, "1.1.1.1:99", "accept")]
+    last = Summary(time_ns=2, hosts=["api.example"])
+    text = summary([*opened, last])
+    assert [row[0] for row in rows_of_hosts(text)] == ["1.1.1.1", "api.example"]
+    carried = Call(time_ns=1, id="1", provider="p", operation="chat", endpoint="POST /")
+    carried.connection.id, carried.connection.server_name = 1, "api.example"
+    rows = rows_of_hosts(summary([*opened, carried, last]))
+    assert ["api.example", "9.9.9.9:443", "1", "?", "?"] in rows
+    assert len(rows) == 2
+
+
 def tokens_of_models(text: str) -> list[str]:
     row = next(row for row in text.splitlines() if "gpt-5-mini  openai" in row)
     return row.split()[3:6]
