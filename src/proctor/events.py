@@ -183,6 +183,7 @@ class Call(Event):
     streamed: bool = False
     duration_ns: int | None = None
     time_to_first_chunk_ns: int | None = None
+    """Of a stream: to its first event, which may tell no content."""
     connection: CallConnection = field(default_factory=CallConnection)
     request: Request = field(default_factory=Request)
     response: Response | None = None

@@ -233,6 +233,14 @@ class TestOddities:
         call = call_of(asked(CHAT), answer)
         assert call.gaps == [MissingPart("response", 5, "malformed")]
 
+    def test_the_first_chunk_is_one_whatever_it_tells(self) -> None:
+        first = delta(role="assistant", content="")
+        answer = stream(first, delta(content="hi", finish_reason="stop"))
+        at = answer.index(b"data:", answer.index(b"data:") + 1)
+        items = [sent(asked(CHAT), 100), received(answer[:at], 250), received(answer[at:], 900)]
+        [call] = calls_of([*items, closed()])
+        assert call.time_to_first_chunk_ns == 150
+
     def test_keep_alive_comments(self) -> None:
         body = b": OPENROUTER PROCESSING\n\n" + events(delta(content="hi", finish_reason="stop"))
         call = call_of(asked(CHAT), said(body, media_type="text/event-stream"))

@@ -38,6 +38,8 @@ def test_plain_where_no_terminal_is(good_events: list[Event]) -> None:
         ({"TERM": "dumb"}, False),
         ({"TERM": "xterm", "NO_COLOR": "1"}, False),
         ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, False),
     ],
 )
 def test_colours_only_where_they_are_wanted(
