@@ -123,9 +123,10 @@ def _spellings(names: Iterable[bytes]) -> bytes:
 
 # Whole lines of a head in which nothing is to be masked and that end as they began, many at once:
 # a status line, a request line whose URL is a bare path, an ordinary header, the empty line.
+# Not possessive: of a group Python before 3.11.5 then takes part of a line that fails (gh-106052).
 _ORDINARY_LINES: Final = re.compile(
     rb"(?:\r?\n|HTTP/1\.[01] [^\n]*\n|(?:[A-Z]{2,20}|patch) /[^\n:?&;#]*\n(?=[^ \t])"
-    rb"|(?:%s)[ \t]*:[^\n]*\n)++" % _spellings(ORDINARY_HEADERS)
+    rb"|(?:%s)[ \t]*:[^\n]*\n)+" % _spellings(ORDINARY_HEADERS)
 )
 _URL_PARTS: Final = re.compile(rb"[^?&;#:/= \t\r]+|[?&;#:/= \t\r]")
 _BEGINS_NAME: Final = frozenset((b"?", b"&", b";", b"#"))

@@ -125,6 +125,15 @@ def test_a_long_body_leaves_no_state() -> None:
     assert mask(buffer, 0, len(buffer), BEGINNING) == LineState(Mode.PLAIN)
 
 
+@pytest.mark.parametrize("name", [b"date", b"Host", b"server", b"via", b"GET /a", b"HTTP/1.1 2"])
+def test_an_ordinary_line_that_is_cut_stays_its_beginning(name: bytes) -> None:
+    for before in (b"\n", b"\r\n", b"Host: a\r\n"):
+        stream = before + name
+        whole = bytearray(stream)
+        after = mask(whole, 0, len(whole), BEGINNING)
+        assert after == masked_in_pieces(stream, list(range(1, len(stream))))[1]
+
+
 HEADER_NAMES = ["authorization", "Cookie", "x-api-key", "Host", "Location", "X-Y", "data", "x y"]
 FRAGMENTS = st.one_of(
     st.sampled_from(
