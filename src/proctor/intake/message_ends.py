@@ -20,7 +20,8 @@ _LENGTH_BEGUN: Final = re.compile(
     rb"(?i:%s)[ \t]{0,9}(?::[ \t]{0,9}[0-9]{0,15}[ \t]{0,9}\r?)?" % _NAME
 )
 _NEXT: Final = re.compile(rb"\n(?=(?i:%s)|\r?\n)" % _NAME)
-_OTHER_LINES: Final = rb"(?:(?!(?i:%s)|\r?\n)[^\n]*\n)*+" % _NAME
+# Not possessive: Debian 12's Python then takes the name that ends them for one of them.
+_OTHER_LINES: Final = rb"(?:(?!(?i:%s)|\r?\n)[^\n]*\n)*" % _NAME
 # The head that nearly all have: one line tells a length.
 _WHOLE: Final = re.compile(_OTHER_LINES + _LENGTH + rb"\n" + _OTHER_LINES + rb"\r?\n")
 _OTHER: Final = b"-"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proctor.intake import message_ends
 from proctor.intake.message_ends import HEAD, IN_LINE, Framing, read_head
 from tests.fuzz import fuzz_message_ends
 
@@ -73,3 +74,10 @@ FRAGMENTS = st.sampled_from(
 @given(st.lists(FRAGMENTS, max_size=20).map(b"".join))
 def test_what_is_like_a_length_cut_anywhere(data: bytes) -> None:
     fuzz_message_ends.run(data)
+
+
+def test_a_usual_head_is_read_in_one_step() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nAccept: b\r\n\r\n"
+    whole = message_ends._WHOLE.match(head + b"12345")
+    assert whole
+    assert (whole.end(), whole[1]) == (len(head), b"5")
