@@ -139,7 +139,7 @@ class Count:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return `returncode`. `subprocess.TimeoutExpired` after `timeout`."""
-        code: int = self._child.wait(timeout)
+        code: int = self._begun().wait(timeout)
         self._read()
         return code
 
@@ -147,8 +147,13 @@ class Count:
         """End counting in good order. COMMAND gets SIGTERM."""
         import signal
 
-        if self._child.poll() is None:
+        if self._begun().poll() is None:
             self._child.send_signal(signal.SIGTERM if self._command else signal.SIGINT)
+
+    def _begun(self) -> Any:
+        if self._child is None:
+            raise ValueError("count: not in its `with` block")
+        return self._child
 
     def _read(self) -> None:
         if self._written is None:

@@ -46,3 +46,11 @@ def test_a_file_is_counted_by_process(tmp_path: Path) -> None:
         proctor.count_file(path, syscalls="opnat")
     with pytest.raises(proctor.ProctorError, match="cannot be read: no such file"):
         proctor.count_file(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("asked", ["wait", "stop"])
+def test_before_its_block_there_is_nothing_to_wait_for(asked: str) -> None:
+    count = proctor.count(["true"])
+    with pytest.raises(ValueError, match="count: not in its `with` block"):
+        getattr(count, asked)()
+    assert count.returncode is None
