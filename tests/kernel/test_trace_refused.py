@@ -97,7 +97,9 @@ def test_where_a_limit_is_reached_it_is_the_limit_that_is_to_be_raised(
     assert "unaccounted" not in said[-1]
 
 
-@pytest.mark.parametrize("options", [[], ["--format", "jsonl"], ["-k"], ["--format", "arrow"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--format", "jsonl"], ["-k"], ["--folded"], ["--format", "arrow"]]
+)
 def test_what_a_full_disk_takes_is_lost_and_not_there(options: list[str], program: str) -> None:
     done = subprocess.run(
         [*PROCTOR, "trace", "-o", "/dev/full", *options, "--", program, "flood", "100"],

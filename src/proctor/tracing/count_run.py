@@ -27,6 +27,7 @@ from proctor.tracing.options import TraceOptions, absolute, output_format
 from proctor.tracing.outputs.lines import name_of
 from proctor.tracing.plan import Plan
 from proctor.tracing.scope import Targets, put_scope
+from proctor.views.clean import clean_name
 from proctor.views.terminal import make_console
 
 INTERRUPTED_STATUS: Final = 130
@@ -163,7 +164,7 @@ class Counting:
             pass
         except OSError as error:
             name, cause = name_of(self._options.output), cause_of(error)
-            text = f"proctor: {name}: the count could not be written: {cause}\n"
+            text = f"proctor: {clean_name(name)}: the count could not be written: {cause}\n"
             if self._options.output is not None:
                 text += self._text(sys.stderr.fileno())
             with suppress(OSError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from proctor.records.trace_layout import ABIS
 from proctor.tracing.batches.totals import CALL_KINDS
 from proctor.tracing.outputs.lines import LineWriter
-from proctor.tracing.outputs.text_sink import last_line, tables
+from proctor.tracing.outputs.text_sink import encoded, last_line, tables
 from proctor.tracing.stacks.stacks import Folded
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ class FoldedSink:
             self._folded.add(comm or f"pid {record['pid']}", frames, name)
 
     def close(self, totals: Totals) -> str | None:
-        lines = "".join(f"{line}\n" for line in self._folded.lines())
+        stacks = self._folded.lines()
+        if lost := self._writer.write(encoded(stacks) if stacks else b""):
+            calls = sum(int(line.rpartition(" ")[2]) for line in stacks[-lost:])
+            totals.unwritten(self._writer.reason, calls)
         if self._says_totals:  # flame graph tools pass over what does not end with a number
-            lines += f"{last_line(totals)}\n"
-        self._writer.write(lines.encode(errors="replace"))
+            self._writer.write(encoded([last_line(totals)]))
         self._writer.close()
         return self._writer.problem
