@@ -34,7 +34,7 @@ def answers(body: Json) -> bool:
 def question(body: Json) -> Question:
     messages = [
         {"role": text_of(item.get("role")) or "", "parts": contents(item.get("content"))}
-        for item in objects(body.get("messages"))
+        for item in objects(body.get("messages"), bare="content")
     ]
     request = Request(
         model=text_of(body.get("model")),
@@ -152,9 +152,7 @@ class Stream:
 
 def contents(content: Any) -> list[Json]:
     """Content blocks, or a text that stands for one, as parts."""
-    if isinstance(content, str):
-        return [parts.text(content)]
-    return [_content(block) for block in objects(content)]
+    return parts.contents(content, _content)
 
 
 def _content(block: Json) -> Json:

@@ -47,9 +47,13 @@ def parse_arguments(text: str) -> Any:
     return text if found is None else found
 
 
-def objects(value: Any) -> list[Json]:
-    """The objects of a list; empty where `value` is no list."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+def objects(value: Any, bare: str | None = None) -> list[Json]:
+    """The objects of a list; empty where `value` is no list. With `bare`, an element that is none
+    becomes an object that has it under that name."""
+    if not isinstance(value, list):
+        return []
+    items = (item if isinstance(item, dict) or bare is None else {bare: item} for item in value)
+    return [item for item in items if isinstance(item, dict)]
 
 
 def object_of(value: Any) -> Json:

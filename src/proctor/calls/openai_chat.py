@@ -26,7 +26,7 @@ def answers(body: Json) -> bool:
 
 
 def question(body: Json) -> Question:
-    messages = [message(item) for item in objects(body.get("messages"))]
+    messages = [message(item) for item in objects(body.get("messages"), bare="content")]
     tools = objects(body.get("tools")) or objects(body.get("functions"))
     return Question(
         Request(
@@ -217,9 +217,7 @@ def _reasons(reasons: Any) -> list[str] | None:
 
 
 def _contents(content: Any) -> list[Json]:
-    if isinstance(content, str):
-        return [parts.text(content)] if content else []
-    return [_content(item) for item in objects(content)]
+    return [] if content == "" else parts.contents(content, _content)
 
 
 def _content(item: Json) -> Json:

@@ -41,12 +41,11 @@ def question(body: Json) -> Question:
     if isinstance(said, str):
         messages = [{"role": "user", "parts": [parts.text(said)]}]
     else:
-        messages = messages_of(objects(said))
-    instructions = body.get("instructions")
+        messages = messages_of(objects(said, bare="content"))
     request = Request(
         model=text_of(body.get("model")),
         messages=messages,
-        system=[parts.text(instructions)] if isinstance(instructions, str) else None,
+        system=_contents(body.get("instructions")) or None,
         tools=objects(body.get("tools")) or None,
         parameters=rest(body, TAKEN),
     )
@@ -214,9 +213,7 @@ def _reasoning(item: Json) -> list[Json]:
 
 
 def _contents(content: Any) -> list[Json]:
-    if isinstance(content, str):
-        return [parts.text(content)]
-    return [_content(item) for item in objects(content)]
+    return parts.contents(content, _content)
 
 
 def _content(item: Json) -> Json:

@@ -5,6 +5,7 @@ Contents that have no kind there keep the provider's own `type` and fields.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from proctor.calls.json_text import text_of
@@ -65,11 +66,31 @@ def file(modality: str, file_id: str) -> Json:
     return {"type": "file", "modality": modality, "file_id": file_id}
 
 
+def contents(content: Any, read: Callable[[Json], Json]) -> list[Json]:
+    """What a message contains: a text, or a list of blocks, which `read` reads. Providers take
+    no other, but whatever is there is told."""
+    if content is None:
+        return []
+    if not isinstance(content, list):
+        content = [content]
+    return [_part(block, read) for block in content]
+
+
+def _part(block: Any, read: Callable[[Json], Json]) -> Json:
+    if isinstance(block, dict):
+        return read(block)
+    return text(block) if isinstance(block, str) else unknown(block)
+
+
+def unknown(content: Any) -> Json:
+    return {"type": "unknown", "content": content}
+
+
 def native(block: Json) -> Json:
     """A content for which there is no kind, or that lacks what its kind must have."""
     kind = block.get("type")
     if not isinstance(kind, str) or kind in KINDS:
-        return {"type": "unknown", "content": block}
+        return unknown(block)
     return block
 
 

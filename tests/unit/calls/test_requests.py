@@ -248,3 +248,60 @@ def test_what_is_embedded() -> None:
     ):
         messages = embeddings.question({"input": value}).request.messages
         assert [message["parts"][0]["content"] for message in messages] == contents
+
+
+BARE = [
+    ("bare", {"type": "text", "content": "bare"}),
+    (7, {"type": "unknown", "content": 7}),
+    (["bare"], {"type": "unknown", "content": ["bare"]}),
+]
+"""Elements that no provider takes, and a server of one's own may."""
+
+
+@pytest.mark.parametrize(("element", "part"), BARE)
+@pytest.mark.parametrize(
+    ("dialect", "name", "text"), [(CHAT, "messages", "text"), (RESPONSES, "input", "input_text")]
+)
+def test_contents_that_are_no_objects(
+    dialect: Dialect, name: str, text: str, element: Any, part: Json
+) -> None:
+    content = [{"type": text, "text": "x"}, element]
+    question = dialect.question({name: [{"role": "user", "content": content}]})
+    assert question.request.messages[0]["parts"] == [{"type": "text", "content": "x"}, part]
+
+
+@pytest.mark.parametrize(("element", "part"), BARE)
+def test_anthropic_contents_that_are_no_objects(element: Any, part: Json) -> None:
+    content = [{"type": "text", "text": "x"}, element]
+    question = CLAUDE.question({"messages": [{"content": content}], "system": content})
+    expected = [{"type": "text", "content": "x"}, part]
+    assert question.request.messages[0]["parts"] == question.request.system == expected
+
+
+@pytest.mark.parametrize("dialect", [CHAT, CLAUDE])
+def test_a_content_that_is_one_object(dialect: Dialect) -> None:
+    assert parts_of(dialect, {"type": "text", "text": "x"}) == [{"type": "text", "content": "x"}]
+    assert parts_of(dialect, 7) == [{"type": "unknown", "content": 7}]
+    assert parts_of(dialect, None) == []
+
+
+@pytest.mark.parametrize(("element", "part"), BARE[:2])
+@pytest.mark.parametrize(
+    ("dialect", "name", "role"),
+    [(CHAT, "messages", ""), (CLAUDE, "messages", ""), (RESPONSES, "input", "user")],
+)
+def test_messages_that_are_no_objects(
+    dialect: Dialect, name: str, role: str, element: Any, part: Json
+) -> None:
+    question = dialect.question({name: [element, {"role": "user", "content": "x"}]})
+    assert question.request.messages[0] == {"role": role, "parts": [part]}
+    assert len(question.request.messages) == 2
+
+
+def test_instructions_that_are_no_text() -> None:
+    content = [{"type": "input_text", "text": "x"}, "bare"]
+    question = RESPONSES.question({"input": "y", "instructions": content})
+    assert question.request.system == [
+        {"type": "text", "content": "x"},
+        {"type": "text", "content": "bare"},
+    ]
