@@ -20,6 +20,7 @@ from proctor.tracing.stacks.mappings import Region
 from proctor.tracing.stacks.symbols import FileSymbols
 
 FILES_KEPT: Final = 256
+FAILURES_KEPT: Final = 4096
 TRIES_MOST: Final = 8
 """In vain, to have a file handed over: another process may have what one has not."""
 
@@ -55,6 +56,8 @@ class CodeFiles:
         file = self._open(pid, region)
         if file is None:
             self._failures[key] = failures + 1
+            if len(self._failures) > FAILURES_KEPT:
+                self._failures.pop(next(iter(self._failures)))
             return None
         try:
             return FileSymbols(file)

@@ -53,3 +53,24 @@ def test_who_cannot_be_had_is_not_asked_for_for_ever(regions: list[Region]) -> N
     for pid in range(2 * TRIES_MOST):
         assert files.symbols(pid, file) is None
     assert asked == list(range(TRIES_MOST))
+
+
+def test_those_that_cannot_be_had_are_not_all_remembered(
+    regions: list[Region], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_files, "FAILURES_KEPT", 2)
+    asked: list[str] = []
+
+    def hand_over(_: int, region: Region) -> int:
+        asked.append(region.path)
+        raise OSError(errno.EACCES, "not yours")
+
+    forgotten, *others = regions
+    for region in regions:
+        Path(region.path).unlink()
+    files = CodeFiles(hand_over)
+    for region in [forgotten] * (TRIES_MOST + 1) + others:
+        assert files.symbols(1, region) is None
+    assert asked.count(forgotten.path) == TRIES_MOST
+    assert files.symbols(1, forgotten) is None
+    assert asked.count(forgotten.path) == TRIES_MOST + 1
