@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS: Final = 0.05
 """How often a growing recording is looked at."""
 _LEFT_OUT: Final[Any] = object()
-"""None or an empty list would be what a search that found nothing returns."""
+"""Not None, which a search that found nothing may return."""
 
 
 def open(path: str | os.PathLike[str]) -> Recording:  # noqa: A001 - as tarfile.open is called
@@ -64,8 +64,11 @@ def watch(
     """
     options = ["--file-reads"] * file_reads
     filters = {"pid": pid, "cgroup": cgroup, "container": container, "exe": exe}
+    from proctor.tracing.api import values_of
+
     for name, given in filters.items():
-        options += [] if given is _LEFT_OUT else _filter(name, given)
+        values = [] if given is _LEFT_OUT else values_of(name, given)
+        options += [f"--{name}={value}" for value in values]
     if seconds is not None:
         options.append(f"--for={seconds}")
     return LiveSession("watch", options, output, [])
@@ -260,16 +263,6 @@ class LiveSession:
         if self._closed and self._folder is not None:
             raise ValueError(f"{self._verb}: is closed, its recording gone; keep it with `output`")
         return _reader(self.path)
-
-
-def _filter(name: str, given: object) -> list[str]:
-    """One, or several. ValueError for none: the whole host would be watched instead."""
-    from proctor.tracing.api import values_of
-
-    values = values_of(name, given)
-    if not values:
-        raise ValueError(f"{name}: {given!r}: names nothing to watch; leave it out for the host")
-    return [f"--{name}={each}" for each in values]
 
 
 def _reader(path: Path) -> RecordingReader:

@@ -25,15 +25,15 @@ _NOT_IN_ITS_BLOCK: Final = "trace: not in its `with` block"
 def trace(
     command: Sequence[str] = (),
     *,
-    pid: int | Sequence[int] = (),
-    cgroup: str | Sequence[str] = (),
-    container: str | Sequence[str] = (),
+    pid: int | Sequence[int] | None = None,
+    cgroup: str | Sequence[str] | None = None,
+    container: str | Sequence[str] | None = None,
     host: bool = False,
-    syscalls: str | Sequence[str] = (),
+    syscalls: str | Sequence[str] | None = None,
     failures: bool = False,
     successes: bool = False,
-    path: Paths = (),
-    fd: int | Sequence[int] = (),
+    path: Paths | None = None,
+    fd: int | Sequence[int] | None = None,
     min_duration: str | None = None,
     result: str | None = None,
     string_bytes: int | None = None,
@@ -45,7 +45,8 @@ def trace(
 
     It traces when its `with` block has been entered.
     """
-    given = {**locals(), "command": ()}
+    given = locals()
+    del given["command"]
     from proctor.launch.command import command_words
 
     return Trace(words_of(given), command_words(command))
@@ -53,7 +54,8 @@ def trace(
 
 def words_of(given: Mapping[str, object]) -> list[str]:
     """Options of the command line: by their names, with a value or several of them; True and False
-    where the option has none. TypeError for what it does not take."""
+    where the option has none; None where it is left out. TypeError and ValueError as of
+    `values_of`."""
     words = []
     for name, value in given.items():
         option = f"--{name.replace('_', '-')}"
@@ -71,10 +73,14 @@ def _flag_of(name: str, given: object) -> bool:
 
 
 def values_of(name: str, given: object) -> list[str | int]:
-    """One, or several. TypeError for what is none: left out it would let everything through."""
-    if isinstance(given, Iterable) and not isinstance(given, str | bytes | os.PathLike):
-        return [_value_of(name, each) for each in given]
-    return [_value_of(name, given)]
+    """One, or several. TypeError for what is none, ValueError for an empty list, which a search
+    that found nothing returns: left out it would let everything through."""
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | os.PathLike):
+        return [_value_of(name, given)]
+    values = [_value_of(name, each) for each in given]
+    if not values:
+        raise ValueError(f"{name}: {given!r}: names nothing; leave it out for everything")
+    return values
 
 
 def _value_of(name: str, given: object) -> str | int:

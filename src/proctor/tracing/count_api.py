@@ -15,15 +15,15 @@ from proctor.tracing.api import Paths, values_of, words_of
 def count(
     command: Sequence[str] = (),
     *,
-    pid: int | Sequence[int] = (),
-    cgroup: str | Sequence[str] = (),
-    container: str | Sequence[str] = (),
+    pid: int | Sequence[int] | None = None,
+    cgroup: str | Sequence[str] | None = None,
+    container: str | Sequence[str] | None = None,
     host: bool = False,
-    syscalls: str | Sequence[str] = (),
+    syscalls: str | Sequence[str] | None = None,
     failures: bool = False,
     successes: bool = False,
-    path: Paths = (),
-    fd: int | Sequence[int] = (),
+    path: Paths | None = None,
+    fd: int | Sequence[int] | None = None,
     min_duration: str | None = None,
     result: str | None = None,
     by: Literal["process"] | None = None,
@@ -34,7 +34,8 @@ def count(
     """Count syscalls in the kernel as `proctor trace -c` does; options have its options' names and
     words. Begins when its `with` block is entered.
     """
-    given = {**locals(), "command": ()}
+    given = locals()
+    del given["command"]
     from proctor.launch.command import command_words
 
     return Count(words_of(given), command_words(command))
@@ -43,12 +44,12 @@ def count(
 def count_file(
     files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
-    pid: int | Sequence[int] = (),
-    syscalls: str | Sequence[str] = (),
+    pid: int | Sequence[int] | None = None,
+    syscalls: str | Sequence[str] | None = None,
     failures: bool = False,
     successes: bool = False,
-    path: Paths = (),
-    fd: int | Sequence[int] = (),
+    path: Paths | None = None,
+    fd: int | Sequence[int] | None = None,
     min_duration: str | None = None,
     result: str | None = None,
     by: Literal["process"] | None = None,
@@ -166,11 +167,12 @@ class Count:
 
 
 def _words(name: str, given: object) -> tuple[str, ...]:
-    return tuple(map(str, values_of(name, given)))
+    return () if given is None else tuple(map(str, values_of(name, given)))
 
 
 def _numbers(name: str, given: object) -> tuple[int, ...]:
+    words = _words(name, given)
     try:
-        return tuple(map(int, values_of(name, given)))
+        return tuple(map(int, words))
     except ValueError:
         raise TypeError(f"{name}: {given!r}: is no number") from None

@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def test_who_leaves_early_does_not_know_what_was_lost(stood_in_for: Callable[...
         ({"path": Path("/etc")}, ["--path=/etc"]),
         ({"path": [b"/a\xff", "/b"]}, ["--path=/a\udcff", "--path=/b"]),
         ({"pid": 7, "fd": (0, 1)}, ["--pid=7", "--fd=0", "--fd=1"]),
-        ({"no_loss": True, "failures": False, "result": None, "fd": ()}, ["--no-loss"]),
+        ({"no_loss": True, "failures": False, "result": None, "fd": None}, ["--no-loss"]),
         ({"string_bytes": 0}, ["--string-bytes=0"]),
     ],
 )
@@ -149,6 +149,22 @@ def test_what_is_no_word_is_refused(given: dict[str, Any], said: str) -> None:
         proctor.trace(["true"], **given)
     with pytest.raises(TypeError, match=re.escape(said)):
         proctor.count(["true"], **given)
+
+
+@pytest.mark.parametrize("name", ["pid", "cgroup", "container", "syscalls", "path", "fd"])
+def test_what_names_nothing_is_refused(name: str) -> None:
+    """A search that found nothing returns it, and everything would be traced."""
+    empties: tuple[Iterable[int], ...] = ([], (), iter(()))
+    for nothing in empties:
+        given: dict[str, Any] = {name: nothing}
+        with pytest.raises(ValueError, match=f"^{name}: .*: names nothing"):
+            proctor.trace(["true"], **given)
+        with pytest.raises(ValueError, match=f"^{name}: .*: names nothing"):
+            proctor.count(["true"], **given)
+        if name not in ("cgroup", "container"):
+            with pytest.raises(ValueError, match=f"^{name}: .*: names nothing"):
+                proctor.count_file("none.parquet", **given)
+    assert words_of({name: None}) == []
 
 
 @pytest.mark.parametrize("of", [proctor.trace, proctor.count])

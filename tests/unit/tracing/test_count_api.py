@@ -23,7 +23,7 @@ KINDS_OF_TWO = [
 
 def test_options_are_those_of_the_command_line() -> None:
     given = {"pid": 7, "syscalls": ["read", "%file"], "path": "/a", "host": True, "fd": (0, 1)}
-    nothing = {"failures": False, "result": None, "cgroup": (), "command": ()}
+    nothing = {"failures": False, "result": None, "cgroup": None}
     assert words_of({**given, **nothing, "no_times": True, "min_duration": "1ms"}) == [
         *("--pid=7", "--syscalls=read", "--syscalls=%file", "--path=/a", "--host", "--fd=0"),
         *("--fd=1", "--no-times", "--min-duration=1ms"),
