@@ -9,10 +9,9 @@ import sys
 from typing import Any, Final
 
 from proctor.diagnosis.findings import Host, ProcessFinding, values_of
-from proctor.errors import ProctorError
+from proctor.errors import BROKEN_PIPE_STATUS, ProctorError
 
 SCHEMA: Final = 1
-BROKEN_PIPE_STATUS: Final = 141
 
 
 def main(pid: int | None, as_json: bool) -> int:

@@ -8,15 +8,11 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from proctor.api import Recording
-from proctor.errors import ProctorError, cause_of, remedy
+from proctor.errors import BROKEN_PIPE_STATUS, ProctorError, cause_of, remedy
 from proctor.events import Event, Summary
 from proctor.views.clean import clean_name
-
-BROKEN_PIPE_STATUS: Final = 141
-"""What a shell says of a program that SIGPIPE ended."""
 
 
 def show(path: str | None, *, as_jsonl: bool, types: frozenset[str]) -> int:
@@ -62,12 +58,12 @@ def _chosen(recording: Recording, types: frozenset[str]) -> Iterator[Event]:
 def _show_json_lines(events: Iterator[Event]) -> int:
     from proctor.sinks.json_lines import JsonLines
 
-    sink = JsonLines(os.dup(1), "standard output")
+    sink = JsonLines(os.dup(1), "standard output", cut_back=True)
     for event in events:
         sink.feed(event)
         if sink.closed:
             return BROKEN_PIPE_STATUS
-        if sink.lost_events:  # the recording stays: no use in going on
+        if sink.cause:  # the recording stays: no use in going on
             raise ProctorError(f"standard output: {sink.cause}{remedy(sink.cause)}")
     sink.close()
     return 0

@@ -168,7 +168,8 @@ def analyser_life(task: AnalyserTask, identity: Identity) -> int:
     if lines:
         lines.close()
         if problem := lines.problem():  # said, and the recording has them: no reason to fail
-            print(f"proctor: {clean_name(problem)}", file=sys.stderr)
+            said = f"{clean_name(problem)}; get them with `proctor show --format jsonl`"
+            print(f"proctor: {said}", file=sys.stderr)
     return 0
 
 

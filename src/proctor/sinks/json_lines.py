@@ -1,9 +1,4 @@
-"""Events as JSON lines: UTF-8, one object a line (docs/events.md).
-
-A reader that goes away ends the output quietly, as SIGPIPE would. A disk that
-fills does not: the watch goes on, what could not be written is counted, the
-file keeps whole lines only, and `problem()` says it at the end.
-"""
+"""Events as JSON lines: UTF-8, one object a line (docs/events.md)."""
 
 from __future__ import annotations
 
@@ -11,13 +6,11 @@ import json
 import math
 import os
 import re
-import select
-import stat
 from collections.abc import Callable
 from typing import Any, Final
 
-from proctor.errors import cause_of, remedy
 from proctor.events import Event, Json, to_json
+from proctor.sinks.lines import LineWriter
 
 _DEPTH_LIMIT: Final = 200
 _TOO_DEEP: Final = f"(nested deeper than {_DEPTH_LIMIT} levels)"
@@ -114,7 +107,7 @@ def _escape(match: re.Match[str]) -> str:
 class JsonLines:
     """A sink: `feed(event)` writes its line at once, `close()` the descriptor.
 
-    `write` is there for tests; it behaves as `os.write`.
+    `cut_back` and `write_bytes` are those of `LineWriter`.
     """
 
     def __init__(
@@ -122,75 +115,29 @@ class JsonLines:
         fd: int,
         name: str,
         *,
-        cut_back: bool = False,
-        write: Callable[[int, memoryview], int] = os.write,
+        cut_back: bool,
+        write_bytes: Callable[[int, memoryview], int] = os.write,
     ) -> None:
-        """`cut_back`: nobody else writes there, so half a line may be cut off a file's end."""
-        self._fd = fd
-        self._name = name
-        self._write = write
-        self._cut_back = cut_back and stat.S_ISREG(os.fstat(fd).st_mode)
-        self._torn = False
-        self._error: OSError | None = None
-        self.lost_events = 0
-        """Events that could not be written (a full disk); not those after `closed`."""
-        self.closed = False
-        """The reader went away, or `close()` was called: nothing more is written."""
+        self._writer = LineWriter(fd, name, cut_back=cut_back, write_bytes=write_bytes)
 
     def feed(self, event: Event) -> None:
-        if self.closed:
-            return
-        line = encode_line(event)
-        start = os.lseek(self._fd, 0, os.SEEK_CUR) if self._cut_back else 0
-        try:
-            self._write_whole(b"\n" + line if self._torn else line)
-            self._torn = False
-        except BrokenPipeError:
-            self.close()
-        except OSError as error:
-            self.lost_events += 1
-            self._error = error
-            self._drop_half_line(start)
+        if not self.closed:
+            self._writer.write(encode_line(event))
+
+    @property
+    def closed(self) -> bool:
+        """The reader went away, or `close()` was called: nothing more is written."""
+        return self._writer.closed
 
     @property
     def cause(self) -> str:
-        """Why the last event that is lost could not be written; empty: none is."""
-        return "" if self._error is None else cause_of(self._error)
+        """Why events could not be written; empty: all were."""
+        return self._writer.cause
 
     def problem(self) -> str | None:
-        """What was not written and why, for standard error at the end; None: nothing."""
-        if self._error is None:
-            return None
-        events = "1 event" if self.lost_events == 1 else f"{self.lost_events} events"
-        return (
-            f"{self._name}: {events} not written: {self.cause}{remedy(self.cause)}; "
-            "get them with `proctor show --format jsonl`"
-        )
+        """What was not written and why, for standard error; None: nothing."""
+        return self._writer.problem("event")
 
     def close(self) -> None:
         """Close the descriptor. May be called twice."""
-        if not self.closed:
-            self.closed = True
-            try:
-                os.close(self._fd)
-            except OSError as error:  # a network file system says it is full only now
-                self._error = self._error or error
-
-    def _write_whole(self, line: bytes) -> None:
-        rest = memoryview(line)
-        while rest:
-            try:
-                rest = rest[self._write(self._fd, rest) :]
-            except BlockingIOError:  # whoever shares the pipe made it non-blocking
-                select.select([], [self._fd], [])
-
-    def _drop_half_line(self, start: int) -> None:
-        """Files are cut back to whole lines; elsewhere the next line starts afresh."""
-        if not self._cut_back:
-            self._torn = True
-            return
-        try:
-            os.ftruncate(self._fd, start)
-            os.lseek(self._fd, start, os.SEEK_SET)
-        except OSError:
-            self._torn = True
+        self._writer.close()

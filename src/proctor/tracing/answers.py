@@ -17,7 +17,7 @@ from typing import Final
 from proctor.errors import ProctorError
 from proctor.launch.role import READ_NICENESS, run_as_others
 from proctor.privilege import acting_as, caller_identity
-from proctor.tracing.outputs.lines import create_file
+from proctor.tracing.outputs.opening import create_file
 from proctor.tracing.scope import Targets
 
 ASKED: Final = signal.SIGIO

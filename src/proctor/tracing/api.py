@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from proctor.errors import BEGUN, CAUSE_FD, ProctorError
+from proctor.errors import BEGUN, BROKEN_PIPE_STATUS, CAUSE_FD, ProctorError
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -266,6 +266,4 @@ class Trace:
     def _status(self, code: int | None) -> int | None:
         """What runs already was traced as long as it was read: that this came to its end is no
         fault."""
-        from proctor.tracing.outputs.lines import BROKEN_PIPE_STATUS
-
         return 0 if code == BROKEN_PIPE_STATUS and not self._command else code

@@ -24,7 +24,7 @@ from proctor.tracing.counts import count_view, histogram
 from proctor.tracing.counts.count import CountSession
 from proctor.tracing.notice import say_how_to_end
 from proctor.tracing.options import TraceOptions, absolute, output_format
-from proctor.tracing.outputs.lines import name_of
+from proctor.tracing.outputs.opening import name_of
 from proctor.tracing.plan import Plan
 from proctor.tracing.scope import Targets, put_scope
 from proctor.views.clean import clean_name

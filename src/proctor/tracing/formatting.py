@@ -7,14 +7,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from proctor.errors import remedy
-from proctor.tracing.batches.totals import Totals
+from proctor.errors import BROKEN_PIPE_STATUS, remedy
+from proctor.tracing.batches.totals import Totals, loss_reason
 from proctor.tracing.batches.under_way import under_way_batch
 from proctor.tracing.crowd import Crowd
 from proctor.tracing.draining.merge import BATCH_RECORDS, Merger
 from proctor.tracing.draining.spool import SpoolReader
 from proctor.tracing.options import names_stacks, output_format
-from proctor.tracing.outputs.lines import BROKEN_PIPE_STATUS, folder_of, loss_reason
+from proctor.tracing.outputs.opening import folder_of
 from proctor.tracing.outputs.progress import Progress
 from proctor.views.clean import clean_name
 

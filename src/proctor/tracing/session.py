@@ -16,7 +16,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
-from proctor.errors import ProctorError, cause_of
+from proctor.errors import BROKEN_PIPE_STATUS, ProctorError, cause_of
 from proctor.kernel.mapping_events import open_mapping_events
 from proctor.kernel.object import KernelError
 from proctor.kernel.requirements import check_requirements
@@ -48,8 +48,7 @@ from proctor.tracing.options import (
     keeps_rows,
     names_stacks,
 )
-from proctor.tracing.outputs.lines import (
-    BROKEN_PIPE_STATUS,
+from proctor.tracing.outputs.opening import (
     name_of,
     open_output,
     refuse_what_is_no_file,

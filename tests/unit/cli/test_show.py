@@ -172,6 +172,21 @@ def test_show_where_a_limit_is_reached(
     assert done.stderr == f"proctor: standard output: file too large; {advice}\n"
 
 
+def test_show_on_a_full_disk_leaves_whole_json_lines(
+    proctor: Any, recording: Path, tmp_path: Path
+) -> None:
+    whole = proctor("show", str(recording), "--format", "jsonl").stdout
+    room = whole.index("\n") + 10
+    limit = (room, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    with (tmp_path / "out").open("wb") as output:
+        proctor(
+            *("show", str(recording), "--format", "jsonl"),
+            stdout=output,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        )
+    assert (tmp_path / "out").read_text() == whole[: whole.index("\n") + 1]
+
+
 def test_show_of_an_empty_name_is_not_of_the_folder(proctor: Any) -> None:
     done = proctor("show", "")
     assert done.stderr == "proctor: REC: is empty; name a file, or leave it out for the last\n"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from proctor.errors import ProctorError, UsageError
+from proctor.errors import BROKEN_PIPE_STATUS, ProctorError, UsageError
+from proctor.sinks.lines import LineWriter
 from proctor.tracing.afterwards.profile import Profile, profile_of
 from proctor.tracing.batches.totals import losses
 from proctor.tracing.counts.count_view import duration
 from proctor.tracing.counts.tally import Counted
-from proctor.tracing.outputs.lines import BROKEN_PIPE_STATUS, LineWriter, open_output
+from proctor.tracing.outputs.opening import open_output
 from proctor.views.clean import clean_name
 
 KINDS: Final = ("syscalls", "files", "hosts", "errors")
@@ -145,13 +146,13 @@ def diff(
         text = json.dumps({**found.as_json(), "exceeded": exceeded})
     else:
         text = "\n".join([*text_lines(found), *(f"exceeded: {each}" for each in exceeded)])
-    writer = LineWriter(open_output("-"), "standard output")
+    writer = LineWriter(open_output("-"), "standard output", cut_back=True)
     writer.write(text.encode(errors="replace") + b"\n")
     if writer.closed:
         return BROKEN_PIPE_STATUS
     writer.close()
-    if writer.problem:
-        raise ProctorError(writer.problem)
+    if problem := writer.problem():
+        raise ProctorError(problem)
     if exceeded:
         return 1
     if kinds or max_calls is not None or max_slower is not None:

@@ -11,8 +11,9 @@ from typing import Any, Final, Protocol
 import numpy as np
 import pyarrow as pa
 
-from proctor.errors import ProctorError
+from proctor.errors import BROKEN_PIPE_STATUS, ProctorError
 from proctor.sinks.json_lines import encode_line
+from proctor.sinks.lines import LineWriter
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.tracing.afterwards.parts import (
     Part,
@@ -30,7 +31,7 @@ from proctor.tracing.counts.tally import COLUMNS, PROCESS_COLUMNS, Tally
 from proctor.tracing.options import DEFAULT_STRING_BYTES, TraceOptions, check_shown_together
 from proctor.tracing.outputs.json_calls import CallLines
 from proctor.tracing.outputs.jsonl_sink import summary
-from proctor.tracing.outputs.lines import BROKEN_PIPE_STATUS, LineWriter, open_output
+from proctor.tracing.outputs.opening import open_output
 from proctor.tracing.outputs.text_sink import add_mismatches, encoded, tables
 from proctor.tracing.tables.file_set import TraceSet
 from proctor.views.units import plural
@@ -60,7 +61,7 @@ def show(paths: Sequence[str], options: TraceOptions | None = None) -> int:
     check_shown_together(options)
     Selection(options)  # a wrong word is said before a wrong file
     files = TraceSet(paths)
-    writer = LineWriter(open_output("-"), "standard output")
+    writer = LineWriter(open_output("-"), "standard output", cut_back=True)
     if options.count:
         writer.write(_counts(files, options))
     else:
@@ -68,8 +69,8 @@ def show(paths: Sequence[str], options: TraceOptions | None = None) -> int:
     if writer.closed:
         return BROKEN_PIPE_STATUS
     writer.close()
-    if writer.problem:
-        raise ProctorError(writer.problem)
+    if problem := writer.problem():
+        raise ProctorError(problem)
     if files.incomplete:
         raise ProctorError(files.incomplete)
     return 0
@@ -95,7 +96,7 @@ def _write_lines(files: TraceSet, options: TraceOptions, writer: LineWriter) -> 
         asked = kinds if part.told is None else kinds[part.told]
         shown_calls += int(np.isin(asked, list(CALL_KINDS)).sum())
         writer.write(lines.of(part))
-        if writer.closed or writer.problem:
+        if writer.closed or writer.cause:
             return
     is_all = selection.everything and files.totals is not None
     writer.write(lines.last(files.totals, None if is_all else shown_calls))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,6 +18,12 @@ from proctor.views.units import plural
 
 CALL_KINDS = frozenset(KINDS[name] for name in ("SYSCALL", "NO_RETURN", "JOINED", "IO_URING"))
 UNDER_WAY = KINDS["UNDER_WAY"]
+_NO_SPACE = frozenset(os.strerror(each).lower() for each in (errno.ENOSPC, errno.EDQUOT))
+
+
+def loss_reason(cause: str) -> str:
+    """Why what could not be written is lost (`reasons.py`), by `cause_of` it."""
+    return "disk_full" if cause in _NO_SPACE else "write_failed"
 
 
 @dataclass(slots=True)
@@ -46,9 +54,9 @@ class Totals:
         if count > 0:
             self.lost[reason] = self.lost.get(reason, 0) + count
 
-    def unwritten(self, reason: str, count: int) -> None:
+    def unwritten(self, cause: str, count: int) -> None:
         """So many of the records could not be written after all: calls, as far as there are any."""
-        self.lose(reason, count)
+        self.lose(loss_reason(cause), count)
         for name in ("calls", "others", "under_way"):
             here = getattr(self, name)
             setattr(self, name, max(here - count, 0))

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from proctor.errors import cause_of, remedy
 from proctor.tracing.batches.totals import UNDER_WAY
-from proctor.tracing.outputs.lines import loss_reason
 from proctor.tracing.tables.columns import SCHEMA
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class ArrowSink:
     def close(self, totals: Totals) -> str | None:
         """What went wrong, in words."""
         if self._error:
-            totals.unwritten(loss_reason(cause_of(self._error)), self._unwritten)
+            totals.unwritten(cause_of(self._error), self._unwritten)
         self._write(pa.RecordBatch.from_pylist([], SCHEMA), totals.as_json())
         try:
             try:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from proctor.records.trace_layout import ABIS
 from proctor.tracing.batches.totals import CALL_KINDS
-from proctor.tracing.outputs.lines import LineWriter
 from proctor.tracing.outputs.text_sink import encoded, last_line, tables
 from proctor.tracing.stacks.stacks import Folded
 
@@ -22,7 +21,7 @@ class FoldedSink:
     """Takes the task's output over; everything is written at the end."""
 
     def __init__(self, task: FormatterTask, stacks: CallStacks, programs: Programs) -> None:
-        self._writer = LineWriter(task.output, task.output_name)
+        self._writer = task.line_writer()
         self._says_totals = task.options.output is None and not task.options.quiet
         """Among the stacks: else they go to standard error, where these are not."""
         self._stacks = stacks
@@ -56,8 +55,8 @@ class FoldedSink:
         stacks = self._folded.lines()
         if lost := self._writer.write(encoded(stacks) if stacks else b""):
             calls = sum(int(line.rpartition(" ")[2]) for line in stacks[-lost:])
-            totals.unwritten(self._writer.reason, calls)
+            totals.unwritten(self._writer.cause, calls)
         if self._says_totals:  # flame graph tools pass over what does not end with a number
             self._writer.write(encoded([last_line(totals)]))
         self._writer.close()
-        return self._writer.problem
+        return self._writer.problem()

@@ -13,7 +13,6 @@ from proctor.syscalls.text.formatter import Formatter
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.outputs.event_maker import EventMaker
 from proctor.tracing.outputs.json_calls import CallLines, Line
-from proctor.tracing.outputs.lines import LineWriter
 from proctor.tracing.outputs.text_sink import formatter_of, tables
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class JsonLinesSink:
     """Takes the task's output over."""
 
     def __init__(self, task: FormatterTask, stacks: CallStacks | None) -> None:
-        self._writer = LineWriter(task.output, task.output_name)
+        self._writer = task.line_writer()
         self._lines = line_maker(formatter_of(task), stacks)
         self._counts: dict[str, int] = {}
         self._unwritten = 0
@@ -53,10 +52,10 @@ class JsonLinesSink:
             self._unwritten += each not in _NOT_OF_RECORDS
 
     def close(self, totals: Totals) -> str | None:
-        totals.unwritten(self._writer.reason, self._unwritten)
+        totals.unwritten(self._writer.cause, self._unwritten)
         self._writer.write(encode_line(summary(self._counts, totals)))
         self._writer.close()
-        return self._writer.problem
+        return self._writer.problem()
 
 
 def summary(counts: dict[str, int], totals: Totals | None) -> Summary:

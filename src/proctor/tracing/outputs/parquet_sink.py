@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from proctor.errors import cause_of, remedy
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.options import size_bytes
-from proctor.tracing.outputs.lines import ANOTHER_PLACE, loss_reason
+from proctor.tracing.outputs.opening import ANOTHER_PLACE
 from proctor.tracing.tables.parquet import ParquetOutput
 from proctor.views.units import plural
 
@@ -52,13 +52,13 @@ class ParquetSink:
         try:
             output.flush()
             if output.refusal:
-                totals.unwritten(loss_reason(cause_of(output.refusal)), output.lost_rows)
+                totals.unwritten(cause_of(output.refusal), output.lost_rows)
             output.close(json.loads(totals.as_json()))
         except OSError as error:
             self._error = self._error or error
         if self._error:
             cause = cause_of(self._error)
-            totals.unwritten(loss_reason(cause), totals.records - output.whole_rows)
+            totals.unwritten(cause, totals.records - output.whole_rows)
             said = "cannot be read, its end could not be written"
             return f"{self._name}: {said}: {cause}{remedy(cause)}"
         if output.refusal:

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from proctor.tracing.outputs.opening import is_inherited
+
 if TYPE_CHECKING:
+    from proctor.sinks.lines import LineWriter
     from proctor.tracing.draining.spool import Spool
     from proctor.tracing.options import TraceOptions
     from proctor.tracing.stacks.mappings import Region
@@ -51,6 +54,13 @@ class FormatterTask:
         held = {self.freeze} if self.freeze is not None else set()
         sockets = {self.control.fileno(), self.more.fileno()}
         return {self.spool.file, self.drainer_ended, self.under_way, self.output} | sockets | held
+
+    def line_writer(self) -> LineWriter:
+        """Takes the output over."""
+        from proctor.sinks.lines import LineWriter
+
+        shared = bool(self.options.command) and is_inherited(self.options.output)
+        return LineWriter(self.output, self.output_name, cut_back=not shared)
 
     def open_next(self, number: int) -> int:
         """One more output file: the tracer opens it, with the caller's rights. OSError, which

@@ -13,7 +13,6 @@ from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.syscalls.text.modes import tells_mode
 from proctor.syscalls.text.quoting import quote
 from proctor.tracing.batches.opened import Mismatch, Opened
-from proctor.tracing.outputs.lines import LineWriter
 
 if TYPE_CHECKING:
     from proctor.tracing.batches.batch import Batch
@@ -29,7 +28,7 @@ class TextSink:
     """Takes the task's output over."""
 
     def __init__(self, task: FormatterTask, stacks: CallStacks | None) -> None:
-        self._writer = LineWriter(task.output, task.output_name)
+        self._writer = task.line_writer()
         self._says_totals = not task.options.quiet
         self._formatter = formatter_of(task)
         self._opened = Opened(tables(), ABIS)
@@ -58,11 +57,11 @@ class TextSink:
         self._write([line for lines in rows for line in lines])
 
     def close(self, totals: Totals) -> str | None:
-        totals.unwritten(self._writer.reason, self._unwritten)
+        totals.unwritten(self._writer.cause, self._unwritten)
         if self._says_totals:
             self._write([last_line(totals)])
         self._writer.close()
-        return self._writer.problem
+        return self._writer.problem()
 
     def _write(self, lines: list[str]) -> None:
         if lost := self._writer.write(encoded(lines)):

@@ -32,7 +32,7 @@ def test_losses_are_named_and_belong_to_the_sum() -> None:
 )
 def test_what_could_not_be_written_is_lost_and_not_there(count: int, left: tuple[int, int]) -> None:
     totals = Totals(calls=30, others=2, kernel_counted=32)
-    totals.unwritten("disk_full", count)
+    totals.unwritten("no space left on device", count)
     assert (totals.calls, totals.others) == left
     assert totals.lost == ({"disk_full": count} if count else {})
     assert totals.reconciled
@@ -41,7 +41,7 @@ def test_what_could_not_be_written_is_lost_and_not_there(count: int, left: tuple
 def test_where_nothing_could_be_written_no_rows_are_claimed() -> None:
     """Calls under way are rows as well, and what held them is lost with the rest."""
     totals = Totals(calls=3, others=1, under_way=2, kernel_counted=4)
-    totals.unwritten("disk_full", 6)
+    totals.unwritten("no space left on device", 6)
     assert totals.rows == 0
 
 
