@@ -8,25 +8,23 @@ They are of the whole host: to follow a tree by inheritance would make every for
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
-import platform
 import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from proctor.kernel.perf_events import open_perf_event
+
 DATA_PAGES: Final = 128
 """Of each event's ring, after its page of positions: about 4,000 mappings."""
 
-_NUMBERS: Final = {"x86_64": 298, "aarch64": 241}
 _SOFTWARE, _DUMMY = 1, 9
 _TID, _TIME = 1 << 1, 1 << 2
 _MMAP, _COMM, _TASK, _SAMPLE_ID_ALL = 1 << 8, 1 << 9, 1 << 13, 1 << 18
 _MMAP2, _COMM_EXEC, _USE_CLOCKID = 1 << 23, 1 << 24, 1 << 25
 _CLOCK_MONOTONIC: Final = 1
-_CLOSE_ON_EXEC: Final = 8
 _ATTRIBUTES: Final = struct.Struct("=IIQQQQQIIQQQQIiQIHH")  # struct perf_event_attr, version 5
 _ONLINE: Final = Path("/sys/devices/system/cpu/online")
 
@@ -52,12 +50,7 @@ def _open(cpu: int) -> int:
     flags = _MMAP | _COMM | _TASK | _SAMPLE_ID_ALL | _MMAP2 | _COMM_EXEC | _USE_CLOCKID
     head = (_SOFTWARE, _ATTRIBUTES.size, _DUMMY, 0, _TID | _TIME, 0, flags)
     attributes = _ATTRIBUTES.pack(*head, *(0,) * 7, _CLOCK_MONOTONIC, 0, 0, 0, 0)
-    libc = ctypes.CDLL(None, use_errno=True)
-    number = _NUMBERS[platform.machine()]
-    fd: int = libc.syscall(number, attributes, -1, cpu, -1, _CLOSE_ON_EXEC)
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return fd
+    return open_perf_event(attributes, cpu)
 
 
 def _online(text: str) -> list[int]:

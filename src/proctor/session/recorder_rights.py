@@ -9,13 +9,9 @@ without that.
 
 from __future__ import annotations
 
-import ctypes
-import errno
-import os
-import struct
-from pathlib import Path
 from typing import Final
 
+from proctor.kernel.perf_events import may_probe
 from proctor.privilege import forbid_core_dumps, forbid_new_rights, held_capabilities, hold_only
 
 KILL: Final = 5
@@ -35,11 +31,6 @@ CHECKPOINT_RESTORE: Final = 40
 
 NEEDED: Final = frozenset({KILL, DAC_READ_SEARCH, SYS_PTRACE, PERFMON, BPF, CHECKPOINT_RESTORE})
 
-_PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
-_UPROBE_TYPE: Final = Path("/sys/bus/event_source/devices/uprobe/type")
-_EVENT: Final = struct.Struct("=II48xQQ")
-"""perf_event_attr up to config2: type, size; config1 is the path's address, config2 the offset."""
-
 
 def keep_recorder_rights(*, by_perf: bool) -> None:
     """Give up for good what the recorder needs no more. For a process of one thread.
@@ -49,27 +40,8 @@ def keep_recorder_rights(*, by_perf: bool) -> None:
     had = held_capabilities()
     kept = NEEDED & had
     hold_only(kept, permitted=(kept | {SYS_ADMIN}) & had)
-    if kept != NEEDED or (by_perf and not _may_probe()):
+    if kept != NEEDED or (by_perf and not may_probe()):
         kept = (kept | {SYS_ADMIN}) & had
     hold_only(kept)
     forbid_new_rights()
     forbid_core_dumps()
-
-
-def _may_probe() -> bool:
-    """Whether the kernel would look at a uprobe's path: it asks for the right before."""
-    number = _PERF_EVENT_OPEN.get(os.uname().machine)
-    try:
-        kind = int(_UPROBE_TYPE.read_text())
-    except (OSError, ValueError):
-        return False
-    if number is None:
-        return False
-    no_path = ctypes.create_string_buffer(1)
-    event = _EVENT.pack(kind, _EVENT.size, ctypes.addressof(no_path), 0)
-    libc = ctypes.CDLL(None, use_errno=True)
-    any_cpu = min(os.sched_getaffinity(0))
-    fd = libc.syscall(number, event, -1, any_cpu, -1, 0)
-    if fd >= 0:
-        os.close(fd)
-    return fd >= 0 or ctypes.get_errno() not in (errno.EACCES, errno.EPERM)
