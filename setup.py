@@ -1,6 +1,6 @@
-"""Build steps that pyproject.toml cannot say: the BPF object and the cffi modules.
+"""Build steps that pyproject.toml cannot say: the BPF objects and the cffi modules.
 
-The BPF object is an extension like the others, so that wheels, editable
+A BPF object is an extension like the others, so that wheels, editable
 installs and `build_ext --inplace` all put it where the package looks for it.
 """
 
@@ -136,28 +136,14 @@ class BuildExtensions(build_ext):
             raise CompileError(f"{command[0]} failed with status {status}")
 
 
-def extensions() -> list[Extension]:
-    parts = sorted(str(path) for path in Path("bpf").rglob("*.[ch]"))
-    found = []
-    for name, source in BPF_SOURCES.items():
-        if source.exists():
-            found.append(Extension(name, sources=[str(source)], depends=parts))
-        else:
-            print(f"{source} is not there yet: built without it")
-    return found
-
-
-def builders() -> list[str]:
-    for path in CFFI_BUILDERS:
-        if not Path(path).exists():
-            print(f"{path} is not there yet: built without it")
-    return [f"{path}:ffibuilder" for path in CFFI_BUILDERS if Path(path).exists()]
-
-
+PARTS = sorted(str(path) for path in Path("bpf").rglob("*.[ch]"))
 free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 setup(
-    ext_modules=extensions(),
-    cffi_modules=builders(),
+    ext_modules=[
+        Extension(name, sources=[str(source)], depends=PARTS)
+        for name, source in BPF_SOURCES.items()
+    ],
+    cffi_modules=[f"{path}:ffibuilder" for path in CFFI_BUILDERS],
     cmdclass={"build_ext": BuildExtensions},
     # One wheel for every CPython from 3.11 on: cffi builds against the stable ABI.
     options={} if free_threaded else {"bdist_wheel": {"py_limited_api": "cp311"}},

@@ -1,7 +1,8 @@
 """Proctor shows what AI agents say to their models and do to the machine, from outside.
 
-`open` reads a recording, `run` and `watch` make one; all give typed events with
-the names of the JSON lines (docs/python.md, docs/events.md).
+`open` reads a recording, `run` and `watch` make one; `trace` traces syscalls. All give
+typed events with the names of the JSON lines (docs/python.md, docs/events.md). `count`
+and `count_file` count syscalls.
 """
 
 from __future__ import annotations

@@ -72,11 +72,20 @@ def test_commands_that_are_shown_exist(page: Path) -> None:
     offered = re.findall(r"^\./dev (\w+)", (CHECKOUT / "dev").read_text(), re.MULTILINE)
     assert set(re.findall(r"\./dev ([a-z]+)", text)) <= set(offered)
     shown = re.findall(r"^ {4}(?:sudo )?proctor (\w+)([^#|\n]*)", text, re.MULTILINE)
+    shown += re.findall(r"`(?:sudo )?proctor (-*\w+)([^`|]*)", text)
     for name, arguments in shown:
+        if name == "--version":
+            continue
         parameters = proctor.commands[name].params
         known = {option for each in parameters for option in each.opts}
         used = re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments.partition(" -- ")[0])
-        assert set(used) <= known
+        once = {re.sub(r"^-(\w)\1+$", r"-\1", option) for option in used}  # as -vv is
+        assert once <= known
+
+
+def test_every_page_is_in_the_list() -> None:
+    listed = re.findall(r"^\| \[.*?\]\(([\w.-]+\.md)\)", (DOCS / "README.md").read_text(), re.M)
+    assert sorted(listed) == sorted({page.name for page in DOCS.glob("*.md")} - {"README.md"})
 
 
 def examples() -> list[str]:
