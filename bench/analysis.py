@@ -2,7 +2,7 @@
 
 Prints one line of JSON: plaintext and calls through messages and calls together,
 by second of this process's own CPU time, and the share of messages in it.
-`python bench/analysis.py [--calls N] [--profile]`; `--profile` prints the hot
+`python -m bench.analysis [--calls N] [--profile]`; `--profile` prints the hot
 spots instead.
 """
 

@@ -1,7 +1,7 @@
 """How fast the keeper is: 64 KiB pieces of plain JSON, admitted, masked and written.
 
 Prints MB/s of the whole, and of the same bytes written by bare writev: the disk's
-share. `python bench/keeper.py [FOLDER]` (default: the temporary folder).
+share. `python -m bench.keeper [FOLDER]` (default: the temporary folder).
 """
 
 from __future__ import annotations
