@@ -1,8 +1,8 @@
 """The one catalogue of reasons: why something is missing, cut or not seen.
 
 A reason is a stable word in the output (`gaps[].reason`, `lost`; of `coverage` where
-it is not what the kernel said); the text here is what documentation and the terminal say of it. Words are
-added, never reused for something else.
+it is not what the kernel said); the text here is what documentation and the terminal
+say of it. Words are added, never reused for something else.
 """
 
 from __future__ import annotations

@@ -105,3 +105,10 @@ def test_events_of_python_do_too(requests: str, folder: Path) -> None:
         os.chdir(before)
     assert [(e.name, without_async(e.args)) for e in found] == EXPECTED
     assert [event.number for event in found] == NUMBERS
+
+
+def test_folded_stacks_end_in_operations(requests: str, tmp_path: Path, folder: Path) -> None:
+    traced = run(tmp_path, "--folded", "-e", "io_uring_enter", "--", requests, cwd=folder)
+    assert traced.status == 0, traced.stderr
+    calls = [line.rpartition(" ")[0].rpartition(";")[2] for line in traced.lines]
+    assert set(calls) == {"io_uring_enter", *(name for name, _ in EXPECTED)}

@@ -20,7 +20,10 @@ from proctor.tracing.counts.count_view import error_name
 from proctor.tracing.counts.tally import Counted, Tally
 from proctor.tracing.tables.file_set import TraceSet
 
-_COLUMNS: Final = (*tally.COLUMNS, "name", "error", "path", "path2", "kernel_path", "address")
+_COLUMNS: Final = (
+    *(*tally.COLUMNS, "name", "result", "error"),
+    *("path", "path2", "kernel_path", "address"),
+)
 _CONNECTING: Final = pa.array(["connect", "sendto", "sendmsg", "sendmmsg"])
 _PROCESS_FOLDER: Final = re.compile(r"^/proc/\d+(?:/task/\d+)?(?=/|$)")
 
@@ -57,7 +60,8 @@ class Profile:
 
     def _feed_files(self, rows: pa.RecordBatch) -> None:
         """What the kernel opened; where it does not say, what was passed."""
-        succeeded = pc.is_null(rows.column("error"))
+        returned = pc.is_valid(rows.column("result"))  # what has not, or can't, may yet fail
+        succeeded = pc.and_(returned, pc.is_null(rows.column("error")))
         named = pc.coalesce(rows.column("kernel_path"), rows.column("path"))
         for column in (named, rows.column("path2")):
             for path in _different(column.filter(succeeded)):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proctor.records.trace_layout import ABIS
+from proctor.records.trace_layout import KINDS
+from proctor.syscalls.text.happenings import io_uring_request
+from proctor.tracing.batches.syscall_names import syscall_namer
 from proctor.tracing.batches.totals import CALL_KINDS
-from proctor.tracing.outputs.text_sink import encoded, last_line, tables
+from proctor.tracing.outputs.text_sink import encoded, last_line
 from proctor.tracing.stacks.stacks import Folded
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from proctor.tracing.batches.batch import Batch
     from proctor.tracing.batches.programs import Programs
     from proctor.tracing.batches.totals import Totals
@@ -26,8 +30,7 @@ class FoldedSink:
         """Among the stacks: else they go to standard error, where these are not."""
         self._stacks = stacks
         self._programs = programs
-        known = tables()
-        self._tables = {number: known[name.lower()].by_number for name, number in ABIS.items()}
+        self._name_of = syscall_namer()
         self._folded = Folded()
 
     @property
@@ -45,11 +48,13 @@ class FoldedSink:
             frames = self._stacks.of(batch, row)
             if int(record["kind"]) not in CALL_KINDS:
                 continue
-            number = int(record["number"])
-            syscall = self._tables.get(int(record["abi"]), {}).get(number)
             comm = known[programs[row]].comm if programs[row] >= 0 else None
-            name = syscall.name if syscall else f"syscall_{number}"
-            self._folded.add(comm or f"pid {record['pid']}", frames, name)
+            self._folded.add(comm or f"pid {record['pid']}", frames, self._call(record))
+
+    def _call(self, record: np.void) -> str:
+        if record["kind"] == KINDS["IO_URING"]:
+            return io_uring_request(record["args"].tolist(), b"")[0]
+        return self._name_of(int(record["abi"]), int(record["number"]))
 
     def close(self, totals: Totals) -> str | None:
         stacks = self._folded.lines()
