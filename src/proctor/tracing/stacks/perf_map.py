@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from proctor.privilege import NOBODY
@@ -22,6 +22,8 @@ from proctor.tracing.stacks.symbols import SortedSymbols, Symbol, hexadecimal
 
 LOOK_SECONDS: Final = 1.0
 """Between two looks at what a program tells."""
+PAUSE_SHARE: Final = 20
+"""A look that takes longer, as at a large file, is not repeated before so many times as long."""
 BYTES_MOST: Final = 32 << 20
 """Of a file; lines behind them are not read."""
 FOLDER: Final = Path("/tmp")
@@ -37,16 +39,18 @@ class PerfMap:
         self._pid = pid
         self._path = folder / f"perf-{pid}.map"
         self._symbols = SortedSymbols(())
-        self._looked_at = -LOOK_SECONDS
+        self._next_look = 0.0
         self._state: tuple[int, int, int] | None = None
         """Of the file that was read: inode, size, time of change."""
 
     def at(self, address: int) -> Symbol | None:
         found = self._symbols.at(address)
-        if found is None and time.monotonic() - self._looked_at >= LOOK_SECONDS:
+        began = monotonic()
+        if found is None and began >= self._next_look:
             with suppress(OSError):
                 self._look()
-            self._looked_at = time.monotonic()
+            ended = monotonic()
+            self._next_look = ended + max(LOOK_SECONDS, PAUSE_SHARE * (ended - began))
             found = self._symbols.at(address)
         return found
 
@@ -54,7 +58,10 @@ class PerfMap:
         file = os.open(self._path, _FLAGS)  # which waits for no pipe's writer
         with os.fdopen(file, "rb") as reader:
             known = os.fstat(file)
-            state = known.st_ino, known.st_size, known.st_mtime_ns
+            if known.st_size > BYTES_MOST:  # programs only append: nothing more will count
+                state = known.st_ino, BYTES_MOST, 0
+            else:
+                state = known.st_ino, known.st_size, known.st_mtime_ns
             if state == self._state or not stat.S_ISREG(known.st_mode):
                 return
             if known.st_uid in _users(self._pid):

@@ -21,6 +21,7 @@ NO_PROCESS = 1 << 30
 @pytest.fixture(autouse=True)
 def _always_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perf_map, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(perf_map, "PAUSE_SHARE", 0)
 
 
 def of(folder: Path, pid: int, raw: bytes = NAMED) -> Path:
@@ -43,16 +44,48 @@ def test_names_are_read_again_when_there_are_more(tmp_path: Path) -> None:
     assert known.at(0x1001) == Symbol("made", 1)
 
 
-def test_an_unchanged_file_is_not_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[bytes] = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What of files was read."""
+    found: list[bytes] = []
 
     def parse(raw: bytes) -> SortedSymbols:
-        read.append(raw)
+        found.append(raw)
         return parse_perf_map(raw)
 
     monkeypatch.setattr(perf_map, "parse_perf_map", parse)
+    return found
+
+
+def test_behind_what_counts_nothing_is_read_again(
+    tmp_path: Path, read: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perf_map, "BYTES_MOST", len(NAMED))
+    path = of(tmp_path, NO_PROCESS, NAMED + b"2000 10 later\n")
+    known = PerfMap(NO_PROCESS, tmp_path)
+    assert known.at(0x2001) is None
+    with path.open("ab") as file:
+        file.write(b"3000 10 last\n")
+    assert known.at(0x3001) is None
+    assert read == [NAMED]
+
+
+def test_a_look_that_takes_long_is_not_soon_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perf_map, "PAUSE_SHARE", 20)
+    now = iter([100.0, 102.0, 141.0, 143.0, 143.1])  # a look of 2 s, none, a look
+    monkeypatch.setattr(perf_map, "monotonic", lambda: next(now))
+    path = of(tmp_path, NO_PROCESS)
+    known = PerfMap(NO_PROCESS, tmp_path)
+    assert known.at(0x2001) is None
+    with path.open("ab") as file:
+        file.write(b"2000 10 later\n")
+    assert known.at(0x2001) is None
+    assert known.at(0x2001) == Symbol("later", 1)
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path, read: list[bytes]) -> None:
     of(tmp_path, NO_PROCESS)
     known = PerfMap(NO_PROCESS, tmp_path)
     for address in (0x2000, 0x3000, 0x1000):
