@@ -137,6 +137,7 @@ struct mm_struct { unsigned long arg_start, arg_end; };
 struct cred { kuid_t uid; kgid_t gid; };
 struct signal_struct {
 	atomic_t live;
+	int group_exit_code;
 	struct task_struct *group_exec_task; /* since 5.17; before: */
 	struct task_struct *group_exit_task;
 	struct pid *pids[4]; /* enum pid_type: PID, TGID, PGID, SID */

@@ -46,7 +46,7 @@ static __always_inline u64 argument_in(struct pt_regs *regs, u32 number)
 
 static __always_inline long number_in(struct pt_regs *regs)
 {
-	return regs->orig_ax;
+	return (s32)regs->orig_ax; /* whose other half the kernel does not look at */
 }
 
 static __always_inline long result_in(struct pt_regs *regs)

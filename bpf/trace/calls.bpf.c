@@ -224,18 +224,21 @@ static __always_inline void fill_call(struct trace_record *record, struct thread
 	record->flags = thread->flags;
 }
 
-/* At the exit. The kernel forgets that of rt_sigreturn; -1 that a program passed is no syscall. */
+/*
+ * At the exit. The kernel forgets that of rt_sigreturn; -1 that a program passed is no syscall, nor is
+ * that of a call which a tracer skips.
+ */
 static __always_inline u16 left_number(long id, u8 abi, s64 result)
 {
 	return id == -1 && result != -ENOSYS ? sigreturn(abi) : plain_number(id, abi);
 }
 
 /* The state of a call that we did not see enter, as far as the registers tell it. */
-static __always_inline void note_unseen(struct thread *thread, struct pt_regs *regs,
-					enum trace_abi abi, s64 result)
+static __always_inline void note_unseen(struct thread *thread, struct pt_regs *regs, u8 abi,
+					u16 number)
 {
 	thread->abi = abi;
-	thread->number = left_number(number_in(regs), abi, result);
+	thread->number = number;
 	thread->entered_ns = 0;
 	thread->entry_bytes = 0;
 	thread->short_bytes = 0;
@@ -317,12 +320,14 @@ static __always_inline void emit_call(void *ctx, struct task_struct *task, struc
 }
 
 /* Whether it is the child's return from the call that made it; at their own tracepoints it may not be seen. */
-static __always_inline bool made_thread(struct task_struct *task, u8 before, struct pt_regs *regs)
+static __always_inline bool made_thread(struct task_struct *task, u8 before, struct pt_regs *regs,
+					s64 result)
 {
 	long id = number_in(regs);
 	u8 abi;
 
-	if (before != CALL_BORN)
+	/* Nobody told us of its birth where it was made before tracing began, or into a cgroup in scope. */
+	if (before != CALL_BORN && (before != CALL_UNKNOWN || result))
 		return false;
 	abi = current_abi(task, id);
 	return is_fork(abi, plain_number(id, abi));
@@ -333,17 +338,23 @@ static __always_inline void call_left(void *ctx, struct pt_regs *regs, s64 resul
 	struct task_struct *task = current();
 	struct thread *thread = traced_thread(task);
 	struct trace_rule *rule;
-	u8 before;
+	u8 before, abi;
 
 	if (!thread || !tracing())
 		return;
 	before = thread->call;
 	thread->call = CALL_NONE;
-	if (before == CALL_UNSELECTED || thread->scope & SCOPE_FROM_EXEC || made_thread(task, before, regs))
+	if (before == CALL_UNSELECTED || thread->scope & SCOPE_FROM_EXEC ||
+	    made_thread(task, before, regs, result))
 		return;
-	/* With no entry though we would have seen it: seccomp comes before the tracepoint. */
-	if (before != CALL_UNDER_WAY)
-		note_unseen(thread, regs, current_abi(task, number_in(regs)), result);
+	if (before != CALL_UNDER_WAY) {
+		long id = number_in(regs);
+
+		abi = current_abi(task, id);
+		/* With no entry though we would have seen it: seccomp comes before the tracepoint. */
+		note_unseen(thread, regs, abi,
+			    before == CALL_UNKNOWN ? left_number(id, abi, result) : plain_number(id, abi));
+	}
 	rule = rule_of(thread->abi, thread->number);
 	if (!rule || !rule->selected)
 		return;

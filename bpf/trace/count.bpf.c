@@ -274,7 +274,7 @@ static __always_inline void latency_left(struct pt_regs *regs, s64 result)
 	thread->call = CALL_NONE;
 	if (before == CALL_UNDER_WAY)
 		duration_ns = bpf_ktime_get_ns() - thread->entered_ns;
-	else if (before == CALL_UNSELECTED || made_thread(task, before, regs) ||
+	else if (before == CALL_UNSELECTED || made_thread(task, before, regs, result) ||
 		 !counted_here(thread, regs, &key))
 		return;
 	if (thread->scope & SCOPE_FROM_EXEC || !duration_wanted(duration_ns) ||

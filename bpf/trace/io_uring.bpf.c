@@ -111,32 +111,11 @@ static __always_inline void append_path(struct ring *ring, const char *path, u8 
 		end_chunk(&sink, room, arg, CHUNK_STRING, 0, 0, bytes - 1);
 }
 
-/*
- * With IORING_SETUP_SQPOLL a thread of the kernel's submits, in the program's process. It comes
- * without a fork that is traced, so it is in scope as the process's first thread is.
- */
-static __always_inline struct thread *submitting_thread(struct task_struct *task)
-{
-	struct thread *thread = traced_thread(task), *first;
-
-	if (thread || !configuration.task_storage)
-		return thread;
-	if (!(task->flags & PF_IO_WORKER))
-		return NULL;
-	first = bpf_task_storage_get(&threads, task->group_leader, 0, 0);
-	if (!first || !(first->scope & SCOPE_TRACED))
-		return NULL;
-	thread = make_thread(task);
-	if (thread)
-		thread->scope = first->scope;
-	return thread;
-}
-
 static __always_inline void emit_request(struct io_kiocb *request)
 {
 	struct named named = { TRACE_NO_DESCRIPTOR, TRACE_NO_DESCRIPTOR };
 	struct task_struct *task = current();
-	struct thread *thread = submitting_thread(task);
+	struct thread *thread = traced_thread_or_worker(task);
 	struct io_rw *transfer = (struct io_rw *)request;
 	struct trace_record *record;
 	struct ring ring;

@@ -123,13 +123,13 @@ int BPF_PROG(thread_executed, struct task_struct *task, int old_tid, struct linu
 	struct ring ring;
 
 	rename_thread(task, old_tid);
-	thread = current_thread(task);
-	if (!thread || !(thread->scope & (SCOPE_TRACED | SCOPE_FROM_EXEC)))
+	thread = traced_thread(task);
+	if (!thread)
 		return 0;
 	thread->tid = task->pid;
 	thread->executed_ns = bpf_ktime_get_ns();
 	if (thread->scope & SCOPE_FROM_EXEC)
-		thread->scope = SCOPE_TRACED;
+		thread->scope = SCOPE_TRACED | SCOPE_GIVEN;
 	if (!configuration.processes || !tracing())
 		return 0;
 	record = begin_moment(&ring, task, thread, TRACE_EXEC);
@@ -141,6 +141,26 @@ int BPF_PROG(thread_executed, struct task_struct *task, int old_tid, struct linu
 	append_comm(ring.work);
 	finish_record(&ring, record);
 	return 0;
+}
+
+/*
+ * io_uring's workers are the kernel's threads in the program's process. With IORING_SETUP_SQPOLL one
+ * submits. They come without a fork that is traced, so they are in scope as the process's first
+ * thread is, which is there as long as they are.
+ */
+static __always_inline struct thread *traced_thread_or_worker(struct task_struct *task)
+{
+	struct thread *thread = traced_thread(task), *first;
+
+	if (thread || !configuration.task_storage || !(task->flags & PF_IO_WORKER))
+		return thread;
+	first = bpf_task_storage_get(&threads, task->group_leader, 0, 0);
+	if (!first || !(first->scope & SCOPE_TRACED))
+		return NULL;
+	thread = make_thread(task);
+	if (thread)
+		thread->scope = first->scope;
+	return thread;
 }
 
 static __always_inline void end_call(struct task_struct *task, struct thread *thread)
@@ -214,12 +234,16 @@ static __always_inline void emit_exit(struct task_struct *task, struct thread *t
 {
 	struct trace_record *record;
 	struct ring ring;
-	u32 code;
+	u32 code = task->exit_code;
 
+	if (task->flags & PF_IO_WORKER) {
+		if (task->signal->live.counter)
+			return;
+		code = BPF_CORE_READ(task, signal, group_exit_code);
+	}
 	record = begin_moment(&ring, task, thread, TRACE_EXIT);
 	if (!record)
 		return;
-	code = task->exit_code;
 	record->args[0] = code >> 8 & 0xff;
 	record->args[1] = code & 0xff; /* 0x80: a core was dumped */
 	record->args[2] = ends_process(task, thread);
@@ -230,20 +254,24 @@ static __always_inline void emit_exit(struct task_struct *task, struct thread *t
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(thread_exited, struct task_struct *task)
 {
-	struct thread *thread = current_thread(task);
 	u32 tid = task->pid, tgid = task->tgid;
+	struct thread *thread = NULL;
 
-	/* Its number may be another's next. */
-	if (!task->signal->live.counter)
-		bpf_map_delete_elem(&scope_tgids, &tgid);
-	if (!thread)
+	if (task->flags & PF_KTHREAD)
 		return 0;
-	if (thread->scope & SCOPE_TRACED && tracing() && !configuration.counting) {
+	if (tracing() && !configuration.counting)
+		thread = traced_thread_or_worker(task);
+	if (thread && thread->scope & SCOPE_TRACED) {
 		end_call(task, thread);
 		if (configuration.processes)
 			emit_exit(task, thread);
 	}
-	thread->call = CALL_NONE;
+	/* Its number may be another's next. */
+	if (!task->signal->live.counter)
+		bpf_map_delete_elem(&scope_tgids, &tgid);
+	thread = current_thread(task);
+	if (thread)
+		thread->call = CALL_NONE;
 	if (!configuration.task_storage) {
 		bpf_map_delete_elem(&threads_by_tid, &tid);
 		bpf_map_delete_elem(&entries_by_tid, &tid);

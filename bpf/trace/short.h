@@ -56,6 +56,8 @@ static __noinline long read_short_text(struct trace_chunk *chunk, u64 pointer)
 	u64 found[SHORT_BYTES / 8] = {};
 	long read = bpf_probe_read_user_str(found, SHORT_BYTES, (void *)pointer);
 
+	if (!read)
+		read = 1; /* an empty one: see ../user_text.h */
 	if (read > 0)
 		copy_words((u64 *)(chunk + 1), found, read - 1);
 	return read;

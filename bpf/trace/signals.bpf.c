@@ -17,7 +17,7 @@ SEC("tp_btf/signal_deliver")
 int BPF_PROG(signal_delivered, int signal, struct kernel_siginfo *info)
 {
 	struct task_struct *task = current();
-	struct thread *thread = current_thread(task);
+	struct thread *thread = traced_thread(task);
 	struct signal_sender sender = {};
 	struct trace_record *record;
 	struct ring ring;

@@ -266,11 +266,23 @@ static __always_inline void decide_scope(struct thread *thread, struct task_stru
 	u8 *given = bpf_map_lookup_elem(&scope_tgids, &tgid);
 
 	if (given)
-		thread->scope = *given;
+		thread->scope = *given | SCOPE_GIVEN;
 	else if (configuration.scope_host)
 		thread->scope = SCOPE_TRACED;
 	else
 		thread->scope = in_scope_cgroup(task) ? SCOPE_TRACED : 0;
+}
+
+/* Its cgroup is another one. A call in which it leaves the scope ends outside of it. */
+static __always_inline void decide_again(struct thread *thread, struct task_struct *task, u64 cgroup)
+{
+	thread->cgroup = cgroup;
+	decide_scope(thread, task);
+	if (thread->scope & (SCOPE_TRACED | SCOPE_FROM_EXEC))
+		return;
+	if (thread->call == CALL_UNDER_WAY)
+		count(TRACE_FILTERED);
+	thread->call = CALL_UNKNOWN;
 }
 
 /* The current thread if it is traced; the one look-up of those that are not. */
@@ -287,13 +299,12 @@ static __always_inline struct thread *traced_thread(struct task_struct *task)
 		if (configuration.scope_cgroups_set)
 			thread->cgroup = current_cgroup(task);
 		decide_scope(thread, task);
-	} else if (configuration.scope_cgroups_set && !configuration.scope_host) {
+	} else if (configuration.scope_cgroups_set && !configuration.scope_host &&
+		   !(thread->scope & SCOPE_GIVEN)) {
 		u64 cgroup = current_cgroup(task);
 
-		if (thread->cgroup != cgroup) {
-			thread->cgroup = cgroup;
-			decide_scope(thread, task);
-		}
+		if (thread->cgroup != cgroup)
+			decide_again(thread, task, cgroup);
 	}
 	return thread->scope & (SCOPE_TRACED | SCOPE_FROM_EXEC) ? thread : NULL;
 }

@@ -21,7 +21,7 @@ int mark_threads(struct bpf_iter__task *ctx)
 		return 0;
 	thread = make_thread(task);
 	if (thread)
-		thread->scope = *scope;
+		thread->scope = *scope | SCOPE_GIVEN;
 	return 0;
 }
 
@@ -99,13 +99,15 @@ static __always_inline bool note_older(struct task_struct *task, struct thread *
 {
 	struct trace_rule *rule;
 	struct pt_regs *regs;
+	u8 abi;
 
 	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
 		return false;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	if (!in_call(task, regs))
 		return false;
-	note_unseen(thread, regs, abi_of(task, number_in(regs)), -ENOSYS);
+	abi = abi_of(task, number_in(regs));
+	note_unseen(thread, regs, abi, plain_number(number_in(regs), abi));
 	rule = rule_of(thread->abi, thread->number);
 	return rule && rule->selected && fd_wanted(thread, rule) && file_wanted(task, thread, rule);
 }
@@ -166,6 +168,17 @@ static __noinline int write_call(struct bpf_iter__task *ctx, struct task_struct 
 	return 0;
 }
 
+/* What has no result, and returned no file, passes no filter by them: as of calls that never return. */
+static __always_inline bool passes_filters(struct thread *thread, bool older)
+{
+	if (configuration.result_filter)
+		return false;
+	if (older)
+		return true; /* its files were looked at, and how long it runs is not known */
+	return !(configuration.paths_set && thread->elsewhere) &&
+	       duration_wanted(bpf_ktime_get_ns() - thread->entered_ns);
+}
+
 /* After all else is detached: a record of each call under way, followed by its chunks. */
 SEC("iter/task")
 int calls_under_way(struct bpf_iter__task *ctx)
@@ -181,6 +194,8 @@ int calls_under_way(struct bpf_iter__task *ctx)
 		return 0;
 	older = thread->call == CALL_UNKNOWN;
 	if (older ? !note_older(task, thread) : thread->call != CALL_UNDER_WAY)
+		return 0;
+	if (!passes_filters(thread, older))
 		return 0;
 	if (older && configuration.descriptors_told)
 		note_files_of(task, thread);

@@ -212,6 +212,7 @@ enum trace_scope {
 	SCOPE_TRACED = 1,
 	SCOPE_EXCLUDED = 2,      /* never traced, nor what it forks: ourselves */
 	SCOPE_FROM_EXEC = 4,     /* traced from its next execve that succeeds, that one included */
+	SCOPE_GIVEN = 8,         /* beside these: of a process that was named, or what it forks; no cgroup decides */
 };
 
 enum trace_result_filter {
