@@ -38,6 +38,10 @@ class ProgramResult:
 
 @dataclass(frozen=True, slots=True)
 class Host:
+    """What this host offers: its kernel's release and machine (`uname`), one check for each thing
+    that is needed, and what became of each kernel program when it was loaded and attached (none was
+    tried where a check says that nothing can be watched)."""
+
     kernel: str
     machine: str
     checks: list[Check]
