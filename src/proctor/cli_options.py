@@ -41,7 +41,7 @@ class OwnHelpCommand(click.Command):
 
 
 class Whole(click.IntRange):
-    """What is none is no "integer range", as click would say."""
+    """click would call the type "integer range" in its error messages."""
 
     name = "whole number"
 

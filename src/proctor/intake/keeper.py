@@ -64,7 +64,7 @@ class Keeper:
         self._places = Places()
         self._unsaid: dict[str, Loss] = {}
         self._time_ns = 0
-        """Of the record that was come to last: that of what is said of losses."""
+        """Time of the last record handled; loss records are stamped with it."""
         self._summary = KeeperSummary()
 
     def feed(

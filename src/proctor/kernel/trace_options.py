@@ -37,7 +37,7 @@ class TraceOptions:
     """Of each buffer and text: at most TRACE_TEXT_BYTES - 2."""
     host: bool = False
     cgroups: bool = False
-    """Who is in a cgroup that `put_cgroup` names, or below it."""
+    """Who is in a cgroup that `put_cgroups` names, or below it."""
     fds: bool = False
     """Only calls with a descriptor that `put_fds` names as an argument."""
     paths: bool = False

@@ -35,7 +35,8 @@ MAGIC: Final = b"PROCTOR\n"
 FORMAT_VERSION: Final = 2
 """1: without TLS_REPEAT records, else the same."""
 FRAME_BYTES: Final = 256 * 1024
-"""With so many a frame is full. What passes it still belongs to it, if it is no huge record."""
+"""A frame is closed once it holds this many bytes; the record that crosses the limit stays in it
+unless it is very large."""
 FRAME_MAX_BYTES: Final = 2 << 20
 """What readers take for a frame."""
 FRAME_MAX_PARTS: Final = 1000

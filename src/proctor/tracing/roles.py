@@ -39,7 +39,8 @@ GATHER_SECONDS: Final = 0.2
 what we take of a core's other half slows the program down."""
 IDLE_SECONDS: Final = 0.2
 GIVE_WAY_SECONDS: Final = 1.0
-"""With what a window takes (crowd.py) 2 % of a processor."""
+"""The pause after each window of 20 ms of work that others wanted the processor in (crowd.py): a
+file's formatter then takes about 2 % of a processor."""
 DRAINER_NICENESS: Final = -5
 """Three times a program's weight, which is enough beside twelve that never sleep. With thirty times
 (-15) a tenth of a processor weighs as much as three programs: the kernel leaves two programs on the

@@ -52,7 +52,8 @@ class ColumnRewrite(ABC):
 
 
 class Opened(ColumnRewrite):
-    """What follows the flags is none where nothing is made."""
+    """What follows the flags of open and mq_open is shown only with O_CREAT or O_TMPFILE: otherwise
+    the kernel ignores it."""
 
     def __init__(self, flags_at: int) -> None:
         self._flags_at = flags_at

@@ -47,8 +47,9 @@ class _About(NamedTuple):
     """What of a syscall may have to do with a file."""
 
     descriptors: tuple[int, ...]
-    """Arguments; as the next."""
+    """Indexes of the arguments that are descriptors."""
     paths: tuple[int, ...]
+    """Indexes of the arguments that are paths."""
     returns_file: bool
     compiled: Compiled
 
