@@ -65,7 +65,7 @@ class TlsFinding:
     implementation: str
     state: TlsState
     functions: list[str] = field(default_factory=list)
-    """That probes go on."""
+    """Functions that probes go on."""
     reason: str | None = None
     advice: str | None = None
 

@@ -35,7 +35,7 @@ from proctor.records.layout import (
 )
 
 HELD_MAX_BYTES: Final = 256 * 1024
-"""Of one undecided handle."""
+"""Bytes of records that are held of one undecided handle, at most."""
 ALL_HELD_MAX_BYTES: Final = 32 << 20
 HANDLES_MAX: Final = 16384
 """Followed at a time. The one not heard of for longest is forgotten; it joins late if it speaks."""

@@ -115,7 +115,7 @@ class Keeper:
         return self._summary
 
     def _take(self, place: Any) -> None:
-        """The whole way, for a copy that can be masked."""
+        """Handles a record that the lane left alone, as a copy that can be masked."""
         record = bytearray(ffi.buffer(ffi.cast("char *", place.address), place.length))
         kind = place.type
         if len(record) < HEAD.size_bytes or _LENGTH.unpack_from(record)[0] != len(record):

@@ -52,7 +52,7 @@ NO_BODY = Body(State.LENGTH, 0)
 
 
 class Reader(Protocol):
-    """Who a Framer tells. A message is `head`, then `data` and `missing`, then `done`."""
+    """Is called by a Framer: for a message `head`, then `data` and `missing`, then `done`."""
 
     def head(self, head: bytes, time_ns: int) -> Body | None:
         """Take a head; None says that it is none."""
@@ -174,7 +174,7 @@ class Framer:
             self._lose("malformed", time_ns)
             start = self._find_head(head)
             if start > 0:
-                # The real one, behind what does not belong to it.
+                # The real head begins further in, behind bytes that do not belong to it.
                 self._again = head[start:]
         else:
             self._begin_body(body, time_ns)

@@ -38,9 +38,9 @@ FRAME_BYTES: Final = 256 * 1024
 """A frame is closed once it holds this many bytes; the record that crosses the limit stays in it
 unless it is very large."""
 FRAME_MAX_BYTES: Final = 2 << 20
-"""What readers take for a frame."""
+"""Readers take nothing larger for a frame."""
 FRAME_MAX_PARTS: Final = 1000
-"""Of one frame: one writev takes 1024."""
+"""Pieces of memory that make one frame: one writev takes 1024."""
 
 PREAMBLE: Final = struct.Struct("<8sIQ")
 FRAME: Final = struct.Struct("<8sIIQ")

@@ -122,7 +122,8 @@ class FileRecord(Record):
 
 @dataclass(slots=True)
 class FileUseRecord(Record):
-    """What it did since the last of these. `time_ns`: when it used the file last."""
+    """What the process did to the file since its last record of this type. `time_ns`: when it used
+    the file last."""
 
     use: int
     first_ns: int
