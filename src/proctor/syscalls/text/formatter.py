@@ -53,7 +53,7 @@ class Options:
 
 
 class Batch(Protocol):
-    """What is used of a batch: `proctor.tracing.batches.batch.Batch` is one."""
+    """What is used here of a batch: `proctor.tracing.batches.batch.Batch` has it."""
 
     @property
     def records(self) -> Any: ...
@@ -255,8 +255,8 @@ class Formatter:
 
 
 def _begins(batch: Batch) -> list[int]:
-    """When calls began, of the clock on the wall. Where that is not known the duration is when one
-    ended, or tracing did."""
+    """When calls began, in wall-clock ns. Where that is not known, `duration_ns` holds when the
+    call ended, or tracing did."""
     starts, durations = batch.records["start_ns"], batch.records["duration_ns"]
     begins: list[int] = (np.where(starts, starts, durations).astype(np.int64)).tolist()
     return [begin + batch.wall_offset_ns for begin in begins]

@@ -24,10 +24,10 @@ from proctor.syscalls.text.singles import ARGUMENTS, EBADF, Singles, learnt
 from proctor.syscalls.text.words import Known, working_directory
 
 At = Callable[[Process, int, int, int, int, int], None]
-"""With the call's process, its first descriptor, its result; where its arguments begin among the
-records' bytes; where its chunks begin in the memory, and their size."""
+"""What is done at a call. Takes its process, its first descriptor, its result; where its arguments
+begin among the records' bytes; where its chunks begin in the memory, and their size."""
 Unnamed = Callable[[int, Process], str]
-"""What a descriptor is called of which nothing is known."""
+"""The name of a descriptor (and its process) of which nothing is known."""
 
 
 File = tuple[int, Callable[[str], None], Unnamed]
@@ -59,7 +59,7 @@ def unknown_directory(number: int, _: Process) -> str:
 
 
 def nowhere(_: str) -> None:
-    """Calls without a descriptor among their arguments."""
+    """Takes no name: of calls without a descriptor among their arguments."""
 
 
 def _files(group: Group, of_directory: Unnamed) -> list[File]:
@@ -71,7 +71,8 @@ def _files(group: Group, of_directory: Unnamed) -> list[File]:
 
 
 class Steps:
-    """Of one batch. args: a row a record; raw: the records' bytes, stride of them each."""
+    """Makes the steps of one batch. args: one row for each record; raw: the records' bytes,
+    `stride` of them for each."""
 
     def __init__(
         self, args: NDArray[Any], raw: bytes, stride: int, memory: Memory, singles: Singles
