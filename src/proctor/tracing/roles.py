@@ -169,7 +169,8 @@ class Orders:
         self._look(0)
 
     def give_way(self) -> None:
-        """To those who want the processor, as long as tracing goes on; nobody waits for a file."""
+        """Pause, so that others get the processor; only while tracing goes on, and only with an
+        output into a file, which nobody waits for."""
         if self._gathers and not self._drainer_gone:
             self._look(GIVE_WAY_SECONDS)
 

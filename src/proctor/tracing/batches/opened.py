@@ -55,7 +55,7 @@ class Opened:
     def mismatches(
         self, batch: Batch, likely: NDArray[np.bool_] | None = None
     ) -> Iterator[Mismatch]:
-        """In row order. likely: the only rows that can have one, where that is known."""
+        """Mismatches in row order. likely: the only rows that can have one, where that is known."""
         records = batch.records
         wanted = (records["kind"] == KINDS["SYSCALL"]) & (records["result"] >= 0)
         wanted &= (records["memory_bytes"] > 0) & (records["flags"] & FLAGS["OTHER_MOUNTS"] == 0)

@@ -133,7 +133,7 @@ def losses(lost: Mapping[str, int]) -> str:
 
 
 def _is_count(said: Any) -> bool:
-    """That the kernel could have counted so far."""
+    """Whether it is a number that the kernel's counters can hold."""
     return isinstance(said, int) and 0 <= said < 1 << 64
 
 
@@ -142,5 +142,5 @@ def _records(lost: Mapping[str, int]) -> int:
 
 
 _NOT_OF_RECORDS = frozenset(("arguments_full", "map_full"))
-"""Records that came without their memory; threads that were not followed, whose calls nobody
-counted."""
+"""Reasons that count no lost records: `arguments_full` counts records that came without their
+memory, `map_full` threads that were not followed, whose calls nobody counted."""

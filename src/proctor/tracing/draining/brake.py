@@ -70,7 +70,7 @@ class Brake:
         self._progress = 0.0
         self._best = 1.0
         self.held = 0
-        """How often."""
+        """How often the tree was held."""
         self.held_seconds = 0.0
         self.given_up = False
 

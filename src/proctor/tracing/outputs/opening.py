@@ -50,7 +50,7 @@ def refuse_what_is_no_file(name: str) -> None:
 
 
 def name_of(output: str | None) -> str:
-    """As messages name what `open_output` opens."""
+    """The name that messages give to what `open_output` opens."""
     return {None: "standard error", "-": "standard output"}.get(output, output or "")
 
 

@@ -37,9 +37,9 @@ class FormatterTask:
     files: dict[int, dict[int, str]]
     """What descriptors are when tracing begins, by process."""
     closing: dict[int, set[int]]
-    """Those of them that exec closes."""
+    """Numbers of the descriptors among `files` that exec closes, by process."""
     places: dict[int, str]
-    """Working directories, likewise."""
+    """Working directories when tracing begins, by process."""
     programs: dict[int, tuple[str, str]]
     """Name and executable of the processes that run then."""
     maps: dict[int, bytes]
