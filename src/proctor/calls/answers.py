@@ -20,6 +20,9 @@ EVENT_STARTS = (b"data:", b"event:", b": ")
 
 
 class ReadAnswer(NamedTuple):
+    """An answer, by which dialect it was read, whether it was streamed, and what is missing of
+    it."""
+
     dialect: Dialect
     answer: Answer
     streamed: bool

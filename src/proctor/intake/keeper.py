@@ -37,6 +37,8 @@ _NO_SPACE: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 @dataclass(slots=True)
 class Loss:
+    """What was lost for one reason."""
+
     records: int = 0
     size_bytes: int = 0
 

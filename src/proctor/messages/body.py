@@ -22,6 +22,9 @@ BODY_MAX_BYTES = 64 << 20
 
 
 class BodyReader:
+    """Feed it a body as `Framer` frames it; it emits what that says: `Data` or server-sent events,
+    `Missing`, and `Done` at the end."""
+
     def __init__(
         self,
         exchange: Exchange,

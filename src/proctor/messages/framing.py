@@ -71,6 +71,11 @@ class Reader(Protocol):
 
 
 class Framer:
+    """Cuts one direction of a connection into messages, and tells its Reader of each part.
+
+    Give it `feed(bytes)` and `gap(size)` in the stream's order, then `close`. Times are those of
+    the records, in ns."""
+
     def __init__(self, reader: Reader, find_head: Callable[[bytes], int]) -> None:
         """`find_head` returns where a head begins in any bytes, or -1."""
         self.state = State.HEAD

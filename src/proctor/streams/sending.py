@@ -77,6 +77,8 @@ class Attempt:
 
 
 class Sending(Track):
+    """What one handle sends: Chunks and Gaps of what is known to have been accepted."""
+
     __slots__ = ("attempt", "budget", "unplaced")
 
     def __init__(self, tls: int, budget: Budget) -> None:

@@ -98,6 +98,9 @@ class Place:
 
 
 class Process:
+    """One process's table of descriptors and working directory. `start_ns`: when it began; 0: not
+    known."""
+
     __slots__ = ("files", "place", "start_ns")
 
     def __init__(self, files: Files, place: Place, start_ns: int = 0) -> None:

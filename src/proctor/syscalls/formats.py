@@ -21,6 +21,8 @@ class Format(NamedTuple):
 
 
 class Row(NamedTuple):
+    """One line of data/formats.txt: a syscall's arguments, and the format word of its result."""
+
     arguments: tuple[Format, ...]
     returns: str
 

@@ -36,6 +36,8 @@ ARGUMENTS_LOST: Final = 1 | 2  # TRACE_MEMORY_LOST, TRACE_ENTRY_LOST
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """How calls are shown. Options of strace's are named where there is one."""
+
     text_bytes: int = DEFAULT_TEXT_BYTES
     """-s"""
     clock: str | None = None
@@ -80,6 +82,9 @@ class Column(NamedTuple):
 
 
 class Columns(NamedTuple):
+    """A batch's calls as texts: those of one syscall together, as far as they are printed at
+    once."""
+
     columns: list[Column]
     alone: dict[int, Texts]
     """All other calls, by row."""

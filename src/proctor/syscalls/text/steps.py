@@ -36,6 +36,8 @@ otherwise."""
 
 
 class Step(NamedTuple):
+    """What is done at each call of one group, to name its descriptors."""
+
     put: Callable[[str], None]
     """Takes the name of the first descriptor."""
     unnamed: Unnamed

@@ -39,6 +39,8 @@ class Known(dict[Key, str], Generic[Key]):
 
 
 class Word(ABC):
+    """How an argument is shown: for one call, and for many at once."""
+
     @abstractmethod
     def __call__(self, call: Call, n: int) -> str:
         """The text of a call's argument n."""

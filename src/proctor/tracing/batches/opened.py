@@ -33,6 +33,9 @@ _TICK_NS: Final = 10_000_000  # file systems' times lag by up to one
 
 
 class Mismatch(NamedTuple):
+    """A call that passed one path and opened another: its row in the batch, the syscall's name, and
+    both paths."""
+
     row: int
     name: str
     passed: str

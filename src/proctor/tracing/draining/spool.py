@@ -75,6 +75,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
+    """What one sweep of the drainer found in the rings of all CPUs. `wall_offset_ns`: add to
+    CLOCK_MONOTONIC for wall-clock time."""
+
     parts: tuple[Part, ...]
     watermark_ns: int
     """CLOCK_MONOTONIC: what ended before it, on any CPU, is in this frame or an earlier one."""

@@ -12,6 +12,8 @@ _CLEAR: Final = "\r\x1b[K"
 
 
 class Progress:
+    """Draws one line over and over while a trace is written. Without `wanted` it draws nothing."""
+
     def __init__(self, terminal: TextIO, *, wanted: bool) -> None:
         self._terminal = terminal
         self._wanted = wanted
