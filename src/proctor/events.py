@@ -263,7 +263,7 @@ class PathMismatch(Event):
 
     type: ClassVar[str] = "path_mismatch"
     name: str
-    """Of the syscall."""
+    """The syscall's name."""
     tid: int
     passed: str
     opened: str
@@ -277,7 +277,7 @@ class LostEvent(Event):
     where: str
     """`cpu` or `task`: whose numbering jumps. A loss shows in both."""
     number: int
-    """Of the CPU, or the thread's id."""
+    """The CPU's number, or the thread's id."""
     count: int
 
 

@@ -287,7 +287,8 @@ class Admission:
         return self._decide(handle, Judgement.NOT_MODEL)
 
     def _drop(self, handle: Handle, piece: Piece) -> Admitted:
-        """Of a skipped handle. The kernel may have forgotten what it was told: remind it."""
+        """A piece of a skipped handle came. The kernel may have forgotten what it was told: remind
+        it."""
         self.skipped_bytes += piece.data_bytes
         handle.unreminded_bytes += piece.data_bytes
         if handle.unreminded_bytes > _REMIND_BYTES:

@@ -49,7 +49,7 @@ class KeeperSummary:
 
     records_written: int = 0
     bytes_written: int = 0
-    """Of the file."""
+    """The recording's size."""
     skipped_bytes: int = 0
     """Payload that came and was not written, as it was no model traffic."""
     lost: dict[str, Loss] = field(default_factory=dict)

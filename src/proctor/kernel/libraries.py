@@ -81,7 +81,7 @@ def _kernel_device(major: int, minor: int) -> int:
 
 
 def file_key(fd: int, process: str = "/proc/self") -> FileKey:
-    """By what the kernel programs know an open file; its change time is in ns.
+    """The key by which the kernel programs know an open file; its change time is in ns.
 
     process: the /proc folder of a process that sees the file's mount. OSError where the file
     cannot be looked at.

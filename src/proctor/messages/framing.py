@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 HEAD_MAX_BYTES = 256 << 10
 LINE_MAX_BYTES = 16 << 10
-"""Of a chunk's size line, of a trailer, and of a first line that is searched for."""
+"""The longest size line of a chunk, trailer, and first line that is searched for."""
 HEAD_END = re.compile(rb"\n\r?\n")
 CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 CRLF = b"\r\n"

@@ -114,7 +114,7 @@ class RecordingWriter:
         self._ahead = Ahead(file)
         self._marker = os.urandom(8)
         self.seed = int.from_bytes(self._marker, "little")
-        """Of the recording's checksums."""
+        """The seed of the recording's checksums."""
         content = {"format": FORMAT_VERSION, "marker": self._marker.hex(), **asdict(header)}
         text = json.dumps(content).encode()
         preamble = PREAMBLE.pack(MAGIC, len(text), xxh3_64_intdigest(text))

@@ -90,7 +90,8 @@ class Place:
         """Empty: not known."""
 
     def change(self, path: str) -> None:
-        """To a path as chdir got it; relative ones count from a place that is known."""
+        """Change to a path as chdir got it; relative ones count from the place before, if that is
+        known."""
         if path.startswith("/"):
             self.path = posixpath.normpath(path)
         elif self.path:
@@ -109,7 +110,8 @@ class Process:
         self.start_ns = start_ns
 
     def part(self, files: bool, place: bool) -> None:
-        """Ends sharing them with others."""
+        """Stop sharing the table, or the directory, with other processes: it gets copies of its
+        own."""
         if files:
             self.files = self.files.duplicate()
         if place:

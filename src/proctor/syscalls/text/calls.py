@@ -148,7 +148,7 @@ class Memory:
         return _list(sliding_window_view(self._memory, kind.itemsize)[at].view(kind)[:, 0])
 
     def pieces(self, rows: Indexes, n: int, side: str, terminated: bool = False) -> Pieces:
-        """Of argument n of these rows.
+        """The memory of argument n of these rows.
 
         side: `entry`, `exit`, or `memory`: that of the exit, else of the entry.
         terminated: up to the NUL that ends a C string.
@@ -188,9 +188,9 @@ class Calls:
     """Calls of one syscall. What has a list has an element a call."""
 
     rows: Indexes
-    """Of the batch."""
+    """The rows of these calls in the batch."""
     args: NDArray[np.uint64]
-    """Of the batch: a row a record."""
+    """Of the whole batch: one row for each record."""
     results: list[int]
     memory: Memory
     abi: str

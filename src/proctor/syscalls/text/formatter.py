@@ -73,7 +73,7 @@ class Column(NamedTuple):
     """Calls of one syscall that returned. What has a list has an element a call."""
 
     rows: list[int]
-    """Of the batch."""
+    """The rows of these calls in the batch."""
     name: str
     has_arguments: bool
     arguments: Iterable[str]

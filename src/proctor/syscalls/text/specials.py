@@ -48,7 +48,8 @@ class ColumnRewrite(ABC):
 
     @abstractmethod
     def columns(self, calls: Calls, columns: Columns, separator: str) -> Columns:
-        """The same of many calls. A cell may hold several arguments, with that in between."""
+        """The same for many calls, in columns. A cell may hold several arguments, with `separator`
+        between."""
 
 
 class Opened(ColumnRewrite):

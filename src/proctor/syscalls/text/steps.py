@@ -104,7 +104,7 @@ class Steps:
         return Step(put, unnamed, self._any(group, files, tracked, paths))
 
     def of_one_that_tells(self, group: Group) -> At:
-        """Of any group whose calls tell what their descriptors stood for."""
+        """The step for any group whose calls tell what their descriptors stood for."""
         return self._any(group, _files(group, directory), tracked=False, paths=True)
 
     def _heeding(self, put: Callable[[str], None], change: NumericChange | None) -> At:

@@ -55,7 +55,8 @@ class Totals:
             self.lost[reason] = self.lost.get(reason, 0) + count
 
     def unwritten(self, cause: str, count: int) -> None:
-        """So many of the records could not be written after all: calls, as far as there are any."""
+        """So many of the records could not be written after all; they are taken for calls, as far
+        as there are any."""
         self.lose(loss_reason(cause), count)
         for name in ("calls", "others", "under_way"):
             here = getattr(self, name)
@@ -68,7 +69,7 @@ class Totals:
 
     @property
     def rows(self) -> int:
-        """Of tables, which have those under way, too."""
+        """Rows of a table, which has the calls under way, too."""
         return self.records + self.under_way
 
     @property

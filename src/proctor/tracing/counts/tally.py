@@ -83,7 +83,8 @@ class Tally:
         self._comms: dict[tuple[int, int], str] = {}
 
     def feed(self, rows: pa.RecordBatch) -> None:
-        """Of `columns.SCHEMA`, COLUMNS at least."""
+        """Count the calls of these rows. They have columns of `columns.SCHEMA`, COLUMNS at
+        least."""
         if self._by_process:
             self._name(rows)
         kind = kinds(rows)

@@ -32,7 +32,7 @@ from proctor.records.trace_layout import RECORD
 from proctor.tracing.batches.batch import Records
 
 END_WATERMARK_NS: Final = 2**64 - 1
-"""Of the last frame: nothing follows."""
+"""The watermark of the last frame: nothing follows."""
 PUNCH_BYTES: Final = 16 << 20
 PIECES_MAX: Final = 1000
 """Pieces of one frame at most, those of its records included: one writev takes 1024."""

@@ -55,7 +55,7 @@ def name_of(output: str | None) -> str:
 
 
 def folder_of(fd: int) -> str:
-    """Where an open file lies that has no name any more."""
+    """The folder of an open file, also of one that has lost its name."""
     return str(Path(f"/proc/self/fd/{fd}").readlink().parent)
 
 

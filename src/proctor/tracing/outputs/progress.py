@@ -22,7 +22,7 @@ class Progress:
         self._records = 0
 
     def show(self, totals: Totals, written_bytes: int, missing: int) -> None:
-        """At most twice a second."""
+        """Draw the line anew; at most twice a second."""
         if not self._wanted or (seconds := time.monotonic() - self._at) < EVERY_SECONDS:
             return
         records = totals.calls + totals.others

@@ -86,7 +86,8 @@ class FormatterTask:
         return self._asked(f"code {pid} {region.start:x}-{region.end:x} {region.path}")
 
     def hurry(self) -> None:
-        """To run though others want every processor. OSError where the tracer is gone."""
+        """Ask the tracer to take the formatter out of the idle class, so that it runs even if
+        others want every processor. OSError where the tracer is gone."""
         self.more.sendall(b"hurry")
         self.more.recv(_MESSAGE_BYTES)
 

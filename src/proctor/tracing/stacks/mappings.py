@@ -122,7 +122,7 @@ class Happening(NamedTuple):
     kind: int
     pid: int
     parent: int = 0
-    """Of a fork: who did it."""
+    """The process that forked, where this is a fork."""
     region: Region | None = None
 
 

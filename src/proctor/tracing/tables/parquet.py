@@ -83,7 +83,7 @@ class ParquetOutput:
         self._pending: deque[pa.RecordBatch] = deque()
         self._rows = self._bytes = 0
         self._coming_bytes = 0
-        """Of the row group that is being written."""
+        """Bytes (as Arrow) of the row group that is being written."""
         self._written: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1)
         self._gaps: list[Gap] = []
@@ -94,9 +94,9 @@ class ParquetOutput:
         self._earlier_bytes = 0
         self.files = 1
         self.rows = 0
-        """In the files."""
+        """Rows that are in the files."""
         self.whole_rows = 0
-        """In those of the files that have their end."""
+        """Rows in those of the files that have their end."""
         self.lost_rows = 0
         """That there was no room for, or no file."""
         self.refusal: OSError | None = None

@@ -22,7 +22,8 @@ class Rotation:
     def __init__(self, size_bytes: int) -> None:
         self._size_bytes = size_bytes
         self._last_share = self._share = _FIRST_SHARE
-        """Of a row group's bytes, as encoded: what the last one took, what the next one may."""
+        """Encoded bytes for each byte as Arrow: of the last row group, and as expected of the
+        next."""
 
     def wanted_bytes(self, file_bytes: int, coming_bytes: int) -> float:
         """Bytes (as Arrow) that make the next row group. coming_bytes: of the one that is being
