@@ -33,7 +33,7 @@ def naming_help_of(ctx: click.Context) -> Iterator[None]:
 
 
 class OwnHelpCommand(click.Command):
-    """Whose own help is named where it is used wrongly."""
+    """A command whose own help, not its group's, is named where it is used wrongly."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with naming_help_of(ctx):
@@ -41,7 +41,7 @@ class OwnHelpCommand(click.Command):
 
 
 class Whole(click.IntRange):
-    """What is none is no "integer range", as click would say."""
+    """click would call the type "integer range" in its error messages."""
 
     name = "whole number"
 

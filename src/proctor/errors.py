@@ -1,6 +1,6 @@
 """The error that users see.
 
-Its text is one line as docs/events.md has it: the thing and its name first, the
+Its text is one line as docs/commands.md has it: the thing and its name first, the
 cause last, then what to do.
 """
 
@@ -14,7 +14,8 @@ CAUSE_FD: Final = "PROCTOR_CAUSE_FD"
 """The variable in which the Python API names a pipe: why a session could not begin is told there,
 for COMMAND shares standard error. It is closed when the session has begun, behind BEGUN."""
 BEGUN: Final = "\n"
-"""Who was killed or found no module has closed that pipe, too, and told nothing."""
+"""A child that was killed or failed to import closes the pipe as well, but writes nothing: only
+this text means that it began."""
 
 USAGE_STATUS: Final = 2
 BROKEN_PIPE_STATUS: Final = 141
@@ -37,7 +38,7 @@ class UsageError(ProctorError):
 
 
 def cause_of(error: OSError) -> str:
-    """As the last but one part of such a text: `no space left on device`."""
+    """The cause as error messages state it, in lower case: `no space left on device`."""
     return (error.strerror or str(error)).lower()
 
 

@@ -82,7 +82,6 @@ class DnsEvent(Event):
     """`query` or `answer`."""
     query: str
     query_type: str
-    """`type` in the contract's list; `query_type` on the line, where `type` is taken."""
     answers: list[str] | None = None
     server: str | None = None
     error: str | None = None
@@ -126,24 +125,31 @@ class CallConnection:
 
 @dataclass(slots=True)
 class Request:
+    """What was asked of the model. Of a request that was not seen, or could not be read, fields
+    are None or empty."""
+
     model: str | None = None
     messages: list[Json] = field(default_factory=list)
     """`{role, parts: [{type, ...}]}`, as OpenTelemetry's GenAI conventions have them."""
     system: list[Json] | None = None
     """Parts of the system instructions."""
     tools: list[Json] | None = None
+    """Definitions of the tools that the model may call."""
     parameters: Json = field(default_factory=dict)
+    """All else that the request says, as the provider names it: temperature, ..."""
 
 
 @dataclass(slots=True)
 class Response:
+    """What was answered, as far as it came. None and empty: not told."""
+
     status: int | None = None
     id: str | None = None
     model: str | None = None
     finish_reasons: list[str] | None = None
     messages: list[Json] = field(default_factory=list)
     error: Json | None = None
-    """`{type, message, code}`, what the provider said."""
+    """`{type, message, code}`, those that the provider gave."""
 
 
 @dataclass(slots=True)
@@ -257,7 +263,7 @@ class PathMismatch(Event):
 
     type: ClassVar[str] = "path_mismatch"
     name: str
-    """Of the syscall."""
+    """The syscall's name."""
     tid: int
     passed: str
     opened: str
@@ -271,7 +277,7 @@ class LostEvent(Event):
     where: str
     """`cpu` or `task`: whose numbering jumps. A loss shows in both."""
     number: int
-    """Of the CPU, or the thread's id."""
+    """The CPU's number, or the thread's id."""
     count: int
 
 

@@ -22,6 +22,8 @@ VERSIONS: Final = {0x0300: "SSL 3.0", 0x0301: "1.0", 0x0302: "1.1", 0x0303: "1.2
 
 @dataclass(slots=True)
 class ClientHello:
+    """What a client offers when it begins a TLS connection."""
+
     server_name: str | None = None
     protocols: list[str] = field(default_factory=list)
     """Offered by ALPN, the preferred one first."""

@@ -26,7 +26,7 @@ EXITED_REMEMBERED: Final = 4096
 """Records of a process may come a little after its exit: what it did to files, up to a second."""
 ANCESTORS_MAX: Final = 64
 PROGRAMS_REMEMBERED: Final = 8
-"""Of one process, for what is told late."""
+"""Programs that are remembered of one process, for records that come late."""
 
 _EXEC: Final = RECORD_TYPES["RECORD_EXEC"]
 _CONTAINER_ID: Final = re.compile(r"(?:^|[-:/])([0-9a-f]{64})(?:\.scope)?(?=/|$)")

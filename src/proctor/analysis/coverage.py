@@ -34,7 +34,7 @@ from proctor.records.types import (
 
 SETTLE_NS: Final = 2_000_000_000
 UNTIED_MAX: Final = 1024
-"""Of one process: beyond, only their bytes are kept."""
+"""Connections without a handle that are kept of one process; of more, only the bytes are."""
 STATES: Final = ("seen", "attached", "unsupported", "failed")
 LOOK: Final = "`proctor doctor --pid PID` names the files that the process has mapped"
 
@@ -65,9 +65,9 @@ class _Library:
     """An event said so already, but for the bytes."""
     used: bool = False
     plaintext_bytes: int = 0
-    """Of handles that are freed."""
+    """Plaintext of handles that are freed."""
     socket_bytes: int = 0
-    """Of connections that are closed."""
+    """Bytes of connections that are closed."""
     tied: bool = False
     """A connection was found: its bytes are known."""
     untied_plaintext: bool = False
@@ -90,7 +90,7 @@ class _Account:
     untied: dict[int, Connection] = field(default_factory=dict)
     """Connections with a ClientHello that no handle owns."""
     untied_bytes: int = 0
-    """Of such connections that were too many to keep."""
+    """Bytes of such connections that were too many to keep."""
 
 
 class CoverageBook:

@@ -17,7 +17,7 @@ from proctor.actions.processes import Processes, ProcessKey
 from proctor.events import Call, CallConnection, Process
 
 WAIT_NS: Final = 200_000_000
-"""Ten drains, in the time of the records."""
+"""Ten times the recorder's 20 ms between two drains of the rings, by the records' own times."""
 
 
 @dataclass(slots=True)
@@ -29,6 +29,11 @@ class _Waiting:
 
 
 class Handles:
+    """Which process owns each TLS handle (`tls`), and finished calls that wait to be attributed.
+
+    Times are CLOCK_BOOTTIME in ns, but for `wall_ns`.
+    """
+
     def __init__(
         self, boot_to_wall_ns: int, processes: Processes, connections: Connections
     ) -> None:
@@ -39,6 +44,7 @@ class Handles:
         self._waiting: deque[_Waiting] = deque()
 
     def seen(self, tls: int, owner: ProcessKey) -> None:
+        """A record of this handle came from this process: the first one owns it."""
         self._owners.setdefault(tls, owner)
 
     def forget(self, tls: int) -> None:
@@ -47,15 +53,18 @@ class Handles:
         self._connections.forget_handle(tls)
 
     def wall_ns(self, boot_ns: int) -> int:
+        """Turn CLOCK_BOOTTIME into nanoseconds since the epoch."""
         return boot_ns + self._boot_to_wall_ns
 
     def of(self, tls: int) -> tuple[Process | None, CallConnection]:
+        """The process that owns the handle, and its connection, as far as known by now."""
         owner = self._owners.get(tls)
         process = self._processes.named(owner) if owner else None
         return process, call_connection(self._connections.carrying(tls))
 
     def attribute(self, call: Call, tls: int, now_ns: int) -> list[Call]:
-        """The call, or nothing where it has to wait. Before the handle is forgotten."""
+        """The call with its process and connection, or nothing where it has to wait for them: then
+        `release` or `close` gives it. To be called before the handle is forgotten."""
         owner = self._owners.get(tls)
         if owner is None:
             return [call]
@@ -77,6 +86,7 @@ class Handles:
         return calls
 
     def close(self) -> list[Call]:
+        """Nothing more comes: the calls that still wait, with what is known."""
         calls = [self._told(waiting) for waiting in self._waiting]
         self._waiting.clear()
         return calls

@@ -14,10 +14,17 @@ _TOKENS: Final = tuple(each.name for each in fields(Usage))
 
 
 class Totals:
+    """Feed it every event; then read the attributes.
+
+    Memory is bounded: calls of further models count under the name `?`, further programs are left
+    out.
+    """
+
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        """Events by their `type`."""
         self.usage: Usage | None = None
-        """None as long as no call told any."""
+        """Sums of all calls; None as long as no call told any."""
         self.models: dict[str, Json] = {}
         """`{calls}` and the token sums that are known, by the model's name as asked for."""
         self._programs: dict[str, None] = {}

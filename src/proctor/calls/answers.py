@@ -15,11 +15,14 @@ from proctor.messages.server_sent_events import EventParser
 
 STREAM_END = b"[DONE]"
 TAIL_REASONS = ("closed_early", "process_exit", "recording_end", "bad_encoding")
-"""Of a gap that nothing came after."""
+"""Reasons of a gap at the very end of an answer, after which nothing came."""
 EVENT_STARTS = (b"data:", b"event:", b": ")
 
 
 class ReadAnswer(NamedTuple):
+    """An answer, by which dialect it was read, whether it was streamed, and what is missing of
+    it."""
+
     dialect: Dialect
     answer: Answer
     streamed: bool
@@ -28,7 +31,7 @@ class ReadAnswer(NamedTuple):
 
 
 def read_answer(call: OpenCall) -> ReadAnswer | None:
-    """Read what came; None where the call's dialect is not known even so."""
+    """Read the answer, as far as it came; None where not even it tells the call's dialect."""
     events = [(each.event, each.data) for each in (*call.events, *call.last_events)]
     text = call.response.bytes()
     if not events and text.startswith(EVENT_STARTS):
@@ -69,7 +72,8 @@ def _read_stream(call: OpenCall, events: Iterable[tuple[str, bytes]]) -> ReadAns
 
 
 def _is_tail(gap: MissingPart) -> bool:
-    """SDKs hang up on the last event, before the transport's own end: no part of the call."""
+    """Whether only the transport's own end is missing: SDKs hang up on the last event, so nothing
+    of the call is."""
     return gap.where == "response" and gap.bytes is None and gap.reason in TAIL_REASONS
 
 

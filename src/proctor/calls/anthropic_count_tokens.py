@@ -15,7 +15,7 @@ from proctor.events import Json, Usage
 
 
 def answers(body: Json) -> bool:
-    """Its only number is too little to know it by."""
+    """Never: the answer is a single number, which is too little to recognise it by."""
     return False
 
 

@@ -54,7 +54,7 @@ class Dialect:
     """What a module that reads an API offers under the name `DIALECT`."""
 
     provider: str
-    """What is told for a host that is not known."""
+    """The provider that is named where the host is not a known one."""
     asks: Callable[[Json], bool]
     """Whether a body has the shape of this API's requests."""
     answers: Callable[[Json], bool]

@@ -27,10 +27,17 @@ DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
 EVENTS_MAX_BYTES = 64 << 20
 TAIL_EVENTS = 64
 TAIL_EVENT_MAX_BYTES = 1 << 20
-"""Kept of a stream beyond that: its last events, which tell the usage."""
+"""Of a stream longer than EVENTS_MAX_BYTES the last events are kept, too, since they tell the
+usage: at most TAIL_EVENTS, each of at most this size."""
 
 
 class OpenCall:
+    """Feed it the messages of one exchange, in order; read what they said when it is `done`.
+
+    Whether it is a call to a model is known when the request has ended at the latest (`is_call`);
+    of one whose request was not seen, when the answer has. Times are CLOCK_BOOTTIME in ns.
+    """
+
     def __init__(self, exchange: Exchange, time_ns: int) -> None:
         self.exchange = exchange
         self.time_ns = time_ns

@@ -144,7 +144,7 @@ class Stream:
         return self._answer
 
     def _whole(self, index: int) -> Json:
-        """An item with what came of it."""
+        """An item of an answer that was cut, with the pieces of it that came."""
         item = dict(self._items.get(index, {}))
         for (field, _), pieces in self._pieces.get(index, {}).items():
             text = "".join(pieces)

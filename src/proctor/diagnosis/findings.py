@@ -38,6 +38,10 @@ class ProgramResult:
 
 @dataclass(frozen=True, slots=True)
 class Host:
+    """What this host offers: its kernel's release and machine (`uname`), one check for each thing
+    that is needed, and what became of each kernel program when it was loaded and attached (none was
+    tried where a check says that nothing can be watched)."""
+
     kernel: str
     machine: str
     checks: list[Check]
@@ -61,7 +65,7 @@ class TlsFinding:
     implementation: str
     state: TlsState
     functions: list[str] = field(default_factory=list)
-    """That probes go on."""
+    """Functions that probes go on."""
     reason: str | None = None
     advice: str | None = None
 

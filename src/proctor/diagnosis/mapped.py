@@ -15,7 +15,7 @@ from proctor.kernel.tls_probes import sites_of, speaks_tls
 
 SEARCH_FILE_MAX_BYTES: Final = 512 << 20
 SEARCH_MAX_BYTES: Final = 8 << 30
-"""Of all files together: some seconds."""
+"""Bytes that are searched in all files together: some seconds."""
 WINDOW_BYTES: Final = 256 << 10
 """Searched at a time."""
 SMALL_BYTES: Final = 256 << 10

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CONNECTIONS_SHOWN: Final = 3
 PIDS_SHOWN: Final = 8
 ORDER: Final = ("unknown", "unsupported", "partly", "attachable")
-"""Of processes: those that need a word first."""
+"""The order of processes, by state: those that need a word come first."""
 HEADINGS: Final = {
     "unknown": "TLS that is not seen, for a reason not known",
     "unsupported": "TLS that is not seen",

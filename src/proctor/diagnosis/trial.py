@@ -20,7 +20,7 @@ NOBODY: Final = Scope(pids=(0x7FFFFFFF,))
 """Above the highest pid that Linux gives (2**22)."""
 COOKIES_SINCE: Final = (5, 15)
 PROBED_FUNCTION: Final = "proctor_log_text"
-"""In our own binding: a probe there is hit by no other program."""
+"""A function of our own binding: a probe there is hit by no other program."""
 _UPROBE_SECTIONS: Final = ("uprobe", "uretprobe")
 
 

@@ -35,7 +35,7 @@ from proctor.records.layout import (
 )
 
 HELD_MAX_BYTES: Final = 256 * 1024
-"""Of one undecided handle."""
+"""Bytes of records that are held of one undecided handle, at most."""
 ALL_HELD_MAX_BYTES: Final = 32 << 20
 HANDLES_MAX: Final = 16384
 """Followed at a time. The one not heard of for longest is forgotten; it joins late if it speaks."""
@@ -79,9 +79,14 @@ def piece_at(record: bytearray) -> Piece | None:
 
 
 class State(Enum):
+    """What is done with the records of a TLS handle."""
+
     UNDECIDED = auto()
+    """Its first request is not judged yet: they are held in memory."""
     MODEL = auto()
+    """It carries model traffic: they are masked and written."""
     SKIPPED = auto()
+    """It does not, as far as known: payload is dropped, until a write begins with `POST `."""
 
 
 # A member's name looked up in its class costs 0.2 us, and this is done for every record.
@@ -279,10 +284,11 @@ class Admission:
 
     def _skip(self, handle: Handle, piece: Piece) -> Admitted:
         self._hold(handle, piece.record)
-        return self._decide(handle, Judgement.BORING)
+        return self._decide(handle, Judgement.NOT_MODEL)
 
     def _drop(self, handle: Handle, piece: Piece) -> Admitted:
-        """Of a skipped handle. The kernel may have forgotten what it was told: remind it."""
+        """A piece of a skipped handle came. The kernel may have forgotten what it was told: remind
+        it."""
         self.skipped_bytes += piece.data_bytes
         handle.unreminded_bytes += piece.data_bytes
         if handle.unreminded_bytes > _REMIND_BYTES:

@@ -89,7 +89,7 @@ class DirectionMask:
             self._lead(self._lane, at - start + end, after)
 
     def _catch_up(self, lane: Any) -> None:
-        """To behind the call that passed on the lane."""
+        """Bring the state here to the end of the last call that passed on the lane."""
         if not lane.is_ahead:
             return
         lane.is_ahead = False
@@ -105,7 +105,8 @@ class DirectionMask:
             self._pass_over(lane.plain_at, lane.until, in_body)
 
     def _lead(self, lane: Any, at: int, place: _Place) -> None:
-        """The next piece may pass on the lane if it begins at a place that is this simple."""
+        """Let the next piece pass on the lane, which begins at position `at` of the stream, if the
+        state there is one of the few that the lane knows."""
         state, framing = place
         lane.call = self._call
         lane.is_ready = (
@@ -121,9 +122,10 @@ class DirectionMask:
     def _mask(
         self, buffer: bytearray, start: int, end: int, first: int, call_at: int, place: _Place
     ) -> _Place:
-        """The same of bytes whose place in the stream is `first` behind that in the buffer.
+        """Masks `buffer[start:end]`, where byte `i` is at position `first + i` of the stream.
 
-        Returns the place behind them.
+        `call_at`: the position where its call begins. `place`: the state before the bytes.
+        Returns the state behind them.
         """
         state, framing = self._places[first + start] = place
         call_start, step_bytes = call_at - first, self._step_bytes

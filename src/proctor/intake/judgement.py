@@ -17,7 +17,7 @@ import jiter
 from proctor.providers import Endpoint, endpoint_of, is_usual_path, provider_at
 
 EVIDENCE_MAX_BYTES: Final = 256 * 1024
-"""With so much of a request, the judgement must fall."""
+"""With this many bytes of a request the judgement is made, whatever they leave open."""
 
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n"
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
@@ -32,9 +32,14 @@ _ASKS: Final = frozenset(("messages", "input", "prompt"))
 
 
 class Judgement(Enum):
+    """What the beginning of a request tells of the traffic on its connection."""
+
     UNDECIDED = auto()
+    """More bytes are needed."""
     MODEL = auto()
-    BORING = auto()
+    """A call to a model."""
+    NOT_MODEL = auto()
+    """Something else: not to be recorded."""
     UNSUPPORTED = auto()
     """A protocol that may carry model traffic, but is not understood."""
 
@@ -47,14 +52,14 @@ def judge(evidence: bytes | bytearray, *, complete: bool) -> Judgement:
     if not evidence.startswith(b"POST "):
         beginnings = (b"POST ", _PREFACE)
         begins = any(each.startswith(evidence[: len(_PREFACE)]) for each in beginnings)
-        return Judgement.UNDECIDED if begins and not complete else Judgement.BORING
+        return Judgement.UNDECIDED if begins and not complete else Judgement.NOT_MODEL
     head_end = _HEAD_END.search(evidence)
     if head_end is None and not complete:
         return Judgement.UNDECIDED
     head = bytes(evidence[: head_end.end() if head_end else len(evidence)])
     line = _REQUEST_LINE.match(head)
     if line is None:
-        return Judgement.BORING
+        return Judgement.NOT_MODEL
     headers = {
         name.lower(): value.strip(b" \t").lower() for name, value in reversed(_HEADER.findall(head))
     }
@@ -80,20 +85,20 @@ def _by_body(
 ) -> Judgement:
     likely = endpoint is not None and is_usual_path(path, endpoint)
     if headers.get(b"content-encoding", b"identity") not in (b"", b"identity"):
-        return Judgement.MODEL if likely else Judgement.BORING
+        return Judgement.MODEL if likely else Judgement.NOT_MODEL
     length = headers.get(b"content-length", b"")
     complete = complete or (length.isdigit() and len(body) >= int(length[:18]))
     if b"chunked" in headers.get(b"transfer-encoding", b""):
         body = _unchunked(body)
     keys = _top_level_keys(body)
     if keys is None:
-        return Judgement.BORING
+        return Judgement.NOT_MODEL
     if "model" in keys and keys & _ASKS:
         return Judgement.MODEL
     if not complete:
         return Judgement.UNDECIDED
     # A long prompt may stand before the model's name, or what is asked not be understood.
-    return Judgement.MODEL if likely and ("model" in keys or keys & _ASKS) else Judgement.BORING
+    return Judgement.MODEL if likely and ("model" in keys or keys & _ASKS) else Judgement.NOT_MODEL
 
 
 def _unchunked(body: bytes | bytearray) -> bytes:

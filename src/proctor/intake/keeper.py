@@ -37,6 +37,8 @@ _NO_SPACE: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 @dataclass(slots=True)
 class Loss:
+    """What was lost for one reason."""
+
     records: int = 0
     size_bytes: int = 0
 
@@ -47,7 +49,7 @@ class KeeperSummary:
 
     records_written: int = 0
     bytes_written: int = 0
-    """Of the file."""
+    """The recording's size."""
     skipped_bytes: int = 0
     """Payload that came and was not written, as it was no model traffic."""
     lost: dict[str, Loss] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class Keeper:
         self._places = Places()
         self._unsaid: dict[str, Loss] = {}
         self._time_ns = 0
-        """Of the record that was come to last: that of what is said of losses."""
+        """Time of the last record handled; loss records are stamped with it."""
         self._summary = KeeperSummary()
 
     def feed(
@@ -115,7 +117,7 @@ class Keeper:
         return self._summary
 
     def _take(self, place: Any) -> None:
-        """The whole way, for a copy that can be masked."""
+        """Handles a record that the lane left alone, as a copy that can be masked."""
         record = bytearray(ffi.buffer(ffi.cast("char *", place.address), place.length))
         kind = place.type
         if len(record) < HEAD.size_bytes or _LENGTH.unpack_from(record)[0] != len(record):

@@ -20,11 +20,12 @@ from proctor.records.places import Places
 from proctor.records.recording import RecordingWriter
 
 PAYLOAD_BYTES: Final = 1 << 20
-"""Of the payload ring at a time: some requests for each frame, little beside what may wait."""
+"""Read from the payload ring at a time: some requests for each frame, little beside what may
+wait."""
 
 PATIENCE_SECONDS: Final = 0.005
 FILL_MAX: Final = 1 / lib.PAYLOAD_WAKEUP_SHARE
-"""Of the payload ring: from here on it is read, though the recorder says nothing."""
+"""The share of the payload ring from which on it is read, though the recorder says nothing."""
 
 
 class Payload(Protocol):

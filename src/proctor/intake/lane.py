@@ -20,7 +20,7 @@ from proctor.records.recording import FRAME_BYTES, FRAME_MAX_PARTS
 _RUN: Final = struct.Struct("=II")
 _CHECKSUM: Final = struct.Struct("=Q")
 _PARTS_OF_OTHERS: Final = 20
-"""Of a frame's parts, for what its writer puts before them."""
+"""Parts of a frame that are left free for what the writer puts before the records."""
 _NAMES: Final = [ffi.new("char[]", name) for name in sorted(ORDINARY_HEADERS)]
 _ORDINARY: Final = ffi.new("char *[]", _NAMES)
 

@@ -45,23 +45,23 @@ Table = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the maps held at one time; rows that change meanwhile are of either side of it."""
+    """What the maps held at one time; a row that changes meanwhile is from before or after."""
 
     keys: np.ndarray[Any, Any]
-    """KEY."""
+    """Of dtype KEY: a thread and a syscall, which may come twice (bpf/trace/tally.h)."""
     counted: np.ndarray[Any, Any]
-    """COUNTED, a row a key."""
+    """Of dtype COUNTED, one for each key."""
     buckets: np.ndarray[Any, Any] | None
-    """Of durations, TRACE_LATENCY_BUCKETS a key; None where no times are kept."""
+    """Calls by duration, TRACE_LATENCY_BUCKETS for each key; None where no times are kept."""
     error_keys: np.ndarray[Any, Any]
-    """ERROR_KEY."""
+    """Of dtype ERROR_KEY, with their calls in `error_calls`."""
     error_calls: np.ndarray[Any, Any]
     others: np.ndarray[Any, Any]
-    """OTHER by [abi, number]: what the maps had no room for."""
+    """Of dtype OTHER, by [abi, number]: calls that the maps had no room for."""
 
 
 def programs(counting: bool, latencies: bool, *, own: bool) -> frozenset[str]:
-    """Those that this way of counting needs; `own`: at the tracepoints of single syscalls."""
+    """Programs that this way of counting needs; `own`: at the tracepoints of single syscalls."""
     if not counting:
         return frozenset()
     if own:
@@ -75,7 +75,7 @@ def at_own_tracepoints(latencies: bool) -> dict[str, str]:
 
 
 def unused_maps(counting: bool, latencies: bool) -> frozenset[str]:
-    """Those that it does not need."""
+    """Maps that this way of counting does not need."""
     if not counting:
         return _MAPS | {"fresh_latency"}
     return _WITHOUT_TIMES if latencies else frozenset({"call_latencies"})
@@ -128,7 +128,8 @@ class CallCounts:
         return Snapshot(keys, counted, buckets, *errors, others)
 
     def _read_tallies(self) -> Table:
-        """As the rows of a hash: see bpf/trace/tally.h."""
+        """The counts that stand in arrays of their threads (bpf/trace/tally.h), as rows like the
+        hash's."""
         if self._tallies is None:
             return np.zeros(0, KEY), np.zeros(0, LATENCY if self._latencies else COUNTED)
         size = self._tallies_size * TALLY.itemsize

@@ -31,9 +31,9 @@ _FUNCTION = 2
 WINDOW_BYTES = 8192 * _SYMBOL.size
 """Searched at a time: they stay in the processor's cache."""
 TABLES_MAX = 8
-"""Of symbols: a file has one or two."""
+"""Symbol tables that are looked at: a file has one or two."""
 SEARCHED_BYTES_MAX = 512 << 20
-"""Of a file's tables; those of the largest programs have 100 MB."""
+"""Bytes that are searched of a file's tables; those of the largest programs have 100 MB."""
 STEPS_MAX = 100_000
 """Places that are looked at for a file's names: a hostile one may have its names everywhere."""
 
@@ -56,7 +56,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class _SymbolTable:
-    """Where in the file it lies."""
+    """Where in the file a table of symbols lies."""
 
     entries: range
     names: range

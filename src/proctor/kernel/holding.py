@@ -20,7 +20,8 @@ from proctor.records._layout import ffi
 _PID: Final = struct.Struct("=I")
 _HOLD: Final = struct.Struct("=QII")
 STOPPING_NS: Final = 20_000_000
-"""What lies between a note and its stop takes a microsecond, unless the machine is taken away."""
+"""Notes younger than this are left for the next look, since the stop may still be to come: it
+follows within a microsecond, unless the machine is taken away meanwhile."""
 assert _HOLD.size == ffi.sizeof("struct hold")
 
 

@@ -81,6 +81,11 @@ def _kernel_device(major: int, minor: int) -> int:
 
 
 def file_key(fd: int, process: str = "/proc/self") -> FileKey:
+    """The key by which the kernel programs know an open file; its change time is in ns.
+
+    process: the /proc folder of a process that sees the file's mount. OSError where the file
+    cannot be looked at.
+    """
     info = os.fstat(fd)
     return info.st_ino, mounted_device(fd, process), info.st_ctime_ns
 

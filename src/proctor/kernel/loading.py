@@ -51,9 +51,11 @@ _TLS_PROGRAMS: Final = frozenset(
 _LARGE_HASHES: Final = frozenset(
     {"processes", "files", "held", "connections", "handles", "calls", "outer_calls", "file_uses"}
 )
-"""57 MB where all of it is allocated at once, 7 where not, and 8 to 20 ms of loading."""
+"""Hashes that take 57 MB and 8 to 20 ms of loading where their memory is allocated at once, 7 MB
+where it is allocated as they fill."""
 _ALLOCATES_SAFELY: Final = (6, 1)
-"""Before it, a program that interrupted the kernel's allocator could stop it (7c8199e24fa0)."""
+"""The kernel from which on that is safe. Before, a program that interrupted the kernel's allocator
+could stop it (7c8199e24fa0)."""
 FEATURES: Final = (
     Feature(
         "processes and their descendants",

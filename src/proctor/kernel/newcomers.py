@@ -66,7 +66,8 @@ class Newcomers:
 
 
 def _has_program(pid: int) -> bool:
-    """False from the exit on: connections are closed after it, and it is known what that was."""
+    """Whether the process is still to be introduced: not once it has exited, after which records of
+    its closing connections may come."""
     try:
         Path(f"/proc/{pid}/exe").readlink()
     except OSError:

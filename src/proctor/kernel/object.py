@@ -27,7 +27,7 @@ _BESIDE: Final = re.compile(
     r"|libbpf: prog '\w+': (-- BEGIN|BPF program load failed|failed to load: )"
     r"|libbpf: failed to load (object|program)"
 )
-"""Lines that do not say why."""
+"""Lines of a log that do not say why a program was refused."""
 _BLAMED: Final = re.compile(r"failed to load program '(\w+)'|libbpf: prog '(\w+)': ")
 
 

@@ -37,7 +37,8 @@ def entry_offset(code: bytes, machine: str) -> int:
 
 
 def return_offset(code: bytes, machine: str) -> int:
-    """The same for a return probe (and for an entry probe beside it)."""
+    """How far from the entry to place a return probe (and an entry probe beside it): 0 where in
+    doubt."""
     return _first_emulated(code, machine, _ARGUMENT_PARTS | _STACK_POINTERS)
 
 

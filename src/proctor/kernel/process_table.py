@@ -152,7 +152,7 @@ def cgroup_root() -> Path | None:
 
 def cgroup_path(pid: int) -> str | None:
     """The process's path in the v2 hierarchy."""
-    for line in _read(Path(f"/proc/{pid}/cgroup")).split(b"\n"):  # which no name may hold
+    for line in _read(Path(f"/proc/{pid}/cgroup")).split(b"\n"):  # no cgroup's name may hold a LF
         if line.startswith(b"0::"):
             return line[3:].decode(errors="replace")
     return None

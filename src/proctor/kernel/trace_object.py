@@ -39,12 +39,12 @@ __all__ = [
 OBJECT: Final = "trace.bpf.o"
 EVENTS: Final = Path("/sys/kernel/tracing/events")
 OWN_TRACEPOINTS_MOST: Final = 8
-"""Of so many syscalls; from there on one program at all calls is cheaper to have."""
+"""Syscalls traced at their own tracepoints, at most: for more, one program at all is cheaper."""
 TASK_STORAGE_SINCE: Final = (5, 12)
 TYPED_LOADS_SINCE: Final = (6, 2)
-"""Programs may read kernel memory by plain loads: bpf_rdonly_cast."""
+"""Since then programs may read kernel memory by plain loads: bpf_rdonly_cast."""
 OWN_TRACEPOINTS_SINCE: Final = (5, 15)
-"""Their programs find the registers by a helper of that kernel."""
+"""Since then there is the helper by which programs at these find the registers."""
 IO_URING_SINCE: Final = {"io_uring_submitted": (6, 3), "io_uring_submitted_old": (6, 0)}
 """Tracepoints that pass the request; the older one gave way to the newer."""
 OPTIONAL: Final = frozenset({"signal_delivered", *IO_URING_SINCE})
@@ -342,7 +342,7 @@ def own_tracepoints(syscalls: Iterable[str]) -> list[str] | None:
 
 
 def kernel_version() -> tuple[int, int]:
-    """(0, 0) where the release does not begin with two numbers."""
+    """Major and minor; (0, 0) where the release does not begin with two numbers."""
     match = re.match(r"(\d+)\.(\d+)", platform.release())
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
@@ -385,7 +385,7 @@ def _from_above(path: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
 
 
 def _path_key(inode: int, device: int, text: bytes) -> bytes:
-    """`struct trace_path_key` of all that begins so."""
+    """`struct trace_path_key` of all paths that begin with `text`, counted from this inode."""
     before = ffi.offsetof("struct trace_path_key", "text") - ffi.sizeof("uint32_t")
     values = {
         "prefix_bits": 8 * (before + len(text)),

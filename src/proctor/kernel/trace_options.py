@@ -32,12 +32,12 @@ class TraceOptions:
     record_capacity: int = 1 << 16
     """Records a CPU has room for, a power of two; 128 bytes each."""
     memory_blocks: int = 16
-    """Of 1.125 MiB a CPU, a power of two: what arguments point to."""
+    """Blocks of 1.125 MiB that a CPU has for what arguments point to, a power of two."""
     text_bytes: int = 32
-    """Of each buffer and text: at most TRACE_TEXT_BYTES - 2."""
+    """Bytes that are read of each buffer and text: at most TRACE_TEXT_BYTES - 2."""
     host: bool = False
     cgroups: bool = False
-    """Who is in a cgroup that `put_cgroup` names, or below it."""
+    """Who is in a cgroup that `put_cgroups` names, or below it."""
     fds: bool = False
     """Only calls with a descriptor that `put_fds` names as an argument."""
     paths: bool = False
@@ -49,7 +49,7 @@ class TraceOptions:
     minimum_duration_ns: int = 0
     user_stacks: bool = False
     kernel_stacks: bool = False
-    """Not with `own_tracepoints`: their programs are not called in a way that has them."""
+    """Not with `own_tracepoints`, whose programs are called in a way that gives no such stack."""
     own_tracepoints: bool | None = None
     """Which programs for calls to load: those at single syscalls' own tracepoints, or (False)
     those at all calls'. None loads both, which takes the verifier twice as long; of the programs

@@ -11,11 +11,12 @@ from contextlib import suppress
 from proctor.errors import BEGUN, CAUSE_FD
 
 _pipes: dict[int, int] = {}
-"""By pid, for what is forked from us has other descriptors of that number: CAUSE_FD's value."""
+"""The pipe's descriptor, CAUSE_FD's value, by the pid of the process that has it: in a process
+forked from that one the number may be another file's."""
 
 
 def take_pipe() -> None:
-    """Out of the environment, as soon as we start."""
+    """Take the pipe out of the environment. To be called as soon as we start."""
     number = os.environ.pop(CAUSE_FD, "")
     try:
         os.set_inheritable(int(number), False)
@@ -25,14 +26,14 @@ def take_pipe() -> None:
 
 
 def tell(cause: str) -> None:
-    """What is said on standard error."""
+    """Tell the API what is said on standard error; nothing where no API started us."""
     if (pipe := _pipes.get(os.getpid())) is not None:
         with suppress(OSError):
             os.write(pipe, cause.encode(errors="replace"))
 
 
 def has_begun() -> None:
-    """Said, and nothing more is told: who reads finds the end."""
+    """Tell the API that the session has begun, and close the pipe: nothing more is told."""
     tell(BEGUN)
     if (pipe := _pipes.pop(os.getpid(), None)) is not None:
         os.close(pipe)

@@ -26,8 +26,8 @@ FORWARDED: Final = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-"""Passed on where a process sent them. What the terminal sends reaches COMMAND by itself: it
-stands in our process group, so that job control treats the two as one."""
+"""Signals that COMMAND is passed where a process sent them to us. What the terminal sends reaches
+COMMAND by itself: it is in our process group, so that job control treats the two as one."""
 
 AWAITED: Final = frozenset(
     (
@@ -35,16 +35,17 @@ AWAITED: Final = frozenset(
         *(each for each in FORWARDED if signal.getsignal(each) is not signal.SIG_IGN),
     )
 )
-"""But for what we were started to ignore: blocked, it would reach us all the same, and `nohup`
-means that it shall not."""
+"""Signals that we wait for, without those that we were started to ignore: blocked, they would reach
+us all the same, and `nohup` means that they shall not."""
 
 _IGNORES_CHILDREN: Final = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
-"""As we were started, by who wants no zombies. COMMAND is to find it so."""
+"""Whether we were started with SIGCHLD ignored, as by a parent that wants no zombies: COMMAND is to
+find it ignored, too."""
 
 
 def block_awaited() -> None:
-    """So that `sigtimedwait` gets them. To be called before there are children: of theirs who
-    ignores SIGCHLD the kernel keeps no exit status (wait(2))."""
+    """Block AWAITED, so that `sigtimedwait` gets them. To be called before there are children:
+    while SIGCHLD is ignored, the kernel keeps no exit status of those that end (wait(2))."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
 

@@ -16,8 +16,9 @@ from typing import Final, NoReturn
 
 HURRIED_NICENESS: Final = -15
 READ_NICENESS: Final = 10
-"""Of who writes what somebody reads as it comes: a tenth of what a program gets. The idle class
-gets next to nothing where several programs want each processor: not a line came in minutes."""
+"""For a process whose output somebody reads as it comes: it gets a tenth of a program's share. The
+idle class gets next to nothing where several programs want each processor: not a line came in
+minutes."""
 
 
 def fork_role(life: Callable[[], int], keep: set[int]) -> int:
@@ -77,7 +78,8 @@ def importing() -> Iterator[None]:
 
 
 def let_go_of(*descriptors: int) -> None:
-    """Whoever reads what COMMAND writes must see its end when COMMAND is done, not when we are."""
+    """Put /dev/null in their place: whoever reads what COMMAND writes must see its end when COMMAND
+    is done, not when we are."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in descriptors:
         os.dup2(nowhere, descriptor)
@@ -86,21 +88,23 @@ def let_go_of(*descriptors: int) -> None:
 
 
 def raise_descriptor_limit() -> None:
-    """As many as this process may have: the usual limit is meant for `select`."""
+    """Allow as many descriptors as this process may have: the usual limit is meant for `select`."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run_before_others(niceness: int = HURRIED_NICENESS) -> None:
-    """Who reads the kernel's rings runs before those it watches: a ring that fills loses.
+    """For a process that reads the kernel's rings: it runs before the programs that it watches,
+    since a ring that fills loses records.
 
-    They sleep nearly always; under a flood this is what slows the flood down.
+    It sleeps nearly always; under a flood this is what slows the flood down.
     """
     _set_niceness(0, niceness)
 
 
 def run_after_others(pid: int = 0) -> None:
-    """Who analyses takes what is left over: it may lag, what it reads from has everything.
+    """For a process that analyses: it takes what others leave of the processors. It may lag, since
+    what it reads from has everything.
 
     Not by niceness alone: the kernel lets even the nicest finish its slice. pid: 0 is ourselves.
     """
@@ -115,17 +119,19 @@ def is_read_at_once(descriptor: int) -> bool:
 
 
 def run_as_others(pid: int, niceness: int = 0) -> None:
-    """What somebody waits for: who analyses when COMMAND has ended. pid: 0 is ourselves."""
+    """For a process that somebody waits for, as for the analyser when COMMAND has ended. pid: 0 is
+    ourselves."""
     with suppress(OSError):
         os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
     _set_niceness(pid, niceness)
 
 
 def _set_niceness(pid: int, niceness: int) -> None:
-    """Each of ours is a session, which CONFIG_SCHED_AUTOGROUP gives a niceness of its own."""
+    """Also of its session, which CONFIG_SCHED_AUTOGROUP gives a niceness of its own: each process
+    of ours is one."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, niceness)
     with suppress(OSError):
-        # One that has not come to make its session yet is in ours, with COMMAND and its terminal.
+        # A process that has not made its session yet is in that of COMMAND and its terminal.
         if os.getsid(pid) == (pid or os.getpid()):
             Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(niceness))

@@ -18,10 +18,14 @@ from proctor.messages.types import (
 )
 
 BODY_MAX_BYTES = 64 << 20
-"""Of decoded bytes handed on for a body, and of one event; an event stream has no other end."""
+"""Decoded bytes that are handed on of a body, and of one event; a stream of events may be
+longer."""
 
 
 class BodyReader:
+    """Feed it a body as `Framer` frames it; it emits what that says: `Data` or server-sent events,
+    `Missing`, and `Done` at the end."""
+
     def __init__(
         self,
         exchange: Exchange,

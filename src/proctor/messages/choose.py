@@ -22,6 +22,8 @@ _METHOD_STARTS = tuple(f"{method} ".encode() for method in METHODS)
 
 
 class Speaks(Enum):
+    """What the first bytes of a handle say of its protocol, and of who asks whom."""
+
     HTTP1 = "http/1.1"
     HTTP2 = "h2"
     SERVER = "the process answers requests"

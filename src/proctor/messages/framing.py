@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 HEAD_MAX_BYTES = 256 << 10
 LINE_MAX_BYTES = 16 << 10
-"""Of a chunk's size line, of a trailer, and of a first line that is searched for."""
+"""The longest size line of a chunk, trailer, and first line that is searched for."""
 HEAD_END = re.compile(rb"\n\r?\n")
 CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 CRLF = b"\r\n"
@@ -52,7 +52,7 @@ NO_BODY = Body(State.LENGTH, 0)
 
 
 class Reader(Protocol):
-    """Who a Framer tells. A message is `head`, then `data` and `missing`, then `done`."""
+    """Is called by a Framer: for a message `head`, then `data` and `missing`, then `done`."""
 
     def head(self, head: bytes, time_ns: int) -> Body | None:
         """Take a head; None says that it is none."""
@@ -71,6 +71,11 @@ class Reader(Protocol):
 
 
 class Framer:
+    """Cuts one direction of a connection into messages, and tells its Reader of each part.
+
+    Give it `feed(bytes)` and `gap(size)` in the stream's order, then `close`. Times are those of
+    the records, in ns."""
+
     def __init__(self, reader: Reader, find_head: Callable[[bytes], int]) -> None:
         """`find_head` returns where a head begins in any bytes, or -1."""
         self.state = State.HEAD
@@ -174,7 +179,7 @@ class Framer:
             self._lose("malformed", time_ns)
             start = self._find_head(head)
             if start > 0:
-                # The real one, behind what does not belong to it.
+                # The real head begins further in, behind bytes that do not belong to it.
                 self._again = head[start:]
         else:
             self._begin_body(body, time_ns)

@@ -53,6 +53,9 @@ class Asked:
 
 
 class Http1:
+    """One handle that speaks HTTP/1. Give its bytes and holes to `framers`, by direction; it emits
+    Messages. `close` it when nothing more comes."""
+
     def __init__(self, tls: int, emit: Emit) -> None:
         self.tls = tls
         self.emit = emit

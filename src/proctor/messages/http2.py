@@ -4,10 +4,11 @@ from __future__ import annotations
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_MAX_BYTES = 1 << 14
-"""Of a frame's payload; clients that ask for larger ones are rare."""
+"""The largest payload of a frame; clients that ask for larger ones are rare."""
 _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE, _KIND_MAX = 4, 6, 7, 8, 9
 _SIZES = {2: 5, 3: 4, _PING: 8, _WINDOW_UPDATE: 4}
-"""Of the kinds of frame whose payload has one size; 2 is PRIORITY, 3 RST_STREAM."""
+"""Payload sizes, by the frame's type, of those that have one size only; 2 is PRIORITY, 3
+RST_STREAM."""
 
 
 def is_frames(data: bytes) -> bool:

@@ -34,7 +34,7 @@ class EventParser:
         self._name = b""
         self._data: list[bytes] = []
         self._event_bytes = 0
-        """Of this event's data lines and the tail."""
+        """Bytes of this event's data lines and of the tail."""
         self._lost_line = False
         """What comes up to the next line end is the rest of a lost line."""
         self._void = False

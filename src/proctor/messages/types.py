@@ -30,12 +30,16 @@ class Exchange(NamedTuple):
 
 
 class Side(StrEnum):
+    """Which half of an exchange a message belongs to."""
+
     REQUEST = "request"
     RESPONSE = "response"
 
 
 @dataclass(frozen=True, slots=True)
 class RequestStarted:
+    """A request's head."""
+
     exchange: Exchange
     time_ns: int
     """Of the first byte of the head."""

@@ -15,12 +15,14 @@ from typing import Final
 AHEAD_MAX_BYTES: Final = 16 << 20
 """Allocated at a time; of a short file as much as it has."""
 ROOM: Final = 16
-"""Times what is allocated have to be free: on a disk that is nearly full others need it more."""
+"""So many times what is allocated have to be free on the disk: on one that is nearly full others
+need it more."""
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # <linux/falloc.h>
 
 
 class Ahead:
-    """Of one file, which is only appended to. Its length stays what was written."""
+    """Allocates places for one file, which is only appended to. Its length stays what was
+    written."""
 
     def __init__(self, file: int) -> None:
         """Whoever opened the file owns it."""
@@ -29,7 +31,8 @@ class Ahead:
         self._allocates = True
 
     def reach(self, end: int, size_bytes: int) -> None:
-        """Before `size_bytes` are written at the end. Where it fails the writing will tell."""
+        """To be called before `size_bytes` are written at the file's end. Where it cannot be done,
+        nothing is said: the writing will."""
         if self._allocates and end + size_bytes > self._allocated:
             size_bytes += min(end, AHEAD_MAX_BYTES)
             self._allocates = self._has_room(size_bytes) and self._allocate(end, size_bytes)
@@ -46,7 +49,7 @@ class Ahead:
         return not refused
 
     def give_up(self, end: int) -> None:
-        """What lies behind the file's end, which nothing will be written to."""
+        """Free the places behind the file's end: nothing more will be written there."""
         if self._allocated > end:
             self._allocated = end
             with suppress(OSError):
@@ -54,12 +57,13 @@ class Ahead:
 
 
 def allocate(file: int, offset: int, size_bytes: int) -> int:
-    """The file's length stays. 0, or why it could not be done: an errno."""
+    """Allocate places; the file's length stays. Returns 0, or why it could not be done: an
+    errno."""
     return _fallocate(file, 0, offset, size_bytes)
 
 
 def punch(file: int, offset: int, size_bytes: int) -> bool:
-    """Gives the range back. False where the file system or the descriptor cannot."""
+    """Give the places of a range back. False where the file system or the descriptor cannot."""
     return _fallocate(file, _PUNCH_HOLE, offset, size_bytes) == 0
 
 

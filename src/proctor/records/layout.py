@@ -41,7 +41,7 @@ class Layout:
     """How one C struct lies in memory, in this machine's byte order."""
 
     name: str
-    """Of the struct: `exec_record`."""
+    """The struct's name: `exec_record`."""
     packing: struct.Struct
     fields: tuple[str, ...]
     """In the order of `packing`, without the reserved ones."""

@@ -78,5 +78,5 @@ class Places:
         self.rows = larger
 
     def sort(self) -> None:
-        """By time; those of one time stay in their order."""
+        """Sort by time; those of one time stay in their order."""
         lib.proctor_sort_places(self.rows, self.count)

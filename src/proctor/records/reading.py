@@ -79,7 +79,7 @@ class RecordingReader:
 
     @property
     def read_bytes(self) -> int:
-        """Of the file: how far it has been read."""
+        """How far the file has been read, in bytes."""
         return self._offset
 
     def records(self, wait: Callable[[], bool] | None = None) -> Iterator[memoryview | Damage]:

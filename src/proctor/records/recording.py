@@ -35,11 +35,12 @@ MAGIC: Final = b"PROCTOR\n"
 FORMAT_VERSION: Final = 2
 """1: without TLS_REPEAT records, else the same."""
 FRAME_BYTES: Final = 256 * 1024
-"""With so many a frame is full. What passes it still belongs to it, if it is no huge record."""
+"""A frame is closed once it holds this many bytes; the record that crosses the limit stays in it
+unless it is very large."""
 FRAME_MAX_BYTES: Final = 2 << 20
-"""What readers take for a frame."""
+"""Readers take nothing larger for a frame."""
 FRAME_MAX_PARTS: Final = 1000
-"""Of one frame: one writev takes 1024."""
+"""Pieces of memory that make one frame: one writev takes 1024."""
 
 PREAMBLE: Final = struct.Struct("<8sIQ")
 FRAME: Final = struct.Struct("<8sIIQ")
@@ -113,7 +114,7 @@ class RecordingWriter:
         self._ahead = Ahead(file)
         self._marker = os.urandom(8)
         self.seed = int.from_bytes(self._marker, "little")
-        """Of the recording's checksums."""
+        """The seed of the recording's checksums."""
         content = {"format": FORMAT_VERSION, "marker": self._marker.hex(), **asdict(header)}
         text = json.dumps(content).encode()
         preamble = PREAMBLE.pack(MAGIC, len(text), xxh3_64_intdigest(text))

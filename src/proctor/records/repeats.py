@@ -34,7 +34,7 @@ REPEATED_MAX_BYTES: Final = 4 << 20
 HANDLE_BYTES: Final = 1024
 """What a handle counts for in the memory, beside its body."""
 HEAD_MAX_BYTES: Final = 8192
-"""In which the blank line is looked for."""
+"""Bytes of a piece in which the blank line is looked for."""
 
 
 AnyBytes = bytes | bytearray | memoryview
@@ -56,7 +56,7 @@ class Body:
         self._body = spot.body
         self.at: int = spot.at
         self.skipped_bytes: int = spot.skipped_bytes
-        """Of the piece's first bytes, which come before the body."""
+        """How many of the piece's first bytes come before the body."""
         self.size_bytes: int = spot.size_bytes
         """How many bytes after them belong there."""
 

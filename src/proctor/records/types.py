@@ -60,6 +60,8 @@ class ExecRecord(Record):
 
 @dataclass(slots=True)
 class ExitRecord(Record):
+    """A process ended. `signal`: 0 unless a signal ended it."""
+
     exit_code: int
     signal: int
 
@@ -82,6 +84,8 @@ class ConnectionRecord(Record):
 
 @dataclass(slots=True)
 class HelloRecord(Record):
+    """What a connection began to send, where that is TLS."""
+
     connection: int
     data: bytes
     """The first TLS records of the connection, as written; in its next record of this type, the
@@ -90,6 +94,8 @@ class HelloRecord(Record):
 
 @dataclass(slots=True)
 class DnsRecord(Record):
+    """A DNS message on UDP port 53. `direction`: a query is sent, an answer received."""
+
     family: int
     local_port: int
     remote_port: int
@@ -103,6 +109,9 @@ class DnsRecord(Record):
 
 @dataclass(slots=True)
 class MappingRecord(Record):
+    """A process maps a file to run code from. `device`: the kernel's s_dev; `fd`: the descriptor in
+    that process, -1 for its executable."""
+
     inode: int
     ctime_ns: int
     device: int
@@ -122,7 +131,8 @@ class FileRecord(Record):
 
 @dataclass(slots=True)
 class FileUseRecord(Record):
-    """What it did since the last of these. `time_ns`: when it used the file last."""
+    """What the process did to the file since its last record of this type. `time_ns`: when it used
+    the file last."""
 
     use: int
     first_ns: int
@@ -158,6 +168,9 @@ class FileChangeRecord(Record):
 
 @dataclass(slots=True)
 class TlsOpenRecord(Record):
+    """A TLS handle (`SSL*`) is seen for the first time. `tls` is its number in the recording, never
+    reused; `library` the attach cookie, 0 where the kernel has none (before 5.15)."""
+
     tls: int
     pointer: int
     library: int
@@ -165,6 +178,14 @@ class TlsOpenRecord(Record):
 
 @dataclass(slots=True)
 class TlsDataRecord(Record):
+    """A piece of one call. A write comes at its entry and counts once a TlsReturnRecord says how
+    much was accepted; a read comes at its return.
+
+    `stream_bytes`: bytes of this direction before the call; `total_bytes`: of the call;
+    `position`: where in the call the piece begins; `call`: counts the handle's calls, of both
+    directions.
+    """
+
     tls: int
     stream_bytes: int
     total_bytes: int
@@ -197,6 +218,9 @@ class TlsRepeatRecord(Record):
 
 @dataclass(slots=True)
 class TlsReturnRecord(Record):
+    """What a write came to. `accepted_bytes`: 0 or below: nothing was accepted, and it may be tried
+    again; `total_bytes`: as it was offered."""
+
     tls: int
     accepted_bytes: int
     total_bytes: int
@@ -205,6 +229,8 @@ class TlsReturnRecord(Record):
 
 @dataclass(slots=True)
 class TlsTieRecord(Record):
+    """The connection that carries a handle."""
+
     tls: int
     connection: int
 

@@ -35,7 +35,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "FILE_LINK": ("link", "linkat"),
     "FILE_SYMLINK": ("symlink", "symlinkat"),
 }
-"""By enum file_operation. A syscall that an architecture has not is no rule there."""
+"""Syscalls by enum file_operation; those that an architecture lacks get no rule there."""
 
 FLAGS: Final = {
     *("flags:open", "flags:rename", "flags:map", "struct:open_how"),
@@ -45,11 +45,11 @@ FLAGS: Final = {
 
 
 NO_FOLLOW: Final = {"lchown", "lsetxattr", "lremovexattr"}
-"""Of a symbolic link they change the link, without a flag that says so."""
+"""Syscalls that change a symbolic link itself, though no flag says so."""
 
 
 def native_abi() -> str:
-    """Of `proctor.syscalls.table.ABIS`: in what our kernel programs tell numbers."""
+    """The ABI (of `proctor.syscalls.table.ABIS`) whose syscall numbers our kernel programs see."""
     return "arm64" if platform.machine() == "aarch64" else "x86_64"
 
 

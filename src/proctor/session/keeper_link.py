@@ -15,12 +15,13 @@ from typing import Final
 from proctor.intake.exchange import BATCH_HEAD, VERDICT
 
 PARTS_MAX: Final = 64
-"""Of one call to the kernel."""
+"""Pieces of memory sent in one call to the kernel."""
 VERDICTS_BYTES: Final = 1 << 16
 
 
 class KeeperLink:
-    """Whose methods raise BrokenPipeError or ConnectionResetError where the keeper is gone."""
+    """Sends batches, takes verdicts. Methods raise BrokenPipeError or ConnectionResetError where
+    the keeper is gone."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.fd = connection.fileno()
@@ -42,11 +43,11 @@ class KeeperLink:
             self._pending.extend(part for part in records if len(part))
 
     def awaited(self) -> int:
-        """What epoll is to tell of the descriptor."""
+        """The events that epoll is to wait for on `fd`."""
         return select.EPOLLIN | (select.EPOLLOUT if self._pending else 0)
 
     def send(self) -> None:
-        """As much as the keeper takes without waiting."""
+        """Send as much as the keeper takes without waiting."""
         while self._pending:
             try:
                 sent = self._connection.sendmsg([*islice(self._pending, PARTS_MAX)])

@@ -219,7 +219,8 @@ class Session:
             os.waitpid(pid, 0)
 
     def say_how_to_end(self) -> None:
-        """To a person; a script knows."""
+        """Tell a person how to end the watch; a script, whose standard error is no terminal,
+        knows."""
         if sys.stderr.isatty():
             count = f"{self._watched} process{'' if self._watched == 1 else 'es'}"
             print(f"proctor: watching {count}; Ctrl-C ends it", file=sys.stderr)

@@ -40,7 +40,8 @@ PART_MIN_BYTES: Final = 80 << 10
 DRAIN_SECONDS: Final = 0.02
 HOUSEKEEPING_SECONDS: Final = 1.0
 LAST_PASSES: Final = 16
-"""Over what was done to files, at the end: few are needed, and programs may go on."""
+"""Times that what was done to files is read at the end, at most: few are needed, but programs that
+go on add to it."""
 
 _TLS: Final = struct.Struct("=Q")
 _CALL: Final = struct.Struct("=I")
@@ -153,7 +154,7 @@ class Recorder:
         """Take out all probes."""
         self._stop_holding()
         self._examiner.close()
-        # Whoever was about to be held when that was said is, until here.
+        # A kernel program that ran meanwhile may still have held a process: let go below.
         for name in ("enter_mmap", "process_exec"):
             link = self._kernel.links.pop(name, None)
             if link:

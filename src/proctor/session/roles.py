@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 0.03
 FLOOD_BYTES_PER_S: Final = 50_000_000
-"""What no reader of answers comes near, and more than analysis can follow."""
+"""A recording that grows this fast is a flood: analysis cannot follow, and reading models' answers
+never comes near."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ def program_lines(attached: Mapping[str, str], refused: Mapping[str, str]) -> li
 
 
 def surprises(refused: Mapping[str, str]) -> list[str]:
-    """Without what every session would say on a kernel of this age: `coverage` says that."""
+    """Lines of refused programs, without those that any kernel of this age refuses: `coverage`
+    tells of these."""
     expected = too_new(refused, kernel_version())
     return refused_lines({name: why for name, why in refused.items() if name not in expected})
 

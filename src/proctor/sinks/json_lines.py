@@ -27,7 +27,7 @@ def encode_line(event: Event) -> bytes:
 
 
 def encode_object(line: Json) -> bytes:
-    """Likewise, of what the line is to say."""
+    """One object as a line, its line feed included."""
     try:
         return _encode(line)
     except (ValueError, RecursionError):  # deep nesting, lone surrogates, NaN, giant integers

@@ -49,7 +49,7 @@ class Attempt:
         self.total = first.total_bytes
         self.pieces: list[Piece] = []
         self.end = 0
-        """Of the last piece."""
+        """Where the last piece ends, in bytes from the call's beginning."""
         self.refused = False
         """It returned, and nothing was accepted."""
         self.budget = budget
@@ -77,6 +77,8 @@ class Attempt:
 
 
 class Sending(Track):
+    """What one handle sends: Chunks and Gaps of what is known to have been accepted."""
+
     __slots__ = ("attempt", "budget", "unplaced")
 
     def __init__(self, tls: int, budget: Budget) -> None:
@@ -84,7 +86,8 @@ class Sending(Track):
         self.budget = budget
         self.attempt: Attempt | None = None
         self.unplaced = 0
-        """Accepted by unseen calls after an attempt of which no return came."""
+        """Bytes accepted by calls whose data was lost, after an attempt of which no return came:
+        where they belong is not known yet."""
 
     def feed(self, record: TlsDataRecord, out: list[StreamItem]) -> None:
         if self.attempt is None or self.attempt.call != record.call:
@@ -119,7 +122,8 @@ class Sending(Track):
             self.lack(attempt.total, "abandoned", time_ns, out)
 
     def _settle(self, place: int, time_ns: int, out: list[StreamItem]) -> None:
-        """The stream is at `place`: what became of the attempt before, and of unseen calls."""
+        """The stream is at `place`, which tells how much of the attempt before was accepted; what
+        is left up to there was sent by calls that were not seen."""
         attempt, accepted = self.attempt, place - self.position - self.unplaced
         if attempt is not None and not attempt.refused and accepted > 0:
             self._commit(attempt, accepted, out)

@@ -21,11 +21,12 @@ RESTART_TEXTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FlagGroup:
-    """Constants that belong together, those of several bits before these bits alone.
+    """Constants that belong together. Those of several bits come before those of one of them.
 
-    masks: below them values are alternatives (O_ACCMODE), everywhere else bits.
-    shifted: numbers between the bits, as the name and value of what they are shifted by, and
-    their mask before they are.
+    masks: the bits of a mask together hold one of several values (as those of O_ACCMODE do); all
+    other bits stand for themselves.
+    shifted: numbers that some bits hold: name and value of the shift, and the number's mask
+    before it is shifted.
     """
 
     values: tuple[tuple[str, int], ...]

@@ -31,9 +31,10 @@ class Files:
         self.names: dict[int, str] = {}
         """As printed: `3</etc/hosts>`. One that is not here is not known."""
         self.closing: set[int] = set()
-        """Those that exec closes."""
+        """Numbers of the descriptors that exec closes."""
         self.version = next(_versions)
-        """Another after each change, and of each table: texts made with it can be kept."""
+        """A new number after each change, never that of another table: texts made of the table can
+        be kept under it."""
 
     def set(self, number: int, text: str, closing: bool = False) -> None:
         self.version = next(_versions)
@@ -41,7 +42,7 @@ class Files:
         (self.closing.add if closing else self.closing.discard)(number)
 
     def path(self, number: int) -> str:
-        """Of a descriptor that has one; else empty."""
+        """The path that a descriptor stands for; empty where it has none, or none that is known."""
         return path_in(self.names.get(number, ""))
 
     def copy_of(self, source: int, number: int, closing: bool = False) -> None:
@@ -89,7 +90,8 @@ class Place:
         """Empty: not known."""
 
     def change(self, path: str) -> None:
-        """To a path as chdir got it; relative ones count from a place that is known."""
+        """Change to a path as chdir got it; relative ones count from the place before, if that is
+        known."""
         if path.startswith("/"):
             self.path = posixpath.normpath(path)
         elif self.path:
@@ -97,6 +99,9 @@ class Place:
 
 
 class Process:
+    """One process's table of descriptors and working directory. `start_ns`: when it began; 0: not
+    known."""
+
     __slots__ = ("files", "place", "start_ns")
 
     def __init__(self, files: Files, place: Place, start_ns: int = 0) -> None:
@@ -105,7 +110,8 @@ class Process:
         self.start_ns = start_ns
 
     def part(self, files: bool, place: bool) -> None:
-        """Ends sharing them with others."""
+        """Stop sharing the table, or the directory, with other processes: it gets copies of its
+        own."""
         if files:
             self.files = self.files.duplicate()
         if place:
@@ -132,7 +138,8 @@ class Descriptors:
             self.of(pid).place.path = path
 
     def of(self, pid: int, start_ns: int = 0) -> Process:
-        """start_ns: when the process began; 0 where that is not known."""
+        """The process of that pid, made where it is not known. start_ns: when it began; 0: not
+        known."""
         process = self._processes.get(pid)
         if process is None:
             process = self._processes[pid] = Process(Files(), Place(), start_ns)
@@ -144,7 +151,7 @@ class Descriptors:
         return process
 
     def processes(self) -> Iterable[tuple[int, Process]]:
-        """All that are known, by pid."""
+        """All processes that are known, each with its pid."""
         return self._processes.items()
 
     def fork(
@@ -163,7 +170,8 @@ class Descriptors:
         self._processes.pop(pid, None)
 
     def forget(self, pids: Iterable[int] | None = None) -> None:
-        """After a gap, in which anything may have happened to them. None: to all."""
+        """Forget the descriptors and directories of these processes, after a gap in which anything
+        may have happened to them. None: of all processes."""
         for pid in list(self._processes) if pids is None else pids:
             process = self._processes.get(pid)
             if process is not None:
@@ -172,7 +180,7 @@ class Descriptors:
 
 
 def path_in(name: str) -> str:
-    """Of what `named` makes; empty where that has none."""
+    """The path in a text that `named` made; empty where it has none."""
     text = name.partition("<")[2]
     return text[:-1] if text.startswith("/") and text.endswith(">") else ""
 

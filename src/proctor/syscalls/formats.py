@@ -16,10 +16,13 @@ class Format(NamedTuple):
     word: str = ""
     amount: str = ""  # "2", "r", "@2", "@@2", "=64", "*2"
     also: Format | None = None
-    """Read so, too; shown is the first."""
+    """A second format by which the argument's memory is read, too; its text follows the first
+    alone."""
 
 
 class Row(NamedTuple):
+    """One line of data/formats.txt: a syscall's arguments, and the format word of its result."""
+
     arguments: tuple[Format, ...]
     returns: str
 

@@ -43,7 +43,7 @@ INSTEAD: Final = {
     "inject": "no call is changed here",
     "fault": "no call is changed here",
 }
-"""Of strace's -e, which is for more than syscalls."""
+"""What to use instead of these words of strace's -e, which selects more than syscalls."""
 LONGEST_GUESS: Final = 64  # comparing longer words would take time and help nobody
 GUESSES: Final = 3
 

@@ -27,7 +27,7 @@ _REQUEST_BYTES: Final = 1 << 16
 
 
 class Answers:
-    """The tracer's end of `FormatterTask.more`."""
+    """Answers what the formatter asks: the tracer's end of `FormatterTask.more`."""
 
     def __init__(self, asked: socket.socket, output: str | None, targets: Targets) -> None:
         self._asked = asked
@@ -41,7 +41,8 @@ class Answers:
         fcntl.fcntl(asked, fcntl.F_SETFL, fcntl.fcntl(asked, fcntl.F_GETFL) | os.O_ASYNC)
 
     def give(self, asker: int) -> None:
-        """To all that is asked now; nothing where who asks is gone, or reads no answers.
+        """Answer all that is asked by now; without effect where the asker is gone, or reads no
+        answers.
 
         asker: pid of the formatter."""
         with suppress(OSError):

@@ -12,12 +12,13 @@ from contextlib import suppress
 from typing import Final
 
 WINDOW_NS: Final = 20_000_000
-"""Of one's own time on a processor: what is judged at once."""
+"""The thread's own time on a processor after which it is judged anew."""
 _OWN: Final = "/proc/thread-self/schedstat"
 
 
 class Crowd:
-    """As the calling thread feels it. Where the kernel does not say, there is none."""
+    """Tells the calling thread whether others want its processor. Where the kernel does not say,
+    nobody does."""
 
     def __init__(self, schedstat: str = _OWN) -> None:
         self._file: int | None = None

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from proctor.tracing.tables.arrow import ArrowMaker
 
 BEHIND_MAX_BYTES: Final = 512 << 20
-"""Of the spool: who is further behind works on, however crowded it is, and no longer as one of the
-idle class, or all of the disk would be the spool's in the end."""
+"""What the formatter may be behind in the spool. If it is further behind it works on, however
+crowded it is, and no longer as one of the idle class: else the spool would take all of the disk in
+the end."""
 
 
 class Sink(Protocol):
@@ -95,7 +96,8 @@ class Formatting:
         return self._end()
 
     def stand_back(self, orders: Orders, behind_bytes: int) -> None:
-        """For a moment, or no longer at all."""
+        """Leave the processor to others for a moment; once too far behind, ask the tracer for a
+        fair share instead."""
         if behind_bytes < BEHIND_MAX_BYTES:
             orders.give_way()
         elif not self._hurried:

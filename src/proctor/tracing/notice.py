@@ -6,6 +6,6 @@ import sys
 
 
 def say_how_to_end(doing: str) -> None:
-    """To a person; a script knows."""
+    """Tell a person how to end it; a script, whose standard error is no terminal, knows."""
     if sys.stderr.isatty():
         print(f"proctor: {doing}; Ctrl-C ends it", file=sys.stderr)

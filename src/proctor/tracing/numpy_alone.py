@@ -15,7 +15,8 @@ _THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 
 def import_numpy() -> None:
-    """Before any module that imports it. COMMAND sees the environment that the caller gave."""
+    """To be called before any module that imports NumPy. COMMAND sees the environment that the
+    caller gave."""
     given = os.environ.get(_THREADS)
     os.environ[_THREADS] = "1"
     try:

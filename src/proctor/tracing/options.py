@@ -66,7 +66,7 @@ class TraceOptions:
     errors: bool = False
     """With each errno of a count."""
     histogram: str | None = None
-    """A syscall, whose latency is drawn."""
+    """Syscalls whose latencies are drawn."""
     clock: str | None = None
     """`time`, `microseconds` or `epoch`: what each line of text begins with."""
     since_last: bool = False
@@ -295,7 +295,7 @@ def check_together(options: TraceOptions) -> None:
 
 
 def check_shown_together(options: TraceOptions) -> None:
-    """Likewise, of `trace show`."""
+    """The same check for `trace show`."""
     _refuse(
         *_of_both(options),
         (options.by is not None and not options.count, "--by: is of -c; give it, too"),

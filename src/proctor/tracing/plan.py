@@ -96,7 +96,8 @@ def selected(
 
 
 def names_of(chosen: dict[str, frozenset[int]]) -> list[str]:
-    """Of the machine's first ABI; none where another has a call that it has not."""
+    """Names of the chosen syscalls, all of the machine's first ABI; none where a call is chosen
+    that only another ABI has."""
     native, *others = ((table_of(abi), numbers) for abi, numbers in chosen.items())
     names = {native[0].by_number[number].name for number in native[1]}
     beside = {table.by_number[number].name for table, numbers in others for number in numbers}

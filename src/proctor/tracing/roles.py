@@ -39,7 +39,8 @@ GATHER_SECONDS: Final = 0.2
 what we take of a core's other half slows the program down."""
 IDLE_SECONDS: Final = 0.2
 GIVE_WAY_SECONDS: Final = 1.0
-"""With what a window takes (crowd.py) 2 % of a processor."""
+"""The pause after each window of 20 ms of work that others wanted the processor in (crowd.py): a
+file's formatter then takes about 2 % of a processor."""
 DRAINER_NICENESS: Final = -5
 """Three times a program's weight, which is enough beside twelve that never sleep. With thirty times
 (-15) a tenth of a processor weighs as much as three programs: the kernel leaves two programs on the
@@ -168,7 +169,8 @@ class Orders:
         self._look(0)
 
     def give_way(self) -> None:
-        """To those who want the processor, as long as tracing goes on; nobody waits for a file."""
+        """Pause, so that others get the processor; only while tracing goes on, and only with an
+        output into a file, which nobody waits for."""
         if self._gathers and not self._drainer_gone:
             self._look(GIVE_WAY_SECONDS)
 

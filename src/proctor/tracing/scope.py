@@ -16,10 +16,10 @@ from proctor.records._layout import lib
 @dataclass(frozen=True, slots=True)
 class Targets:
     command: int | None
-    """Its process, at the gate."""
+    """The pid of COMMAND's process, which waits at its gate."""
     pids: tuple[int, ...]
     cgroups: tuple[str, ...]
-    """Directories."""
+    """Directories of cgroups."""
     host: bool
 
     def alive(self) -> bool:
@@ -42,7 +42,7 @@ class Targets:
         return {pid: files for pid in self._first() if (files := _descriptors(pid))}
 
     def working_directories(self) -> dict[int, str]:
-        """Likewise, where each is."""
+        """Working directories, by process, where tracing begins."""
         return {pid: place for pid in self._first() if (place := _link(f"/proc/{pid}/cwd"))}
 
     def closing(self) -> dict[int, set[int]]:

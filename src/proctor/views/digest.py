@@ -67,6 +67,9 @@ class Turn:
 
 @dataclass(slots=True)
 class ModelTotals:
+    """What one model was asked. `duration_ns` is the sum of `timed_calls` calls, `first_chunk_ns`
+    that of `first_chunk_calls`; `usage_unknown` counts calls whose tokens are not known."""
+
     calls: int = 0
     failed: int = 0
     incomplete: int = 0
@@ -93,6 +96,8 @@ class Program:
 
 @dataclass(slots=True)
 class Host:
+    """What was connected to under one name. `errors`: failed connections, by errno's name."""
+
     addresses: list[str] = field(default_factory=list)
     connections: int | None = None
     """Opened or accepted while it was watched; None where no event tells of any."""

@@ -20,7 +20,7 @@ VERBS: Final = {
     "directory_create": "mkdir",
     "directory_delete": "rmdir",
 }
-"""Of a line's head."""
+"""What a line begins with, by the event's `kind`."""
 DONE: Final = {
     "file_create": "created",
     "file_link": "created",
@@ -33,7 +33,7 @@ DONE: Final = {
     "file_attributes": "changed",
     "file_read": "read",
 }
-"""Of the summary, which names what was refused apart."""
+"""The summary's words, by the event's `kind`. What was refused is counted apart."""
 REFUSED: Final = "refused"
 _PATHS_MAX: Final = 4096
 

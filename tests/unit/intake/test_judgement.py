@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proctor.intake.judgement import EVIDENCE_MAX_BYTES, Judgement, judge
 
-MODEL, BORING, UNDECIDED = Judgement.MODEL, Judgement.BORING, Judgement.UNDECIDED
+MODEL, NOT_MODEL, UNDECIDED = Judgement.MODEL, Judgement.NOT_MODEL, Judgement.UNDECIDED
 
 
 def request(target: str, host: str, body: bytes = b"", *headers: str) -> bytes:
@@ -76,22 +76,22 @@ def test_model_traffic_is_known_at_once(evidence: bytes) -> None:
     ],
 )
 def test_other_traffic_is_known_at_once(evidence: bytes) -> None:
-    assert judge(evidence, complete=False) is BORING
+    assert judge(evidence, complete=False) is NOT_MODEL
 
 
 @pytest.mark.parametrize(
     ("evidence", "in_the_end"),
     [
-        (b"", BORING),
-        (b"P", BORING),
+        (b"", NOT_MODEL),
+        (b"P", NOT_MODEL),
         (b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n", MODEL),
-        (b"POST /v1/chat/completions", BORING),
-        (request("/v1/messages", "h"), BORING),
-        (request("/v1/messages", "h", b"", FORM), BORING),
+        (b"POST /v1/chat/completions", NOT_MODEL),
+        (request("/v1/messages", "h"), NOT_MODEL),
+        (request("/v1/messages", "h", b"", FORM), NOT_MODEL),
         (request("/v1/messages", "h", b'{"model": "m", "max', FORM), MODEL),
         (request("/v1/messages", "h", b'{"messages": [{"role"'), MODEL),
-        (request("/other", "h", b'{"messages": [{"role"'), BORING),
-        (request("/v1/messages", "h", b"100\r\n{", CHUNKED), BORING),
+        (request("/other", "h", b'{"messages": [{"role"'), NOT_MODEL),
+        (request("/v1/messages", "h", b"100\r\n{", CHUNKED), NOT_MODEL),
     ],
 )
 def test_what_is_open_waits_and_is_decided_in_the_end(

@@ -111,7 +111,7 @@ def test_no_credential_reaches_the_file_at_any_cut(kept: Kept) -> None:
     assert b"".join(kept.payload()) == MASKED_REQUEST
 
 
-def test_a_boring_handle_is_not_written_and_the_kernel_is_told(kept: Kept) -> None:
+def test_a_handle_without_model_traffic_is_not_written_and_the_kernel_is_told(kept: Kept) -> None:
     verdicts = kept.feed(kept.data(GET), kept.data(ANSWER, direction=1))
     assert verdicts == [Verdict(VerdictKind.SKIP, 1, 1)]
     assert kept.payload() == []

@@ -23,7 +23,7 @@ AT_FDCWD: Final = -100
 NARROW: Final = frozenset(("i386", "arm", "x32"))
 """ABIs whose longs and pointers have 4 bytes."""
 NARROW_REGISTERS: Final = frozenset(("i386", "arm"))
-"""Those whose arguments have no more: of x32 what is longer comes in one, too."""
+"""ABIs whose registers have 4 bytes, too: x32 passes what is longer in one register."""
 DEFAULT_TEXT_BYTES: Final = 32
 made = tuple.__new__  # a Chunk, without the call of its constructor
 MEMORY: Final = frozenset((BYTES, STRING, IOVEC, MSGHDR, STRINGS))
@@ -80,7 +80,7 @@ class Call:
         while at + 8 <= end:
             argument, kind, flags, part, length = header(memory, at)
             at += 8
-            # Of a list there may be some; of anything else that faulted nothing.
+            # Where reading faulted, some of a list may be there, and nothing of anything else.
             if flags & FAULT and (kind != STRINGS or not length):
                 pass
             elif kind in MEMORY and not part and at + length <= end:
@@ -107,11 +107,11 @@ class Call:
         return self._entry.get(n)
 
     def exit(self, n: int) -> Chunk | None:
-        """What it pointed to when the call ended."""
+        """What argument n pointed to when the call ended."""
         return self._exit.get(n)
 
     def memory(self, n: int) -> Chunk | None:
-        """What is known of it: at the exit, else at the entry."""
+        """What argument n pointed to when the call ended, else when it began."""
         return self._exit.get(n) or self._entry.get(n)
 
     def parts(self, n: int) -> list[Chunk]:
@@ -135,7 +135,7 @@ class Call:
         return value - (1 << 64) if value >> 63 else value
 
     def wide(self, n: int) -> int:
-        """All of its register, signed: an offset in a file."""
+        """The whole register, signed, whatever size a `long` has: an offset in a file."""
         if self.abi in NARROW_REGISTERS:
             return self.signed(n)
         value = self.args[n]

@@ -32,7 +32,7 @@ _SPECIAL: Final = bytes(not 32 <= byte < 127 or byte in b'"\\' for byte in range
 _CHUNK: Final = np.dtype([("start", "i8"), ("end", "i8"), ("flags", "u1"), ("is_string", "?")])
 
 Step = tuple[Indexes, NDArray[np.uint8], Indexes, Indexes]
-"""Rows; of a chunk of each its header, and where its bytes begin and end."""
+"""Rows; for one chunk of each row its header, where its bytes begin, and where they end."""
 
 
 class Pieces(NamedTuple):
@@ -42,19 +42,20 @@ class Pieces(NamedTuple):
     start: Indexes
     end: Indexes
     more: NDArray[np.bool_]
-    """It went on past what is here."""
+    """The memory goes on past what is here."""
     plain: NDArray[np.bool_]
-    """Quotes around the text are all that it takes."""
+    """The bytes are printed as they are, with quotes around them."""
 
     def up_to(self, most_bytes: NDArray[np.uint64]) -> Pieces:
-        """Of each no more than that."""
+        """The same pieces, each cut to its number of bytes."""
         whole = most_bytes > (self.end - self.start).astype(np.uint64)
         end = np.where(whole, self.end, self.start + most_bytes.astype(np.int64))
         return self._replace(end=end, more=self.more & whole)
 
 
 class Memory:
-    """Of each argument of all calls of a batch the memory that `Call` finds for a single one."""
+    """What `Call` finds for one call, for all calls of a batch at once: the memory of each
+    argument."""
 
     def __init__(self, memory: NDArray[np.uint8], offset: Indexes, size: Indexes) -> None:
         self.bytes = memory.tobytes()
@@ -65,7 +66,7 @@ class Memory:
         """By row, of what the kernel said of a new descriptor: where it begins and ends, and
         whether it went on; 0: nothing."""
         self.told = np.zeros(len(size), np.bool_)
-        """By row: the kernel said something of it, be it nothing of use."""
+        """By row: the kernel said something of a new descriptor, be it nothing of use."""
         self.given = np.zeros((3, len(size)), np.int64)
         """By row, of what the kernel said of a descriptor among the arguments: where it begins
         and ends, and whether it went on."""
@@ -76,7 +77,7 @@ class Memory:
             argument, kind, flags, part = (head[:, field] for field in range(4))
             self._note_made(row, argument, kind, part, start, end, flags)
             self._note_given(row, argument, kind, start, end, flags)
-            # Of a list there may be some; of anything else that faulted nothing.
+            # Where reading faulted, some of a list may be there, and nothing of anything else.
             wanted = (flags & FAULT == 0) | ((kind == STRINGS) & (end > start))
             wanted &= (kind <= STRINGS) & (part == 0) & (argument < ARGUMENTS)
             # The first of several counts.
@@ -125,7 +126,7 @@ class Memory:
 
     @cached_property
     def text(self) -> str:
-        """A character a byte."""
+        """All bytes as one text, where each is a character (Latin-1)."""
         return self.bytes.decode("latin-1")
 
     @cached_property
@@ -140,14 +141,14 @@ class Memory:
         return found
 
     def numbers(self, form: str, at: Indexes) -> list[int]:
-        """What lies at these bytes, which are there. form: a NumPy type."""
+        """The numbers that lie at these offsets, which must be whole. form: a NumPy type."""
         kind = np.dtype(form)
         if not len(at):
             return []
         return _list(sliding_window_view(self._memory, kind.itemsize)[at].view(kind)[:, 0])
 
     def pieces(self, rows: Indexes, n: int, side: str, terminated: bool = False) -> Pieces:
-        """Of argument n of these rows.
+        """The memory of argument n of these rows.
 
         side: `entry`, `exit`, or `memory`: that of the exit, else of the entry.
         terminated: up to the NUL that ends a C string.
@@ -187,9 +188,9 @@ class Calls:
     """Calls of one syscall. What has a list has an element a call."""
 
     rows: Indexes
-    """Of the batch."""
+    """The rows of these calls in the batch."""
     args: NDArray[np.uint64]
-    """Of the batch: a row a record."""
+    """Of the whole batch: one row for each record."""
     results: list[int]
     memory: Memory
     abi: str

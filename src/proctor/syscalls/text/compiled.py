@@ -75,7 +75,7 @@ COUNT_OF_RESULT: Final = 6
 
 # Of 32-bit programs these structs have another form.
 WIDE_ONLY: Final = frozenset(("sigaction",))
-# Their texts depend on descriptors that stand in memory, or are some only by another argument.
+# Words whose texts depend on descriptors in memory, or are one only if another argument says so.
 FILES_IN_MEMORY: Final = frozenset(
     (
         *("pollfd", "fd_set", "msghdr", "messages", "fd_out"),
@@ -83,7 +83,7 @@ FILES_IN_MEMORY: Final = frozenset(
     )
 )
 FILE_WORDS: Final = frozenset(("fd", "dirfd", "mmap_fd"))
-# Of all but the first it depends on the command.
+# Results that are descriptors: all but the first only for some of the call's commands.
 MAYBE_FILES: Final = frozenset(
     ("fd", "fcntl_result", "bpf_result", "landlock_result", "socketcall_result")
 )
@@ -130,15 +130,16 @@ class Compiled:
         self.files_in_memory = not FILES_IN_MEMORY.isdisjoint(formats)
         self.returns_file = syscall.returns in MAYBE_FILES
         self.heeds_bad = False
-        """Fails with EBADF only where there is no such descriptor."""
+        """It fails with EBADF only where its descriptor does not exist: then that one is
+        forgotten."""
         self.result_of_value = value_result(syscall)
         self.result_of_call = CALL_RESULTS.get(syscall.returns)
-        """Instead, where it takes more than the value."""
+        """Used instead of `result_of_value` where the text depends on more than the value."""
         self.calls = 0
-        """Since `texts` was empty; below 0: none are kept until it is 0."""
+        """Calls printed since `texts` was emptied; while below 0, texts are not kept."""
         self.texts: dict[object, tuple[str, str, Call | None]] = {}
-        """Memoised: by what they depend on, name with arguments, the result, and
-        the call itself where it changes descriptors."""
+        """Kept by all that they depend on: name with arguments, the result, and the call itself
+        where it changes descriptors."""
 
     def arguments(self, call: Call) -> list[str]:
         texts = [printer(call, n) for printer, n in self.printers]
@@ -186,7 +187,8 @@ class Compiled:
         return self.rewrite is fcntl
 
     def of_command(self, number: int) -> Compiled | None:
-        """Of a syscall with commands one that is printed in columns; None: it is not known."""
+        """For a syscall that is many in one: how to print this command in columns; None where it
+        has to be printed alone."""
         command = command_of(number, self.machine)
         if command is None:
             return None

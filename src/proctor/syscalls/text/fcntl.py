@@ -23,8 +23,8 @@ LOCKS: Final = (5, 6, 7, 36, 37, 38)
 F_OFD_GETLK: Final = 36
 F_OWNERS: Final = (15, 16)
 OF_ANY: Final = frozenset((F_GETFD, F_SETFD))
-"""Where these fail with EBADF there is no such descriptor: any takes them. Other commands fail so,
-too, where there is one of another kind."""
+"""Commands that any descriptor takes: where they fail with EBADF, there is no such descriptor.
+Other commands fail so, too, where it is of the wrong kind."""
 
 
 class Command(NamedTuple):
@@ -37,7 +37,7 @@ class Command(NamedTuple):
 
 
 def _meaning(word: str, shown: Callable[[int], str], nought: bool = False) -> Callable[[int], str]:
-    """A result with what it means. nought: that means something, too."""
+    """Shows a result with what it means behind it. nought: 0 means something, too."""
     return lambda value: f"{value_hex(value)} ({word} {shown(value)})" if value or nought else "0"
 
 

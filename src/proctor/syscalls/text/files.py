@@ -34,7 +34,7 @@ _MODE_AT, _DEVICE_AT, _SIZE_AT = 24, 40, 48  # of x86-64
 
 
 def stat(data: bytes, _: bool) -> str:
-    """Of a 64-bit machine, which is told by its length."""
+    """struct stat of a 64-bit machine, which its length tells."""
     for machine, size_bytes in _STAT_BYTES.items():
         if len(data) >= size_bytes:
             kind, number, size = _STAT[machine].unpack_from(data)

@@ -39,17 +39,17 @@ which something was lost; and those that are printed alone."""
 
 
 class Alone(Protocol):
-    """Takes what is not printed in columns."""
+    """Is given what is not printed in columns, one record at a time."""
 
     def call(self, row: int, record: Record, process: Process) -> None:
-        """What it does to descriptors has not been done."""
+        """A call. What it does to descriptors is yet to be done."""
 
     def other(self, row: int, record: Record, process: Process, text: str) -> None:
-        """What is no call, with its line; empty: it has none."""
+        """A record that is no call, with its line; empty: it has none."""
 
 
 class Following:
-    """tracked, paths: see `Options`."""
+    """Takes batches in order; keeps the tables of descriptors. tracked, paths: see `Options`."""
 
     def __init__(
         self, descriptors: Descriptors, singles: Singles, tracked: bool, paths: bool
@@ -115,7 +115,7 @@ class Following:
     def happened(
         self, kind: int, given: bytes, chunks: bytes, process: Process, pid: int, tid: int
     ) -> str:
-        """Of what is no call. Its line; empty where strace prints none."""
+        """Takes in a record that is no call. Returns its line; empty where strace prints none."""
         *args, _ = ARGUMENTS.unpack(given)
         if kind == SIGNAL:
             return signal_line(args)
@@ -175,7 +175,7 @@ def _owners(
 
 
 def _alone(records: NDArray[Any], which: NDArray[np.bool_]) -> Iterator[tuple[int, int, int, int]]:
-    """Of those printed alone kind, ABI, number and thread."""
+    """Kind, ABI, number and thread of each record that is printed alone."""
     rows = np.flatnonzero(which)
     names = ("kind", "abi", "number", "tid")
     return zip(*(records[name][rows].tolist() for name in names), strict=True)

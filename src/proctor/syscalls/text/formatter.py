@@ -36,6 +36,8 @@ ARGUMENTS_LOST: Final = 1 | 2  # TRACE_MEMORY_LOST, TRACE_ENTRY_LOST
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """How calls are shown. Options of strace's are named where there is one."""
+
     text_bytes: int = DEFAULT_TEXT_BYTES
     """-s"""
     clock: str | None = None
@@ -53,7 +55,7 @@ class Options:
 
 
 class Batch(Protocol):
-    """What is used of a batch: `proctor.tracing.batches.batch.Batch` is one."""
+    """What is used here of a batch: `proctor.tracing.batches.batch.Batch` has it."""
 
     @property
     def records(self) -> Any: ...
@@ -71,7 +73,7 @@ class Column(NamedTuple):
     """Calls of one syscall that returned. What has a list has an element a call."""
 
     rows: list[int]
-    """Of the batch."""
+    """The rows of these calls in the batch."""
     name: str
     has_arguments: bool
     arguments: Iterable[str]
@@ -80,6 +82,9 @@ class Column(NamedTuple):
 
 
 class Columns(NamedTuple):
+    """A batch's calls as texts: those of one syscall together, as far as they are printed at
+    once."""
+
     columns: list[Column]
     alone: dict[int, Texts]
     """All other calls, by row."""
@@ -255,8 +260,8 @@ class Formatter:
 
 
 def _begins(batch: Batch) -> list[int]:
-    """When calls began, of the clock on the wall. Where that is not known the duration is when one
-    ended, or tracing did."""
+    """When calls began, in wall-clock ns. Where that is not known, `duration_ns` holds when the
+    call ended, or tracing did."""
     starts, durations = batch.records["start_ns"], batch.records["duration_ns"]
     begins: list[int] = (np.where(starts, starts, durations).astype(np.int64)).tolist()
     return [begin + batch.wall_offset_ns for begin in begins]

@@ -13,13 +13,14 @@ from proctor.syscalls.text.compiled import Compiled
 from proctor.syscalls.text.symbols import error
 
 FEW: Final = 8
-"""Calls that are sooner printed one at a time."""
+"""Fewer calls of a syscall than this are printed one at a time, which is faster then."""
 COLUMN: Final = 39
-"""Of the result's ` = `, the program's id included."""
+"""Where ` = ` and the result begin, in characters from the line's beginning."""
 
 
 SEPARATOR: Final = "\x7f"
-"""Between arguments that are to be parted again: texts are printable, so none has it."""
+"""Stands between arguments that are to be parted again: texts are printable, so none contains
+it."""
 
 
 def line(head: str, call: str, result: str) -> str:
@@ -37,10 +38,10 @@ class Group:
         self.files: list[list[str]] = [[] for _ in compiled.file_arguments]
         """How the descriptors among the arguments were called, a list an argument."""
         self.made: list[str] = []
-        """Of each call that succeeded what its new descriptor is called."""
+        """The name of the new descriptor of each call that succeeded."""
 
     def texts(self, calls: Calls, separator: str = ", ") -> tuple[Iterable[str], list[str]]:
-        """Of each call its arguments in one, and its result."""
+        """For each call its arguments in one text; and their results."""
         compiled = self.compiled
         calls.files = dict(zip(compiled.file_arguments, self.files, strict=True))
         columns = compiled.columns(calls, separator)

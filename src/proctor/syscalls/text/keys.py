@@ -40,7 +40,7 @@ def _answer(call: Call, n: int) -> str:
 
 
 def _description(call: Call, n: int) -> str:
-    """Likewise, of a string with its NUL."""
+    """What the kernel put there: a string with its NUL."""
     chunk = call.exit(n)
     if chunk is None:
         return call.pointer(n)

@@ -11,8 +11,8 @@ from proctor.syscalls.text.happenings import EXIT
 from proctor.syscalls.text.singles import UNDER_WAY
 
 _WORDS: Final = ("64 bit", "32 bit", "x32")
-"""strace's, of its personalities. All threads begin in the first: what a call was that made one is
-known only when it has ended."""
+"""strace's words for its personalities. All threads are taken to begin in the first: of which
+ABI the call was that made a thread is known only when that call has ended."""
 _MODE_OF_ABI: Final = np.zeros(256, np.uint8)
 _MODE_OF_ABI[[1, 2, 4]] = 1, 2, 1  # enum trace_abi: i386, x32, arm
 _NO_MODE: Final = 255
@@ -20,7 +20,8 @@ _LINE_END: Final = " mode. ]"
 
 
 def tells_mode(line: str) -> bool:
-    """Whether a line is of no record of its own. A call's ends with its result."""
+    """Whether a line tells of a mode, and thus of no record of its own: a call's ends with its
+    result."""
     return line.endswith(_LINE_END)
 
 
@@ -56,7 +57,7 @@ class Modes:
 def _changes(
     tid: NDArray[np.uint32], mode: NDArray[np.uint8], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Of these rows those whose mode is not that of the row before in their thread."""
+    """Those of the rows whose mode differs from the one that their thread's row before has."""
     rows = rows[np.argsort(tid[rows], kind="stable")]
     tid, mode = tid[rows], mode[rows]
     changes = np.ones(len(rows), np.bool_)

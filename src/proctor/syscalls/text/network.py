@@ -142,7 +142,8 @@ def _name_bytes(header: bytes, at: int) -> int | None:
 def message_of(
     call: Call, found: Message, room_bytes: int | None = None, moved_bytes: int | None = None
 ) -> str:
-    """Of one that was received: room_bytes for its address; moved_bytes of data."""
+    """struct msghdr as text. Of a message that was received: room_bytes: the room for its address;
+    moved_bytes: how much data came."""
     parts = found.parts
     name, name_bytes, vector, count, control, control_bytes, said = _MESSAGE.unpack_from(
         found.head.data

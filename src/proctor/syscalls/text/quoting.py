@@ -44,7 +44,7 @@ def bare(text: str) -> str:
 
 
 def quote_cut(data: bytes, limit: int, more: bool = False) -> str:
-    """Likewise, at most `limit` bytes of it."""
+    """`quote` of at most `limit` bytes, with `...` behind them where there were more."""
     return quote(data[:limit], True) if len(data) > limit else quote(data, more)
 
 

@@ -18,12 +18,12 @@ from proctor.syscalls.text.fcntl import OF_ANY
 SYSCALL, NO_RETURN, JOINED, UNDER_WAY = range(4)
 ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # enum trace_abi
 MOST_KEPT: Final = 8192
-"""Texts of each syscall."""
+"""Texts that are kept of each syscall."""
 UNKEPT: Final = 16 * MOST_KEPT
-"""Calls without keeping, after many that were all different."""
+"""Calls whose texts are not kept, after MOST_KEPT that were nearly all different."""
 
 ARGUMENTS: Final = struct.Struct("=6Qq")
-"""The six, and the result, as they follow one another in struct trace_record."""
+"""The six arguments and the result, as they follow one another in struct trace_record."""
 ARGUMENTS_AT: Final = 16
 ARGUMENTS_END: Final = ARGUMENTS_AT + ARGUMENTS.size
 _WITHOUT_RESULT: Final = (NO_RETURN, UNDER_WAY)
@@ -34,7 +34,7 @@ _OF_ANY: Final = frozenset(struct.pack("=i", command) for command in OF_ANY)
 
 
 class Record(NamedTuple):
-    """Of a call what its text depends on."""
+    """What the text of a call depends on."""
 
     abi: int
     number: int
@@ -53,7 +53,10 @@ class Texts(NamedTuple):
 
 
 class Singles:
-    """tables: by ABI; an ABI without one shows numbers. paths: descriptors with their names."""
+    """Prints calls one at a time.
+
+    tables: by ABI; an ABI without one shows numbers. paths: descriptors with their names.
+    """
 
     def __init__(
         self, tables: Mapping[str, Table], text_bytes: int = DEFAULT_TEXT_BYTES, paths: bool = True
@@ -86,7 +89,8 @@ class Singles:
         return Texts(compiled.name, arguments, _result(compiled, record.kind, call))
 
     def print(self, record: Record, process: Process) -> tuple[str, str]:
-        """The call, and its result. What it does to descriptors has been done."""
+        """The call's text, and its result's. Afterwards what it does to descriptors has been
+        done."""
         abi, number, kind, given, chunks = record
         compiled = self.compiled(abi, number)
         _heed_bad(compiled, given, process)
@@ -136,7 +140,7 @@ class Singles:
     ) -> tuple[str, str, Call | None]:
         call = self._call(record, process)
         if compiled.files_in_memory:
-            # What the call made stands in its memory, so it has to count first.
+            # The text shows descriptors that the call itself made: these have to be known first.
             change(compiled, record.kind, call, process)
         shown = f"{compiled.name}({', '.join(compiled.arguments(call))})"
         result = _result(compiled, record.kind, call)
@@ -149,7 +153,7 @@ class Singles:
         shown, result, call = found
         if call is None:
             return shown, result
-        # A call that changes descriptors: its result is called as they are after it.
+        # Of a call that changes descriptors the result is named as they are after it.
         change(compiled, kind, call, process)
         if not compiled.returns_file:
             return shown, result
@@ -190,6 +194,6 @@ def _keep(compiled: Compiled, key: object, found: tuple[str, str, Call | None]) 
 
 
 def _heed_bad(compiled: Compiled, given: bytes, process: Process) -> None:
-    """No such descriptor, says the kernel: what is known of it is old."""
+    """Forgets a descriptor where the kernel says that there is no such one."""
     if given[_RESULT] == _EBADF and compiled.has_commands and given[8:12] in _OF_ANY:
         process.files.close(int.from_bytes(given[:4], "little", signed=True))

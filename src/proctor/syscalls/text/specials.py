@@ -48,11 +48,13 @@ class ColumnRewrite(ABC):
 
     @abstractmethod
     def columns(self, calls: Calls, columns: Columns, separator: str) -> Columns:
-        """The same of many calls. A cell may hold several arguments, with that in between."""
+        """The same for many calls, in columns. A cell may hold several arguments, with `separator`
+        between."""
 
 
 class Opened(ColumnRewrite):
-    """What follows the flags is none where nothing is made."""
+    """What follows the flags of open and mq_open is shown only with O_CREAT or O_TMPFILE: otherwise
+    the kernel ignores it."""
 
     def __init__(self, flags_at: int) -> None:
         self._flags_at = flags_at
@@ -76,7 +78,8 @@ class Opened(ColumnRewrite):
 
 
 class Masked(ColumnRewrite):
-    """Sets of signals of another size than the kernel's own are not looked at."""
+    """A set of signals whose size is not the kernel's own is shown as an address: the kernel does
+    not look at it."""
 
     def __init__(self, size_at: int, *sets: int) -> None:
         self._size_at = size_at
@@ -179,7 +182,7 @@ def positioned(call: Call, texts: Texts) -> Texts:
 
 
 def range_closed(call: Call, texts: Texts) -> Texts:
-    """Bounds rather than descriptors."""
+    """close_range's arguments are bounds, and shown as numbers: they need not be descriptors."""
     return [str(call.unsigned(0)), str(call.unsigned(1)), texts[2]]
 
 
@@ -253,7 +256,8 @@ PAGE_BYTES: Final = 4096
 
 
 def resident(call: Call, texts: Texts) -> Texts:
-    """mincore: a byte a page, as many as a string has."""
+    """mincore: the lowest bit of each page's byte, for at most as many pages as a string is shown
+    with bytes."""
     chunk = call.exit(2)
     texts[2] = call.pointer(2)
     if chunk is not None:

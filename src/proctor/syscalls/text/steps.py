@@ -24,10 +24,10 @@ from proctor.syscalls.text.singles import ARGUMENTS, EBADF, Singles, learnt
 from proctor.syscalls.text.words import Known, working_directory
 
 At = Callable[[Process, int, int, int, int, int], None]
-"""With the call's process, its first descriptor, its result; where its arguments begin among the
-records' bytes; where its chunks begin in the memory, and their size."""
+"""What is done at a call. Takes its process, its first descriptor, its result; where its arguments
+begin among the records' bytes; where its chunks begin in the memory, and their size."""
 Unnamed = Callable[[int, Process], str]
-"""What a descriptor is called of which nothing is known."""
+"""The name of a descriptor (and its process) of which nothing is known."""
 
 
 File = tuple[int, Callable[[str], None], Unnamed]
@@ -36,6 +36,8 @@ otherwise."""
 
 
 class Step(NamedTuple):
+    """What is done at each call of one group, to name its descriptors."""
+
     put: Callable[[str], None]
     """Takes the name of the first descriptor."""
     unnamed: Unnamed
@@ -59,7 +61,7 @@ def unknown_directory(number: int, _: Process) -> str:
 
 
 def nowhere(_: str) -> None:
-    """Calls without a descriptor among their arguments."""
+    """Takes no name: of calls without a descriptor among their arguments."""
 
 
 def _files(group: Group, of_directory: Unnamed) -> list[File]:
@@ -71,7 +73,8 @@ def _files(group: Group, of_directory: Unnamed) -> list[File]:
 
 
 class Steps:
-    """Of one batch. args: a row a record; raw: the records' bytes, stride of them each."""
+    """Makes the steps of one batch. args: one row for each record; raw: the records' bytes,
+    `stride` of them for each."""
 
     def __init__(
         self, args: NDArray[Any], raw: bytes, stride: int, memory: Memory, singles: Singles
@@ -101,7 +104,7 @@ class Steps:
         return Step(put, unnamed, self._any(group, files, tracked, paths))
 
     def of_one_that_tells(self, group: Group) -> At:
-        """Of any group whose calls tell what their descriptors stood for."""
+        """The step for any group whose calls tell what their descriptors stood for."""
         return self._any(group, _files(group, directory), tracked=False, paths=True)
 
     def _heeding(self, put: Callable[[str], None], change: NumericChange | None) -> At:

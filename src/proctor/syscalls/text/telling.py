@@ -22,7 +22,7 @@ from proctor.syscalls.text.words import Known, working_directory
 
 
 def tells_itself(compiled: Compiled) -> bool:
-    """Nothing else has to be known to name the descriptors of such a call."""
+    """Whether each such call says by itself all that is needed to name its descriptors."""
     if len(compiled.file_arguments) > 1 or compiled.heeds_bad:
         return False
     return not compiled.returns_file or isinstance(compiled.change, Opens)
@@ -47,7 +47,8 @@ class Telling:
         self._directories: Final = Known(_directory)
 
     def name(self, group: Group, batch: Any, memory: Memory, odd: At) -> None:
-        """Fills the group's `files` and `made`. odd: does so for one call, the other way."""
+        """Fills the group's `files` and `made`. odd: does so for a call that does not say
+        enough."""
         if not group.files and not group.compiled.returns_file:
             return  # it changes what no other call asks for
         records, rows, data = batch.records, group.rows, memory.bytes

@@ -91,13 +91,13 @@ def utime(seconds: int, nanoseconds: int) -> str:
 
 
 def at_utimes(call: Call, n: int) -> str:
-    """Of utimensat: access and change."""
+    """utimensat's two times: of access and of modification."""
     found = numbers(call, n, FOUR)
     return f"[{utime(*found[:2])}, {utime(*found[2:])}]" if found else call.pointer(n)
 
 
 def at_old_utimes(call: Call, n: int) -> str:
-    """Of utimes: likewise, in microseconds."""
+    """utimes's two times, which have microseconds."""
     found = numbers(call, n, FOUR)
     if not found:
         return call.pointer(n)

@@ -26,7 +26,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Known(dict[Key, str], Generic[Key]):
-    """Texts by what they are made of."""
+    """Texts, kept by what they are made of."""
 
     def __init__(self, show: Callable[[Key], str]) -> None:
         self._show = show
@@ -39,17 +39,20 @@ class Known(dict[Key, str], Generic[Key]):
 
 
 class Word(ABC):
+    """How an argument is shown: for one call, and for many at once."""
+
     @abstractmethod
     def __call__(self, call: Call, n: int) -> str:
         """The text of a call's argument n."""
 
     @abstractmethod
     def column(self, calls: Calls, n: int) -> Iterable[str]:
-        """The same of each."""
+        """The text of argument n of each call."""
 
 
 class OfValue(Word):
-    """read: as which C type, a method of `Call` and `Calls`."""
+    """An argument whose value alone tells its text. read: the method of `Call` and `Calls` that
+    reads it as a C type."""
 
     def __init__(self, read: str, show: Callable[[int], str]) -> None:
         self._one: Callable[[Call, int], int] = getattr(Call, read)
@@ -87,10 +90,11 @@ def working_directory(path: str) -> str:
 
 
 class OfMemory(Word):
-    """Of memory as it was at the `entry`, the `exit`, or, `memory`, at the exit if it came then.
+    """An argument that points to memory, which alone tells its text.
 
-    show: of the bytes, and whether there was more; empty where they are too few: then the
-    address is shown, as where none came.
+    side: the memory at the call's `entry`, at its `exit`, or (`memory`) at the exit if it was read
+    then, else at the entry. show: makes the text, of the bytes and whether there was more; empty
+    where they are too few: then the address is shown, as where nothing was read.
     """
 
     def __init__(self, show: Callable[[bytes, bool], str], side: str = "memory") -> None:
@@ -123,7 +127,7 @@ class OfMemory(Word):
 
 
 class OfText(Word):
-    """A string in memory. limited: to the bytes that are asked for of data; side: see OfMemory."""
+    """A string in memory. limited: cut where data are (`text_bytes`); side: see OfMemory."""
 
     def __init__(self, limited: bool = False, side: str = "memory") -> None:
         self._limited = limited
@@ -150,7 +154,7 @@ class OfText(Word):
 
 
 def quoted(memory: Memory, pieces: Pieces, limit: int | None = None) -> list[str]:
-    """Each as `quote_cut` shows it; empty where there is none."""
+    """Each piece as `quote_cut` shows it; empty where nothing was read."""
     plain = pieces.there & ~pieces.more & pieces.plain
     if limit is not None:
         plain &= pieces.end - pieces.start <= limit
@@ -174,8 +178,8 @@ _QUOTED: Final = Known[tuple[bytes, bool]](lambda key: quote(*key))
 
 
 def growing(form: str, show: Callable[..., str]) -> OfMemory:
-    """Of a struct that is passed with its size: what is behind the members that we know is shown
-    where it says something, for the kernel refuses what it does not know and is not 0."""
+    """A struct that is passed with its size. What lies behind the members that we know is shown
+    unless it is 0: the kernel refuses members that it does not know if they are not 0."""
     packing = struct.Struct(form)
 
     def unpacked(data: bytes, more: bool) -> str:
@@ -196,7 +200,7 @@ def unknown(data: bytes, known_bytes: int, more: bool) -> str:
 
 
 def structured(form: str, show: Callable[..., str], side: str = "memory") -> OfMemory:
-    """Of memory that unpacks as `form`."""
+    """Memory that unpacks as `form`, of Python's `struct`."""
     packing = struct.Struct(form)
 
     def unpacked(data: bytes, more: bool) -> str:

@@ -28,6 +28,8 @@ _HEADER: Final = (
 
 @dataclass(frozen=True)
 class Difference:
+    """What two traces did, one held against the other."""
+
     before: Profile
     after: Profile
 

@@ -7,7 +7,8 @@ from typing import Final
 import xxhash
 
 MOST_BYTES: Final = 64 << 20
-"""Of text and what Python keeps beside it; a set, so two for a comparison and two kinds of it."""
+"""Bytes of names, with what Python keeps beside them, of one set. A comparison of two traces has
+four sets: files and hosts of each."""
 _BESIDE_BYTES: Final = 120
 """About: a string's head, and its place in the set."""
 

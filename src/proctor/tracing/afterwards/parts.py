@@ -34,11 +34,12 @@ _COLUMNS: Final = [name for name in SCHEMA.names if name not in _DERIVED]
 _SELECTING: Final = (
     *("syscalls", "failures", "successes", "paths", "fds", "min_duration", "result"),
 )
-"""Options that leave calls out."""
+"""Options that leave calls out of a trace."""
 _PART_ROWS: Final = 4096
-"""Lines are made before they are written: a reader that goes away is not served for long."""
+"""Rows of a part, at most. Lines are made before they are written: so little is made in vain for a
+reader that goes away."""
 _IS_NUMBER: Final = re.compile("[0-9]{1,10}").fullmatch
-"""Of a process or descriptor: 32 bits."""
+"""Matches the number of a process or descriptor, which has 32 bits."""
 _UNDER_WAY: Final = KINDS["UNDER_WAY"]
 
 
@@ -49,9 +50,9 @@ class Part:
     batch: Batch
     """Times are wall-clock."""
     told: Rows | None
-    """Those that are asked for; None: all. The others tell what descriptors are."""
+    """Which records are asked for; None: all. The others are there to tell what descriptors are."""
     mismatches: list[Mismatch]
-    """Of those that are asked for."""
+    """Mismatches of the records that are asked for."""
 
 
 def parts_of(

@@ -34,9 +34,10 @@ class Profile:
     def __init__(self) -> None:
         self._tally = Tally()
         self.files = NamesSeen()
-        """Of successful calls; what `/proc` has of a process goes under `/proc/PID`."""
+        """Files that calls used successfully; what `/proc` has of a process goes under
+        `/proc/PID`."""
         self.hosts = NamesSeen()
-        """Connected or sent to, whether it worked or not."""
+        """Addresses that were connected or sent to, whether it worked or not."""
         self.incomplete: str | None = None
         self.totals = Totals()
 

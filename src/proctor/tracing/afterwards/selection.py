@@ -39,7 +39,7 @@ _NO_RETURN, _UNDER_WAY = KINDS["NO_RETURN"], KINDS["UNDER_WAY"]
 _FORK: Final = KINDS["FORK"]
 _ANY, _INSIDE = 0, 1  # enum trace_result_filter
 _SHAPE: Final = (max(ABIS.values()) + 1, SYSCALLS + 1)
-"""Of tables by ABI and number; the last number stands for all that are no syscall's."""
+"""The shape of tables by [ABI, number]; the last number stands for all that no syscall has."""
 _ALWAYS: Final = ("kind", "abi", "number")
 _FAMILY_COLUMNS: Final = ("pid", "process_start_ns", "arg0", "arg2")
 _BOUNDED: Final = ("pid", "number", "result", "duration_ns")
@@ -81,7 +81,7 @@ class Selection:
         return sorted(found)
 
     def wanted(self, rows: pa.RecordBatch) -> Rows:
-        """Which rows are asked for."""
+        """Which of these rows are asked for."""
         kind = kinds(rows)
         found = self._calls(rows, kind) | (kind > _UNDER_WAY)
         if self._family:
@@ -93,13 +93,13 @@ class Selection:
         return self._may_be_in(group, calls_only=_all_returned(group))
 
     def calls_may_be_in(self, group: pq.RowGroupMetaData) -> bool:
-        """Likewise, where nothing is asked for but calls that returned."""
-        # Whose child a process is, its parent's forks say.
+        """The same as `may_be_in` where nothing is asked for but calls that returned."""
+        # With -p, forks are needed, too: they tell whose child a process is.
         return self._may_be_in(group, calls_only=not self._family or _all_returned(group))
 
     def _may_be_in(self, group: pq.RowGroupMetaData, *, calls_only: bool) -> bool:
         if self._places and self._places.tracked:
-            return True  # what descriptors are, all calls say
+            return True  # what a descriptor is may be told by any call before
         bounds = _bounds(group)
         checks: dict[str, Callable[[int, int], bool]] = {}
         if self._family:
@@ -154,7 +154,7 @@ class _Family:
     def __init__(self, pids: tuple[int, ...]) -> None:
         self._named = frozenset(pids)
         self._pids = set(pids)
-        """Of all of them."""
+        """Pids of the named processes and of their descendants."""
         self._born: set[tuple[int, int]] = set()
         """Descendants, by pid and start."""
 
@@ -197,7 +197,7 @@ def _descriptor_arguments() -> NDArray[np.uint8]:
 
 
 def _syscalls_of(rows: pa.RecordBatch) -> NDArray[np.int64]:
-    """Of each row the place in tables of _SHAPE, as they lie in memory."""
+    """For each row the index of its syscall in a flattened table of _SHAPE."""
     abi = codes(rows.column("abi"), ABIS).astype(np.int64)
     number = np.minimum(numbers(rows.column("number"), SYSCALLS), SYSCALLS).astype(np.int64)
     places: NDArray[np.int64] = abi * _SHAPE[1] + number

@@ -47,8 +47,9 @@ class _About(NamedTuple):
     """What of a syscall may have to do with a file."""
 
     descriptors: tuple[int, ...]
-    """Arguments; as the next."""
+    """Indexes of the arguments that are descriptors."""
     paths: tuple[int, ...]
+    """Indexes of the arguments that are paths."""
     returns_file: bool
     compiled: Compiled
 
@@ -257,7 +258,8 @@ def _given(batch: Batch, memory: bytes, row: int) -> tuple[bytes, bytes]:
 
 
 def _path_arguments(abouts: list[_About]) -> Rows:
-    """[which of them, or none; argument]"""
+    """By [index in `abouts`, argument]: whether it is a path. The last row is of all that is no
+    call."""
     found = np.zeros((len(abouts) + 1, 8), bool)
     for index, about in enumerate(abouts):
         found[index, list(about.paths)] = True
@@ -267,7 +269,7 @@ def _path_arguments(abouts: list[_About]) -> Rows:
 def _first_descriptors(
     records: NDArray[np.void], abouts: list[_About], which: Indexes
 ) -> NDArray[np.int32]:
-    """Of each record; below 0: none."""
+    """The first descriptor among each record's arguments; below 0: none."""
     first = np.full(len(records), -1, np.int32)
     for index, about in enumerate(abouts):
         if about.descriptors:
@@ -283,7 +285,7 @@ def _todo(
     which: Indexes,
     first: NDArray[np.int32],
 ) -> NDArray[np.int8]:
-    """Of each record."""
+    """What is to be done at each record: `_SKIP` and so on."""
     returned = (records["result"] >= 0) & np.isin(records["kind"], (_SYSCALL, _JOINED))
     todo = np.where((first >= 0) | told.relative, _LOOK, _SKIP).astype(np.int8)
     for index, about in enumerate(abouts):
@@ -305,15 +307,15 @@ def _todo(
 
 
 def _numbers(records: NDArray[np.void], which: Rows) -> Iterator[tuple[list[int], int]]:
-    """Arguments and result."""
+    """Arguments and result of each of these records."""
     return zip(records["args"][which].tolist(), records["result"][which].tolist(), strict=True)
 
 
 def _opened(
     batch: Batch, told: Told, memory: bytes, rows: Indexes, abouts: list[_About], which: Indexes
 ) -> Iterator[tuple[int, str, bool]]:
-    """Of each call that opened something its descriptor, what the kernel says that this is, and
-    whether exec closes it."""
+    """For each call that opened something its new descriptor, what the kernel says that this is,
+    and whether exec closes it."""
     places, indexes = told.made[:, rows].tolist(), which[rows].tolist()
     results, args = batch.records["result"][rows].tolist(), batch.records["args"][rows].tolist()
     for start, end, more, result, given, index in zip(*places, results, args, indexes, strict=True):
@@ -324,7 +326,8 @@ def _opened(
 
 
 def _noted(process: Process, number: int, text: str, closing: bool) -> bool:
-    """False: the kernel said nothing of use, and the path counts that was passed."""
+    """Note what the kernel said of a new descriptor. False: it said nothing of use, so the path
+    that was passed counts."""
     if text:
         process.files.set(number, text, closing)
     return bool(text)

@@ -24,7 +24,7 @@ class Gap:
     of: str
     """`cpu` or `task`: whose sequence numbers jump. The same loss shows in both."""
     number: int
-    """Of the CPU, or the thread's id."""
+    """The CPU's number, or the thread's id."""
     before: int
     """The row of the batch that comes after the hole; `len(batch)`: at the very end."""
     count: int

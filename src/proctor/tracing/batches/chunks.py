@@ -28,7 +28,7 @@ class ChunkTable:
     flags: NDArray[np.uint8]
     part: NDArray[np.uint8]
     start: Indexes
-    """Of the chunk's bytes in the batch's memory."""
+    """Where the chunk's bytes begin in the batch's memory."""
     size: Indexes
     damaged: Indexes
     """Records whose memory ends within a chunk: what follows the whole ones is left out."""
@@ -48,7 +48,7 @@ class ChunkTable:
         )
 
     def first_of_each(self) -> ChunkTable:
-        """Of each record the first chunk of this table."""
+        """The first chunk that this table has of each record."""
         if bool((self.record[1:] > self.record[:-1]).all()):
             return self
         order = np.argsort(self.record, kind="stable")

@@ -33,6 +33,9 @@ _TICK_NS: Final = 10_000_000  # file systems' times lag by up to one
 
 
 class Mismatch(NamedTuple):
+    """A call that passed one path and opened another: its row in the batch, the syscall's name, and
+    both paths."""
+
     row: int
     name: str
     passed: str
@@ -55,7 +58,7 @@ class Opened:
     def mismatches(
         self, batch: Batch, likely: NDArray[np.bool_] | None = None
     ) -> Iterator[Mismatch]:
-        """In row order. likely: the only rows that can have one, where that is known."""
+        """Mismatches in row order. likely: the only rows that can have one, where that is known."""
         records = batch.records
         wanted = (records["kind"] == KINDS["SYSCALL"]) & (records["result"] >= 0)
         wanted &= (records["memory_bytes"] > 0) & (records["flags"] & FLAGS["OTHER_MOUNTS"] == 0)

@@ -23,6 +23,9 @@ _UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class Program:
+    """What a process runs: its name as the kernel has it, and the executable's path. None: not
+    known."""
+
     comm: str | None
     exe: str | None
 

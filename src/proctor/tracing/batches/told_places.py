@@ -27,27 +27,29 @@ _ARGUMENTS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A value a record."""
+    """What each record's memory says; one value for each record. A file or path is "in place" if it
+    is one of the places asked about, or lies below one."""
 
     passed: Rows
     """An absolute path in place is among the arguments."""
     relative: Rows
-    """A path that is not absolute is."""
+    """A path that is not absolute is among the arguments."""
     leading: Rows
-    """One of those has the last name of a place: it may lead there."""
+    """A relative path contains the last name of a place: it may lead there."""
     returned: Rows
     """The kernel says that the result names a file in place."""
     anywhere: Rows
-    """Any text or file is in place: without one a call that tells all of its own is about none."""
+    """Any text or file is in place. Without one, a call that tells all of its own descriptors is
+    about no place."""
     directory: Rows
-    """It says that the result names a directory."""
+    """The kernel says that the result names a directory."""
     made: NDArray[np.int64]
-    """[begin, end, whether it goes on; record]: what the kernel says of a new descriptor; end 0:
-    nothing."""
+    """[begin, end, whether it goes on; record]: where in the memory lies what the kernel says of a
+    new descriptor; end 0: it says nothing."""
 
 
 def told_places(batch: Batch, places: Places, is_path: Rows) -> Told:
-    """is_path: [record, argument]."""
+    """is_path: by [record, argument], whether the syscall takes a path there."""
     chunks, rows = chunk_table(batch), len(batch)
     texts = chunks.where(chunks.kind == _STRING)
     files = chunks.where(chunks.kind == _KERNEL_FILE)
@@ -79,7 +81,8 @@ class Places:
         self._above = tuple(f"{path}/" for path in paths)
 
     def hold(self, path: str) -> bool:
-        """Nobody knows where an empty one is."""
+        """Whether a path is in place; an empty one, of which nobody knows where it leads, is
+        not."""
         return path in self._own or path.startswith(self._above)
 
 
@@ -91,7 +94,7 @@ def _marked(rows: int, *found: NDArray[np.int64]) -> Rows:
 
 
 def _texts_in_place(batch: Batch, texts: ChunkTable, places: Places) -> tuple[Rows, Rows]:
-    """Which are absolute, which are in place."""
+    """Which of these texts are absolute, and which are in place."""
     if not len(texts.record):
         return (nothing := np.zeros(0, bool)), nothing
     column = _column(batch, texts)
@@ -103,7 +106,8 @@ def _texts_in_place(batch: Batch, texts: ChunkTable, places: Places) -> tuple[Ro
 
 
 def _files_in_place(batch: Batch, files: ChunkTable, places: Places) -> Rows:
-    """Those that may be are looked at: each of them once."""
+    """Which of these files are in place. Only those that may be are looked at, each of them
+    once."""
     likely: Rows = _with_last_names(batch, files, places) & (files.flags & _MORE == 0)
     if not len(likely):
         return likely
@@ -114,7 +118,7 @@ def _files_in_place(batch: Batch, files: ChunkTable, places: Places) -> Rows:
 
 
 def _with_last_names(batch: Batch, chunks: ChunkTable, places: Places) -> Rows:
-    """Those that have the last name of a place somewhere."""
+    """Which of these chunks contain the last name of a place."""
     found = np.zeros(len(chunks.record), bool)
     if not len(found):
         return found
@@ -125,7 +129,7 @@ def _with_last_names(batch: Batch, chunks: ChunkTable, places: Places) -> Rows:
 
 
 def _directories(batch: Batch, files: ChunkTable) -> NDArray[np.int64]:
-    """Records of those that are."""
+    """The records of those of these files that are directories."""
     whole = files.where(files.size >= FILE.itemsize)
     words = batch.memory[: len(batch.memory) & ~3].view(np.uint32)
     mode = words[(whole.start + FILE.fields["mode"][1]) >> 2]  # type: ignore[index]  # it has fields

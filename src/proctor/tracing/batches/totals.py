@@ -55,7 +55,8 @@ class Totals:
             self.lost[reason] = self.lost.get(reason, 0) + count
 
     def unwritten(self, cause: str, count: int) -> None:
-        """So many of the records could not be written after all: calls, as far as there are any."""
+        """So many of the records could not be written after all; they are taken for calls, as far
+        as there are any."""
         self.lose(loss_reason(cause), count)
         for name in ("calls", "others", "under_way"):
             here = getattr(self, name)
@@ -68,7 +69,7 @@ class Totals:
 
     @property
     def rows(self) -> int:
-        """Of tables, which have those under way, too."""
+        """Rows of a table, which has the calls under way, too."""
         return self.records + self.under_way
 
     @property
@@ -133,7 +134,7 @@ def losses(lost: Mapping[str, int]) -> str:
 
 
 def _is_count(said: Any) -> bool:
-    """That the kernel could have counted so far."""
+    """Whether it is a number that the kernel's counters can hold."""
     return isinstance(said, int) and 0 <= said < 1 << 64
 
 
@@ -142,5 +143,5 @@ def _records(lost: Mapping[str, int]) -> int:
 
 
 _NOT_OF_RECORDS = frozenset(("arguments_full", "map_full"))
-"""Records that came without their memory; threads that were not followed, whose calls nobody
-counted."""
+"""Reasons that count no lost records: `arguments_full` counts records that came without their
+memory, `map_full` threads that were not followed, whose calls nobody counted."""

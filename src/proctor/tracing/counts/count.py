@@ -29,6 +29,8 @@ _FOLD_AT: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Process:
+    """A process whose calls are counted apart."""
+
     pid: int
     start_ns: int
     """CLOCK_BOOTTIME; with pid it names one process."""

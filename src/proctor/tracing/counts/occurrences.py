@@ -25,7 +25,7 @@ LOWER_NS: Final = np.concatenate(
 """The least duration of each bucket, and what is above the last."""
 
 _NUMBER_BITS: Final = 13
-"""Of a bucket, or of an errno."""
+"""Bits that hold the number of a bucket, or an errno."""
 _WAITING: Final = 1 << 16
 
 
@@ -43,7 +43,7 @@ class Occurrences:
         self._waiting_keys = 0
 
     def add(self, counters: Numbers, values: Numbers) -> None:
-        """One occurrence each."""
+        """Count one occurrence of each value at the counter beside it."""
         found = np.unique(counters << _NUMBER_BITS | values, return_counts=True)
         self._waiting.append(found)
         self._waiting_keys += len(found[0])
@@ -51,7 +51,7 @@ class Occurrences:
             self._take_over()
 
     def of(self, counter: int) -> tuple[Numbers, Numbers]:
-        """What occurred, ascending, and how often."""
+        """The values that occurred at a counter, ascending, and how often each did."""
         if self._waiting:
             self._take_over()
         begin, end = np.searchsorted(

@@ -19,9 +19,9 @@ from proctor.tracing.counts.occurrences import LOWER_NS, Occurrences, buckets_of
 from proctor.tracing.tables.from_arrow import codes, kinds, numbers
 
 COLUMNS: Final = ("duration_ns", "kind", "abi", "number", "result", "flags")
-"""What `Tally.feed` looks at."""
+"""Columns that `Tally.feed` looks at."""
 PROCESS_COLUMNS: Final = ("pid", "process_start_ns", "comm")
-"""And where processes are told apart."""
+"""Columns that it looks at, too, where processes are told apart."""
 
 _SYSCALL: Final = KINDS["SYSCALL"]
 _RETURNED: Final = (_SYSCALL, KINDS["JOINED"])
@@ -51,7 +51,8 @@ class Counted:
     min_ns: int = 0
     max_ns: int = 0
     buckets: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Of `occurrences.LOWER_NS`, those that have any."""
+    """Indexes into `occurrences.LOWER_NS` of the buckets that have any calls; `in_bucket` has how
+    many."""
     in_bucket: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def quantile_ns(self, fraction: float) -> int | None:
@@ -82,7 +83,8 @@ class Tally:
         self._comms: dict[tuple[int, int], str] = {}
 
     def feed(self, rows: pa.RecordBatch) -> None:
-        """Of `columns.SCHEMA`, COLUMNS at least."""
+        """Count the calls of these rows. They have columns of `columns.SCHEMA`, COLUMNS at
+        least."""
         if self._by_process:
             self._name(rows)
         kind = kinds(rows)

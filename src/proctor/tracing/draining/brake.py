@@ -70,7 +70,7 @@ class Brake:
         self._progress = 0.0
         self._best = 1.0
         self.held = 0
-        """How often."""
+        """How often the tree was held."""
         self.held_seconds = 0.0
         self.given_up = False
 
@@ -165,7 +165,7 @@ def _dissolve(path: Path, parent: Path) -> None:
 
 
 def _remove_forgotten(parent: Path) -> None:
-    """Of tracers that were killed; those that hold nobody any more."""
+    """Remove the cgroups of tracers that were killed, if nobody is in them any more."""
     for path in parent.glob(_NAME.format(pid="*")):
         match = re.fullmatch(_NAME.format(pid=r"(\d+)"), path.name)
         if match and not Path("/proc", match[1]).exists():

@@ -25,12 +25,12 @@ class RingFiles:
     memory: int
     heads: int
     tails: int
-    """To be written, too."""
+    """Mapped to be written, too."""
     cpus: int
     record_capacity: int
-    """A CPU."""
+    """Records that each CPU's ring holds."""
     memory_blocks: int
-    """A CPU."""
+    """Blocks of memory that each CPU has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class Rings:
     """Maps the arrays. OSError or ValueError where a descriptor cannot be mapped as said."""
 
     def __init__(self, files: RingFiles, ordered: bool | None = None) -> None:
-        """`ordered`: a head that is seen tells that its records are; None: as on this machine."""
+        """`ordered`: who sees a ring's new head sees the records before it, too; None: as this
+        machine has it."""
         self.cpus = files.cpus
         self.record_capacity = files.record_capacity
         self._blocks = files.memory_blocks

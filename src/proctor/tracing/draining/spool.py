@@ -32,10 +32,10 @@ from proctor.records.trace_layout import RECORD
 from proctor.tracing.batches.batch import Records
 
 END_WATERMARK_NS: Final = 2**64 - 1
-"""Of the last frame: nothing follows."""
+"""The watermark of the last frame: nothing follows."""
 PUNCH_BYTES: Final = 16 << 20
 PIECES_MAX: Final = 1000
-"""Of one frame, records' included: one writev takes 1024."""
+"""Pieces of one frame at most, those of its records included: one writev takes 1024."""
 
 _MAGIC: Final = b"PTRSPOOL"
 _HEAD: Final = struct.Struct("<8sQIIQQq")
@@ -53,9 +53,10 @@ class RawPart:
 
     cpu: int
     records: tuple[memoryview, ...]
-    """Two where the ring's end lies between."""
+    """Two views where they go past the ring's end."""
     memory: tuple[tuple[int, memoryview], ...]
-    """Position, in the sense of `trace_record.memory_position`, and bytes: a piece a block."""
+    """One piece for each block: its position, as `trace_record.memory_position` counts, and its
+    bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,16 @@ class Part:
     memory: NDArray[np.uint8]
     """All pieces, one after another."""
     positions: NDArray[np.uint64]
-    """Of each piece's first byte."""
+    """The position of each piece's first byte, as `trace_record.memory_position` counts."""
     sizes_bytes: NDArray[np.uint64]
-    """Of each piece."""
+    """The size of each piece."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
+    """What one sweep of the drainer found in the rings of all CPUs. `wall_offset_ns`: add to
+    CLOCK_MONOTONIC for wall-clock time."""
+
     parts: tuple[Part, ...]
     watermark_ns: int
     """CLOCK_MONOTONIC: what ended before it, on any CPU, is in this frame or an earlier one."""

@@ -53,7 +53,7 @@ class _Stream(io.RawIOBase):
         self._half = 0
 
     def cut_back(self) -> None:
-        """To the last whole message, as far as that is possible."""
+        """Cut the file back to the last whole message, as far as that is possible."""
         if self._cut_back:
             with suppress(OSError):
                 os.ftruncate(self._fd, os.lseek(self._fd, -self._half, os.SEEK_CUR))

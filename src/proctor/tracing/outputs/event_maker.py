@@ -142,14 +142,14 @@ class EventMaker:
 
 
 def called_numbers(records: Any) -> NDArray[np.uint64]:
-    """Of each record its syscall's number, of a request on an io_uring its opcode."""
+    """For each record its syscall's number; for a request on an io_uring its opcode."""
     requested = records["kind"] == KINDS["IO_URING"]
     numbers: NDArray[np.uint64] = np.where(requested, records["args"][..., 0], records["number"])
     return numbers
 
 
 def other_event(record: Any, time_ns: int, process: Process) -> Event | None:
-    """Of a record that is no call: what users see of it, if anything."""
+    """The event of a record that is no call; None where users see nothing of it."""
     kind, arguments = KIND_NAMES.get(int(record["kind"]), ""), record["args"]
     if kind == "EXEC":
         return ProcessEvent(time_ns=time_ns, process=process, event="exec")

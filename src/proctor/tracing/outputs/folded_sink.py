@@ -27,7 +27,8 @@ class FoldedSink:
     def __init__(self, task: FormatterTask, stacks: CallStacks, programs: Programs) -> None:
         self._writer = task.line_writer()
         self._says_totals = task.options.output is None and not task.options.quiet
-        """Among the stacks: else they go to standard error, where these are not."""
+        """Whether the totals are a line among the stacks, which then go to standard error; else the
+        totals go there, and the stacks elsewhere."""
         self._stacks = stacks
         self._programs = programs
         self._name_of = syscall_namer()

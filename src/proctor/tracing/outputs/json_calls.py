@@ -38,11 +38,11 @@ _MEMORY_LOST: Final = FLAGS["MEMORY_LOST"]
 
 
 _CALENDAR: Final = range(250_000_000_000)
-"""Seconds since the epoch that every part of a time is made of."""
+"""Seconds since the epoch whose text can be put together; `rfc3339` clamps those far beyond."""
 
 
 Line = tuple[str, bytes]
-"""Its event's type; the text with its line feed."""
+"""The type of the line's event; the line, with its line feed."""
 
 
 class CallLines:

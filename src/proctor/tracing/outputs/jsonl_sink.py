@@ -71,7 +71,7 @@ def summary(counts: dict[str, int], totals: Totals | None) -> Summary:
 
 
 def line_maker(formatter: Formatter, stacks: CallStacks | None) -> LineMaker:
-    """In columns; but stacks are looked up one at a time."""
+    """What makes lines of a batch: in columns, or, with stacks, an event at a time."""
     if stacks is None:
         return CallLines(formatter, tables()).lines
     maker = EventMaker(formatter, tables(), stacks)

@@ -50,12 +50,12 @@ def refuse_what_is_no_file(name: str) -> None:
 
 
 def name_of(output: str | None) -> str:
-    """As messages name what `open_output` opens."""
+    """The name that messages give to what `open_output` opens."""
     return {None: "standard error", "-": "standard output"}.get(output, output or "")
 
 
 def folder_of(fd: int) -> str:
-    """Where an open file lies that has no name any more."""
+    """The folder of an open file, also of one that has lost its name."""
     return str(Path(f"/proc/self/fd/{fd}").readlink().parent)
 
 

@@ -12,6 +12,8 @@ _CLEAR: Final = "\r\x1b[K"
 
 
 class Progress:
+    """Draws one line over and over while a trace is written. Without `wanted` it draws nothing."""
+
     def __init__(self, terminal: TextIO, *, wanted: bool) -> None:
         self._terminal = terminal
         self._wanted = wanted
@@ -20,7 +22,7 @@ class Progress:
         self._records = 0
 
     def show(self, totals: Totals, written_bytes: int, missing: int) -> None:
-        """At most twice a second."""
+        """Draw the line anew; at most twice a second."""
         if not self._wanted or (seconds := time.monotonic() - self._at) < EVERY_SECONDS:
             return
         records = totals.calls + totals.others

@@ -37,9 +37,9 @@ class FormatterTask:
     files: dict[int, dict[int, str]]
     """What descriptors are when tracing begins, by process."""
     closing: dict[int, set[int]]
-    """Those of them that exec closes."""
+    """Numbers of the descriptors among `files` that exec closes, by process."""
     places: dict[int, str]
-    """Working directories, likewise."""
+    """Working directories when tracing begins, by process."""
     programs: dict[int, tuple[str, str]]
     """Name and executable of the processes that run then."""
     maps: dict[int, bytes]
@@ -86,7 +86,8 @@ class FormatterTask:
         return self._asked(f"code {pid} {region.start:x}-{region.end:x} {region.path}")
 
     def hurry(self) -> None:
-        """To run though others want every processor. OSError where the tracer is gone."""
+        """Ask the tracer to take the formatter out of the idle class, so that it runs even if
+        others want every processor. OSError where the tracer is gone."""
         self.more.sendall(b"hurry")
         self.more.recv(_MESSAGE_BYTES)
 

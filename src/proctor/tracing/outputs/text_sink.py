@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from proctor.tracing.stacks.call_stacks import CallStacks
 
 _MARK: Final = "***"
-"""Around lines that are of no record."""
+"""Stands around lines that tell of no record."""
 
 
 class TextSink:
@@ -34,7 +34,7 @@ class TextSink:
         self._opened = Opened(tables(), ABIS)
         self._stacks = stacks
         self._unwritten = 0
-        """Lines of records."""
+        """Lines of records that could not be written."""
 
     @property
     def closed(self) -> bool:

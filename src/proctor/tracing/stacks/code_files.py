@@ -22,7 +22,7 @@ from proctor.tracing.stacks.symbols import FileSymbols
 FILES_KEPT: Final = 256
 FAILURES_KEPT: Final = 4096
 TRIES_MOST: Final = 8
-"""In vain, to have a file handed over: another process may have what one has not."""
+"""Failed tries to have a file handed over, at most: where one process cannot, another may."""
 
 _ELF_BEGINNING: Final = struct.Struct("<4s12xH")
 _PROGRAM_OR_LIBRARY: Final = (2, 3)  # ET_EXEC, ET_DYN; not ET_CORE, which holds a memory
@@ -36,7 +36,7 @@ class CodeFiles:
         """`hand_over`: from pid and mapping a descriptor of the file, OSError where it can't."""
         self._hand_over = hand_over
         self._found: dict[tuple[str, int], FileSymbols] = {}
-        """Last the one asked about last."""
+        """In the order in which they were asked about last."""
         self._failures: dict[tuple[str, int], int] = {}
 
     def symbols(self, pid: int, region: Region) -> FileSymbols | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 ENDED_KEPT: Final = 1024
-"""Processes: their last calls may be told after their end."""
+"""Ended processes that are remembered: their last calls may be told after their end."""
 
 _HEADER: Final = struct.Struct("=IHH")
 _SAMPLE_ID: Final = struct.Struct("=IIQ")  # pid, tid, time
@@ -122,7 +122,7 @@ class Happening(NamedTuple):
     kind: int
     pid: int
     parent: int = 0
-    """Of a fork: who did it."""
+    """The process that forked, where this is a fork."""
     region: Region | None = None
 
 
@@ -161,9 +161,9 @@ def _region(body: bytes) -> Region:
 class _Process:
     space: AddressSpace
     told: bool
-    """From its exec on, so that there is nothing to ask."""
+    """Its mappings are known from its exec on, or were asked for: nothing is to be asked."""
     former: AddressSpace | None = None
-    """That of the program before."""
+    """The address space of the program that it ran before."""
     executed_ns: int = 0
 
 
@@ -172,7 +172,7 @@ class Mappings:
     """The address spaces of all processes, at the time that `advance` was last given."""
 
     maps_of: Callable[[int], bytes | None] = read_maps
-    """Of processes that were there before; asked once each."""
+    """Asked for the mappings of processes that ran before tracing began, once each."""
     at_begin: Mapping[int, bytes] = field(default_factory=dict)
     """`/proc/PID/maps` when tracing began, by pid."""
     _processes: dict[int, _Process] = field(default_factory=dict)
@@ -191,8 +191,8 @@ class Mappings:
             self._happened(heapq.heappop(self._waiting))
 
     def space(self, pid: int, entered_ns: int | None = None) -> AddressSpace:
-        """Now; with `entered_ns`, for a stack that was taken at the entry of a call: what it
-        was then, though the call itself has executed another program."""
+        """The process's address space as of now. With `entered_ns`, for a stack that was taken at
+        the entry of a call: as of then, even if the call itself has executed another program."""
         process = self._process(pid)
         if entered_ns is not None and process.former and entered_ns < process.executed_ns:
             return process.former

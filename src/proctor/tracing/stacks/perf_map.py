@@ -21,11 +21,11 @@ from proctor.privilege import NOBODY
 from proctor.tracing.stacks.symbols import SortedSymbols, Symbol, hexadecimal
 
 LOOK_SECONDS: Final = 1.0
-"""Between two looks at what a program tells."""
+"""Time between two looks at what a program tells."""
 PAUSE_SHARE: Final = 20
 """A look that takes longer, as at a large file, is not repeated before so many times as long."""
 BYTES_MOST: Final = 32 << 20
-"""Of a file; lines behind them are not read."""
+"""Bytes that are read of a file; lines behind them are left out."""
 FOLDER: Final = Path("/tmp")
 """Where programs put them."""
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY

@@ -24,9 +24,10 @@ from proctor.tracing.stacks.symbols import Symbol, kernel_symbols
 from proctor.tracing.stacks.unwind import Rules, StackTop, unwound
 
 STACKS_KEPT: Final = 16384
-"""And places in code, of an address space."""
+"""Stacks and places in code that are remembered of an address space, together."""
 _PROGRAMS_END: Final = 1 << (47 if platform.machine() == "x86_64" else 48)
-"""Of addresses that a program gets without asking for one beyond, which few machines have."""
+"""Programs get addresses below this one, unless they ask for one beyond, which few machines
+have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class Frame:
     """One place in a stack."""
 
     address: int
-    """In memory; of a caller, where it goes on."""
+    """Its address in memory; in a caller, where that goes on."""
     path: str
-    """Of the file; `[kernel]`; empty where nothing is known."""
+    """The file's path; `[kernel]`; empty where nothing is known."""
     place: int
     """The offset in the file, the address where there is none."""
     symbol: Symbol | None

@@ -26,7 +26,7 @@ from proctor.tracing.stacks.unwind import Rules, UnwindTable
 DEBUG_FOLDER: Final = Path("/usr/lib/debug/.build-id")
 FILE_BYTES_MOST: Final = 1 << 30
 UNWOUND_BYTES_MOST: Final = 64 << 20
-"""Of larger files the unwind tables, which are read whole, are left alone."""
+"""Unwind tables are read whole; those of files larger than this are left alone."""
 KALLSYMS: Final = Path("/proc/kallsyms")
 _RUST_HASH: Final = re.compile(r"::h[0-9a-f]{16}$")
 _RUST_BEGINNING: Final = re.compile(r"(^|::)_<")
@@ -53,7 +53,7 @@ class Symbol:
 
     name: str
     offset: int
-    """Of the address, from the function's beginning."""
+    """How far the address is from the function's beginning, in bytes."""
 
 
 class FileSymbols:

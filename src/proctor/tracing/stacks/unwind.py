@@ -28,15 +28,15 @@ class Rules(NamedTuple):
 
     by_bp: bool
     end: int
-    """Of the frame, from sp or bp."""
+    """Where the frame ends, in bytes from sp, or from bp (`by_bp`)."""
     caller_at: int
-    """Where the caller's address is, from the frame's end."""
+    """Where the caller's address lies, in bytes from the frame's end."""
     bp_at: int | None
-    """Likewise its bp; None: as it is."""
+    """Where the caller's bp lies, in bytes from the frame's end; None: bp is still the caller's."""
 
 
 class UnwindTable:
-    """Of a file. Garbage is passed over."""
+    """The unwind table of a file, from `symbolic`'s text. Garbage is passed over."""
 
     def __init__(self, text: str) -> None:
         self._starts: list[int] = []

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """A column of a trace's tables, with what its document says of it."""
+
     name: str
     type: pa.DataType
     meaning: str

@@ -33,7 +33,7 @@ class TraceSet:
         self.incomplete: str | None = None
         """What is missing and why."""
         self.totals: Totals | None = None
-        """Of the whole trace; None where what is here is not what they are of."""
+        """Totals of the whole trace; None where not all of its rows are here."""
         self._paths = self._following(paths[0]) if len(paths) == 1 else self._in_order(paths)
         self.facts: dict[str, Any] = TraceFile(self._paths[-1]).facts
         """Of the last file, whose facts say most: docs/trace-parquet.md."""

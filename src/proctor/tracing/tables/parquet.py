@@ -53,12 +53,13 @@ _QUERIED: Final = [
     *("result", "error", "path", "kernel_path", "address", "lost_before_task", "lost_before_cpu"),
 ]
 _ENCODED_ROWS: Final = 1 << 14
-"""At once; Arrow's own 1024 are more steps than work."""
+"""Rows that are encoded at once; Arrow's own 1024 are more steps than work."""
 _LEAST_ROWS: Final = 1 << 10
-"""Of a row group, however small the files are to be."""
+"""Rows of a row group at least, however small the files are to be."""
 
 OpenNext = Callable[[int], int]
-"""From a file's number, from 2 on, to its descriptor; OSError where it cannot be made."""
+"""Opens a further file: takes its number, from 2 on, and returns its descriptor; OSError where it
+cannot be made."""
 
 
 class ParquetOutput:
@@ -82,7 +83,7 @@ class ParquetOutput:
         self._pending: deque[pa.RecordBatch] = deque()
         self._rows = self._bytes = 0
         self._coming_bytes = 0
-        """Of the row group that is being written."""
+        """Bytes (as Arrow) of the row group that is being written."""
         self._written: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1)
         self._gaps: list[Gap] = []
@@ -93,9 +94,9 @@ class ParquetOutput:
         self._earlier_bytes = 0
         self.files = 1
         self.rows = 0
-        """In the files."""
+        """Rows that are in the files."""
         self.whole_rows = 0
-        """In those of the files that have their end."""
+        """Rows in those of the files that have their end."""
         self.lost_rows = 0
         """That there was no room for, or no file."""
         self.refusal: OSError | None = None
@@ -230,7 +231,7 @@ class ParquetOutput:
 
 
 def _beginning(rows: pa.RecordBatch, wanted_bytes: float) -> pa.RecordBatch:
-    """As many of them as that takes, but _LEAST_ROWS; without a copy."""
+    """As many of the first rows as make so many bytes, but at least _LEAST_ROWS; without a copy."""
     share = wanted_bytes / max(rows.nbytes, 1)
     if share >= 1:
         return rows

@@ -6,12 +6,14 @@ from __future__ import annotations
 from typing import Final
 
 _FIRST_SHARE: Final = 0.25
-"""More than calls take, so that the first row group is rather too small: the next knows better."""
+"""The share of its bytes that the first row group is taken to have encoded: more than calls take,
+so that it is rather too small; the next knows better."""
 _LEAST_SHARE: Final = 0.02
-"""However alike calls are: the first that are not are many times as large, and have been cut by
-what those before took."""
+"""The least share that is expected, however alike calls are: the first that are not are many times
+as large, and have been cut by what those before took."""
 _SLACK: Final = 1 / 8
-"""Of SIZE: so much less or more is as good, and spares row groups of a few rows."""
+"""A share of SIZE: a file that is so much smaller or larger is as good, and spares row groups of a
+few rows."""
 
 
 class Rotation:
@@ -20,17 +22,19 @@ class Rotation:
     def __init__(self, size_bytes: int) -> None:
         self._size_bytes = size_bytes
         self._last_share = self._share = _FIRST_SHARE
-        """Of a row group's bytes, as encoded: what the last one took, what the next one may."""
+        """Encoded bytes for each byte as Arrow: of the last row group, and as expected of the
+        next."""
 
     def wanted_bytes(self, file_bytes: int, coming_bytes: int) -> float:
-        """What makes the next row group. coming_bytes: of the one that is being encoded."""
+        """Bytes (as Arrow) that make the next row group. coming_bytes: of the one that is being
+        encoded."""
         left = self._size_bytes - file_bytes - coming_bytes * self._share
         if left < self._size_bytes * _SLACK:
             left = self._size_bytes  # of the next file
         return left / self._share
 
     def is_full(self, file_bytes: int, group_bytes: int) -> bool:
-        """Whether this row group is the next file's."""
+        """Whether this row group belongs into the next file."""
         found = file_bytes + group_bytes * self._share
         return file_bytes > 0 and found > self._size_bytes * (1 + _SLACK)
 
