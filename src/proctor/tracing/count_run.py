@@ -195,10 +195,9 @@ class Counting:
         drawn = _Drawn(terminal=os.isatty(output))
         width = os.get_terminal_size(output).columns if os.isatty(output) else None
         console = make_console(drawn, width=width)
-        found = self._counts.histograms()
-        for each in found:
+        for each in self._counts.histograms():
             console.print(histogram.picture(each, console), soft_wrap=True)
-        if not found:
+        if not drawn.tell():
             said = f"{self._options.histogram}: no call began and returned"
             console.print(said, soft_wrap=True)
         return drawn.getvalue()

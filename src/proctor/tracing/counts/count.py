@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
-from proctor.kernel.call_counts import CallCounts
+from proctor.kernel.call_counts import CallCounts, Snapshot
 from proctor.tracing.counts.count_rows import (
+    BUCKET,
+    CALL,
     ERROR,
     ROW,
     Array,
-    errors_of,
-    merge_errors,
-    merge_rows,
-    rows_of,
+    Buckets,
+    Kept,
+    parts_of,
 )
 from proctor.tracing.counts.latency import quantile_ns
 
@@ -122,101 +123,104 @@ class CountSession:
         self._name_of = name_of
         self._latencies = latencies
         self._by_process = by_process
-        self._rows = np.zeros(0, ROW)
-        self._errors = np.zeros(0, ERROR)
+        self._kept = [Kept(shape) for shape in (ROW, BUCKET, ERROR)]
 
     def tick(self) -> None:
         """Raises KernelError."""
         ended = self._counts.take_ended(self._counts.capacity // _FOLD_AT)
         if ended is not None:
-            self._rows = self._with_rows(rows_of(ended))
-            self._errors = self._with_errors(errors_of(ended))
+            for kept, part in self._kept_with(ended):
+                kept.add(part)
 
     def report(self) -> CountReport:
         """What was counted until now; may be asked for again. Raises KernelError."""
         snapshot = self._counts.read()
-        rows = self._with_rows(rows_of(snapshot))
-        errors = _by_call(self._with_errors(errors_of(snapshot)))
-        processes = _processes(rows)
+        rows, filled, failed = (kept.merged_with(part) for kept, part in self._kept_with(snapshot))
+        buckets, processes, errors = Buckets(rows, filled), _processes(rows), _by_call(failed)
         return CountReport(
             tuple(
-                self._call_count(row, processes.get(_call_of(row)[:2]), errors.get(_call_of(row)))
-                for row in rows
+                self._call_count(
+                    row, buckets.of(place), processes.get(call[:2]), errors.get(call, {})
+                )
+                for place, (row, call) in enumerate(zip(rows, _calls_of(rows), strict=True))
             ),
             self._latencies,
             self._by_process,
             int(snapshot.others["calls"].sum()),
         )
 
-    def histograms(self) -> list[Histogram]:
+    def histograms(self) -> Iterator[Histogram]:
         """Of each syscall that has times, as of now, the longest in total first. KernelError."""
-        rows = self._with_rows(rows_of(self._counts.read()))
-        processes = _processes(rows) if self._by_process else {}
-        return [
-            Histogram(
-                self._name_of(int(row["abi"]), int(row["number"])),
-                row["buckets"],
-                min_ns=int(row["min_ns"]),
-                max_ns=int(row["max_ns"]),
-                total_ns=int(row["total_ns"]),
-                process=processes.get(_call_of(row)[:2]),
-            )
-            for row in rows[np.argsort(-rows["total_ns"].astype("i8"), kind="stable")]
-            if row["buckets"].any()
-        ]
+        snapshot = self._counts.read()
+        rows, filled, _ = (kept.merged_with(part) for kept, part in self._kept_with(snapshot))
+        buckets, processes = Buckets(rows, filled), _processes(rows)
+        for place in np.argsort(-rows["total_ns"].astype("i8"), kind="stable"):
+            row = rows[place]
+            if row["timed_calls"]:
+                yield Histogram(
+                    self._name_of(int(row["abi"]), int(row["number"])),
+                    buckets.of(place),
+                    min_ns=int(row["min_ns"]),
+                    max_ns=int(row["max_ns"]),
+                    total_ns=int(row["total_ns"]),
+                    process=processes.get((int(row["process_start_ns"]), int(row["pid"]))),
+                )
 
-    def _with_rows(self, rows: Array) -> Array:
-        return merge_rows([self._rows, rows], by_process=self._by_process)
-
-    def _with_errors(self, errors: Array) -> Array:
-        return merge_errors([self._errors, errors], by_process=self._by_process)
+    def _kept_with(self, snapshot: Snapshot) -> Iterator[tuple[Kept, Array]]:
+        return zip(self._kept, parts_of(snapshot, by_process=self._by_process), strict=True)
 
     def _call_count(
-        self, row: Any, process: Process | None, errnos: dict[int, int] | None
+        self, row: Any, buckets: Array, process: Process | None, errnos: dict[int, int]
     ) -> CallCount:
-        timed = int(row["buckets"].sum())
+        timed = int(row["timed_calls"])
         return CallCount(
             syscall=self._name_of(int(row["abi"]), int(row["number"])),
             process=process,
             calls=int(row["calls"]),
             errors=int(row["errors"]),
-            errnos=errnos or {},
+            errnos=errnos,
             timed_calls=timed,
             total_ns=int(row["total_ns"]) if self._latencies else None,
-            **_times(row, timed),
+            **_times(row, buckets, timed),
         )
 
 
-def _times(row: Any, timed_calls: int) -> dict[str, int | None]:
+def _times(row: Any, buckets: Array, timed_calls: int) -> dict[str, int | None]:
     if not timed_calls:
         return dict.fromkeys(("min_ns", "max_ns", "p50_ns", "p99_ns"))
     least, most = int(row["min_ns"]), int(row["max_ns"])
     return {
         "min_ns": least,
         "max_ns": most,
-        "p50_ns": quantile_ns(row["buckets"], 0.50, least, most),
-        "p99_ns": quantile_ns(row["buckets"], 0.99, least, most),
+        "p50_ns": quantile_ns(buckets, 0.50, least, most),
+        "p99_ns": quantile_ns(buckets, 0.99, least, most),
     }
 
 
 def _processes(rows: Array) -> dict[tuple[int, ...], Process]:
     """By start and pid, each under the name that was read last."""
-    found: dict[tuple[int, ...], Process] = {}
-    for row in rows[np.argsort(rows["named_ns"], kind="stable")]:
-        if row["pid"]:
-            comm = row["comm"].tobytes().split(b"\0")[0].decode(errors="backslashreplace")
-            start_ns, pid = _call_of(row)[:2]
-            found[start_ns, pid] = Process(pid, start_ns, comm)
-    return found
+    order = np.argsort(rows["named_ns"], kind="stable")
+    last = {call[:2]: place for place, call in zip(order, _calls_of(rows[order]), strict=True)}
+    return {
+        (start_ns, pid): Process(pid, start_ns, _text(rows["comm"][place]))
+        for (start_ns, pid), place in last.items()
+        if pid
+    }
 
 
-def _call_of(row: Any) -> tuple[int, ...]:
-    return tuple(int(row[name]) for name in ("process_start_ns", "pid", "abi", "number"))
+def _text(comm: Array) -> str:
+    return comm.tobytes().split(b"\0")[0].decode(errors="backslashreplace")
+
+
+def _calls_of(rows: Array) -> Iterator[tuple[int, ...]]:
+    """Start and pid of the process, ABI and number of the syscall."""
+    return zip(*(rows[name].tolist() for name in CALL), strict=True)
 
 
 def _by_call(errors: Array) -> dict[tuple[int, ...], dict[int, int]]:
     """Calls by errno, most first, of each process and syscall."""
     found: dict[tuple[int, ...], dict[int, int]] = {}
-    for row in errors[np.argsort(-errors["calls"].astype("i8"), kind="stable")]:
-        found.setdefault(_call_of(row), {})[int(row["error"])] = int(row["calls"])
+    most_first = errors[np.argsort(-errors["calls"].astype("i8"), kind="stable")]
+    for call, row in zip(_calls_of(most_first), most_first, strict=True):
+        found.setdefault(call, {})[int(row["error"])] = int(row["calls"])
     return found

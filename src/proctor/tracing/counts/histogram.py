@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from proctor.tracing.counts.count_view import duration
@@ -91,10 +93,11 @@ class LivePictures:
             self._live.stop()
             self._stream.close()
 
-    def show(self, histograms: list[Histogram]) -> None:
+    def show(self, histograms: Iterable[Histogram]) -> None:
         """As many as the terminal has room for. OSError where it is gone."""
         from rich.text import Text
 
         if self._live.is_started:
-            pictures = [picture(each, self._console) for each in histograms]
+            shown = islice(histograms, self._console.height)  # each has more lines than one
+            pictures = [picture(each, self._console) for each in shown]
             self._live.update(Text("\n\n").join(pictures), refresh=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -54,3 +56,20 @@ def test_a_process_is_named_with_its_histogram() -> None:
     told = replace(histogram_of([100]), process=Process(42, 7, "na\x1bme"))
     assert histogram.title(told).startswith("read  42 na")
     assert "\x1b" not in histogram.title(told)
+
+
+def test_live_pictures_are_made_for_what_a_terminal_has_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where processes are told apart there may be thousands, each second anew."""
+    monkeypatch.setenv("TERM", "xterm")
+    outer, inner = os.openpty()
+    histograms = iter([histogram_of([100])] * 10_000)
+    try:
+        os.set_blocking(inner, False)
+        with closing(histogram.LivePictures(inner)) as live:
+            live.show(histograms)
+    finally:
+        os.close(inner)
+        os.close(outer)
+    assert 9_000 < len([*histograms]) < 10_000
