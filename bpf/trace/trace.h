@@ -120,7 +120,7 @@ struct trace_file {
 struct trace_fetch {
 	__u8 arg;
 	__u8 kind;               /* enum fetch_kind */
-	__u8 when;               /* 1 entry, 2 exit if it succeeded, 3 both, 4 exit always */
+	__u8 when;               /* enum fetch_when */
 	__u8 count_from;         /* COUNTED: an argument 0-5, 6 the result, 16+n the u32 (32+n: u64) that argument n points to */
 	__u32 size;              /* BYTES: bytes; COUNTED: bytes an element */
 };
@@ -138,6 +138,13 @@ enum fetch_kind {
 	FETCH_FILES = 9,         /* s32[2], new descriptors: at the exit also a KERNEL_FILE of each, by part */
 	FETCH_MESSAGES = 10,     /* struct mmsghdr[]: each as FETCH_MSGHDR; of BOTH the exit has the array as one MSGHDR */
 	FETCH_SIGSET = 11,       /* a pointer and its size, then what it points to: BYTES, part 1 */
+};
+
+enum fetch_when {
+	AT_ENTRY = 1,
+	AT_EXIT_SUCCEEDED = 2,
+	AT_BOTH = 3,             /* the entry, and an exit that succeeded */
+	AT_EXIT = 4,             /* however it ended */
 };
 
 struct trace_rule {

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from proctor.kernel.trace_object import TraceObject, TraceOptions, rule
-from proctor.records.trace_layout import ABIS, RECORD
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import ABIS
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Syscall, table_of
 from proctor.tracing.batches.batch import Batch

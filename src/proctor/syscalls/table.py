@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
 
+from proctor.records.trace_numbers import ABIS as ABI_NUMBERS
+from proctor.records.trace_numbers import FETCHES
 from proctor.syscalls.classes import classes_of
 from proctor.syscalls.constants import (
     FlagGroup,
@@ -39,8 +41,8 @@ __all__ = [
     "table_of",
 ]
 
-ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # in the order of enum trace_abi
-MOST_FETCHES: Final = 6  # TRACE_FETCHES
+ABIS: Final = tuple(name.lower() for name in sorted(ABI_NUMBERS, key=ABI_NUMBERS.__getitem__))
+"""`x86_64`, `i386`, ...: each at its number."""
 
 
 class Argument(NamedTuple):
@@ -110,7 +112,7 @@ def build(
         tuple(arguments),
         returns,
         classes_of(name, words, returns),
-        tuple(fetches[:MOST_FETCHES]),
+        tuple(fetches[:FETCHES]),
     )
 
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proctor.records.ahead import AHEAD_MAX_BYTES
-from proctor.records.trace_layout import BLOCK_BYTES, FLAGS, RECORD, SLACK_BYTES
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import BLOCK_BYTES, FLAGS, SLACK_BYTES
 from proctor.tracing.batches.batch import Batch, Gap
 from proctor.tracing.draining.drain import Drainer
 from proctor.tracing.draining.merge import Merger, read_batches

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import KINDS
+from proctor.records.trace_numbers import KINDS
 from proctor.syscalls.changes import COMMANDS, O_CLOEXEC, Opens, closes, signed
 from proctor.syscalls.descriptors import Descriptors, Files, Place, Process, kernel_file, path_in
 from proctor.syscalls.table import ABIS, table_of

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import FLAGS, KINDS
+from proctor.records.trace_numbers import FLAGS, KINDS
 from proctor.syscalls.descriptors import kernel_file
 from proctor.syscalls.table import Table
 from proctor.syscalls.text.chunks import HEADER_BYTES, KERNEL_FILE, OF_RESULT, STRING, parse

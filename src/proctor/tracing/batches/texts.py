@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import CHUNK_FLAGS, FILE
+from proctor.records.trace_layout import FILE
+from proctor.records.trace_numbers import CHUNK_FLAGS
 
 S_IFMT: Final = 0o170000
 S_IFDIR: Final = 0o040000

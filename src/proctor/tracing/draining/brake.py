@@ -19,7 +19,8 @@ from typing import Final
 
 from proctor.errors import ProctorError, cause_of
 from proctor.kernel.process_table import cgroup_path, cgroup_root
-from proctor.records.trace_layout import BLOCK_BYTES, HEAD, TAIL
+from proctor.records.trace_layout import HEAD, TAIL
+from proctor.records.trace_numbers import BLOCK_BYTES
 from proctor.tracing.draining.rings import RingFiles
 
 HOLD_ABOVE: Final = 0.25

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import FLAGS
+from proctor.records.trace_numbers import FLAGS
 from proctor.tracing.batches.batch import (
     Batch,
     Gap,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proctor.records.trace_layout import ABIS
+from proctor.records.trace_numbers import ABIS
 from proctor.tracing.batches.totals import CALL_KINDS
 from proctor.tracing.outputs.text_sink import encoded, last_line, tables
 from proctor.tracing.stacks.stacks import Folded

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from proctor.records.trace_layout import ABIS
+from proctor.records.trace_numbers import ABIS
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Table, table_of
 from proctor.syscalls.text.formatter import Formatter, Options

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proctor.errors import ProctorError
-from proctor.records.trace_layout import KINDS, RECORD
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import KINDS
 from proctor.tracing.afterwards.diff import Difference, diff
 from proctor.tracing.afterwards.names_seen import NamesSeen
 from proctor.tracing.afterwards.parts import parts_of
