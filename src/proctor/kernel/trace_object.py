@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
-import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from proctor.kernel.libbpf import lib as libbpf
 from proctor.kernel.libraries import mounted_device
 from proctor.kernel.object import KernelError, KernelObject
 from proctor.kernel.process_table import has_ended
+from proctor.kernel.requirements import kernel_version
 from proctor.kernel.trace_options import Fetch, TraceOptions, rule
 from proctor.records._layout import ffi, lib
 
@@ -31,7 +30,6 @@ __all__ = [
     "Rings",
     "TraceObject",
     "TraceOptions",
-    "kernel_version",
     "own_tracepoints",
     "rule",
 ]
@@ -339,12 +337,6 @@ def own_tracepoints(syscalls: Iterable[str]) -> list[str] | None:
         return None
     there = all((EVENTS / "syscalls" / f"sys_enter_{name}").is_dir() for name in names)
     return names if there and names else None
-
-
-def kernel_version() -> tuple[int, int]:
-    """(0, 0) where the release does not begin with two numbers."""
-    match = re.match(r"(\d+)\.(\d+)", platform.release())
-    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _u32(number: int) -> bytes:

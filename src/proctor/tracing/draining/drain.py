@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from proctor.errors import cause_of
 from proctor.tracing.draining.mapping_rings import MappingRings
 from proctor.tracing.draining.rings import New, Rings
 from proctor.tracing.draining.spool import PIECES_MAX, SpoolWriter
@@ -170,7 +171,7 @@ class Drainer:
 
     def _refused(self, error: OSError) -> None:
         self.counts.refused += 1
-        self.counts.refusal = (error.strerror or str(error)).lower()
+        self.counts.refusal = cause_of(error)
 
 
 class Turns:
