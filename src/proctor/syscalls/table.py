@@ -39,6 +39,7 @@ __all__ = [
     "ioctl_names",
     "signal_name",
     "table_of",
+    "tables",
 ]
 
 ABIS: Final = tuple(name.lower() for name in sorted(ABI_NUMBERS, key=ABI_NUMBERS.__getitem__))
@@ -89,6 +90,11 @@ def table_of(abi: str) -> Table:
         {syscall.number: syscall for syscall in syscalls},
         {syscall.name: syscall for syscall in syscalls},
     )
+
+
+def tables() -> dict[str, Table]:
+    """All ABIs' by name, loaded now: later the files may not be readable."""
+    return {abi: table_of(abi) for abi in ABIS}
 
 
 def build(

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proctor.records.trace_numbers import FLAGS
+from proctor.syscalls.call import DEFAULT_TEXT_BYTES
 from proctor.syscalls.descriptors import Descriptors, Process
 from proctor.syscalls.table import Table
-from proctor.syscalls.text.call import DEFAULT_TEXT_BYTES
 from proctor.syscalls.text.calls import Calls, Memory
 from proctor.syscalls.text.following import Following
 from proctor.syscalls.text.groups import SEPARATOR, Group, grouped, line

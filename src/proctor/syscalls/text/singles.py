@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from proctor.records.trace_numbers import KINDS
+from proctor.syscalls.call import AT_FDCWD, DEFAULT_TEXT_BYTES, Call
 from proctor.syscalls.changes import learn
 from proctor.syscalls.descriptors import Process
 from proctor.syscalls.table import ABIS, Table
-from proctor.syscalls.text.call import AT_FDCWD, DEFAULT_TEXT_BYTES, Call
 from proctor.syscalls.text.compiled import Compiled, Unknown
 from proctor.syscalls.text.fcntl import OF_ANY
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
+from proctor.syscalls.call import AT_FDCWD, signed
 from proctor.syscalls.changes import (
     O_CLOEXEC,
     NumericChange,
@@ -14,10 +15,8 @@ from proctor.syscalls.changes import (
     closes,
     copies,
     copies_closing,
-    signed,
 )
 from proctor.syscalls.descriptors import Process, kernel_file
-from proctor.syscalls.text.call import AT_FDCWD
 from proctor.syscalls.text.calls import Memory
 from proctor.syscalls.text.groups import Group
 from proctor.syscalls.text.singles import ARGUMENTS, EBADF, Singles, learnt

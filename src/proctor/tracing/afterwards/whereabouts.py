@@ -17,18 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proctor.records.trace_numbers import KINDS
-from proctor.syscalls.changes import COMMANDS, O_CLOEXEC, Opens, closes, signed
+from proctor.syscalls.call import AT_FDCWD, signed
+from proctor.syscalls.changes import COMMANDS, O_CLOEXEC, Opens, closes
+from proctor.syscalls.chunks import AT_EXIT, KERNEL_FILE, OF_RESULT, STRING, Chunk, parse
 from proctor.syscalls.descriptors import Descriptors, Files, Place, Process, kernel_file, path_in
-from proctor.syscalls.table import ABIS, table_of
-from proctor.syscalls.text.call import AT_FDCWD
-from proctor.syscalls.text.chunks import AT_EXIT, KERNEL_FILE, OF_RESULT, STRING, Chunk, parse
+from proctor.syscalls.table import ABIS, table_of, tables
 from proctor.syscalls.text.compiled import Compiled
 from proctor.syscalls.text.following import Following
 from proctor.syscalls.text.singles import ARGUMENTS, ARGUMENTS_AT, Singles, change, learnt
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.batches.chunks import Indexes
 from proctor.tracing.batches.told_places import Places, Rows, Told, told_places
-from proctor.tracing.outputs.text_sink import tables
 from proctor.tracing.plan import descriptor_arguments, path_arguments
 
 _SYSCALL, _JOINED, _UNDER_WAY = KINDS["SYSCALL"], KINDS["JOINED"], KINDS["UNDER_WAY"]

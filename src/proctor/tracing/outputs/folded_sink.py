@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proctor.records.trace_numbers import ABIS
+from proctor.syscalls.table import tables
 from proctor.tracing.batches.totals import CALL_KINDS
-from proctor.tracing.outputs.text_sink import encoded, last_line, tables
+from proctor.tracing.outputs.text_sink import encoded, last_line
 from proctor.tracing.stacks.stacks import Folded
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.syscalls.text import chunks
+from proctor.syscalls import chunks
 from tests.unit.syscalls.text.calls import chunk
 
 
