@@ -99,7 +99,6 @@ enum chunk_kind {
 				    of a descriptor argument: what it stood for at the entry, AT_FDCWD too */
 	CHUNK_USER_STACK = 6,    /* u64[] addresses */
 	CHUNK_KERNEL_STACK = 7,
-	CHUNK_CONTAINER = 8,     /* u32: a length or count that a pointer argument held (socklen_t) */
 	CHUNK_STACK_TOP = 9,     /* u64 sp, u64 bp, then memory from sp on: x86-64 */
 };
 
@@ -167,21 +166,6 @@ struct trace_rule {
  * by one at the next block's beginning: memory_position says where each lies, never the sum of sizes.
  */
 
-/* Of one CPU: its rings' positions, and counts. Written by the kernel program, read by the reader. */
-struct trace_head {
-	__u64 records;           /* records[cpu * capacity + n % capacity] */
-	__u64 memory;            /* bytes */
-	__u64 counts[8];         /* by enum trace_count */
-	__u64 reserved[6];       /* the program's own, of the record that it makes; two cache lines a CPU */
-};
-
-/* Up to where the reader has read: written by it, read by the kernel program. */
-struct trace_tail {
-	__u64 records;
-	__u64 memory;
-	__u64 reserved[14];       /* as large as the head */
-};
-
 /* Counted per CPU. made = written + lost_*; every wanted call is in made. */
 enum trace_count {
 	TRACE_MADE = 0,          /* records wanted, after all filters, before there was room */
@@ -192,6 +176,21 @@ enum trace_count {
 	TRACE_FILTERED = 5,      /* selected, and left out by result, duration, path or fd */
 	TRACE_UNREADABLE = 6,    /* chunks with FAULT */
 	TRACE_COUNTS = 8,
+};
+
+/* Of one CPU: its rings' positions, and counts. Written by the kernel program, read by the reader. */
+struct trace_head {
+	__u64 records;           /* records[cpu * capacity + n % capacity] */
+	__u64 memory;            /* bytes */
+	__u64 counts[TRACE_COUNTS]; /* by enum trace_count */
+	__u64 reserved[6];       /* the program's own, of the record that it makes; two cache lines a CPU */
+};
+
+/* Up to where the reader has read: written by it, read by the kernel program. */
+struct trace_tail {
+	__u64 records;
+	__u64 memory;
+	__u64 reserved[14];       /* as large as the head */
 };
 
 /* A directory or file of the path filter: key of the map filter_places. */
@@ -245,7 +244,7 @@ struct trace_configuration {
 	__u64 minimum_duration_ns;
 	__u8 processes;          /* records of forks, execs and exits */
 	__u8 signals;            /* records of signals */
-	__u8 counting;           /* count in the kernel: see count.h; no records */
+	__u8 counting;           /* count in the kernel: see count.bpf.c; no records */
 	__u8 descriptors_told;   /* each call says what its descriptors stand for: some are made unseen */
 	__u8 typed_loads;        /* the kernel has bpf_rdonly_cast (6.2): see path.h */
 	__u8 reserved[3];
