@@ -68,7 +68,7 @@ class Following:
         records = batch.records
         raw, stride = records.tobytes(), records.dtype.itemsize
         gaps = _by_row(batch.gaps)
-        found = Steps(records["args"], raw, stride, memory, self._singles)
+        found = Steps(records["args"], raw, memory, self._singles)
         steps = [found.of(group, self._tracked, self._paths) for group in groups]
         telling = [self._tells_itself(group) for group in groups]
         owner, numbers = _owners(records, groups, telling, gaps)

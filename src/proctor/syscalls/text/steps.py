@@ -70,14 +70,11 @@ def _files(group: Group, of_directory: Unnamed) -> list[File]:
 
 
 class Steps:
-    """Of one batch. args: a row a record; raw: the records' bytes, stride of them each."""
+    """Of one batch. args: a row a record; raw: the records' bytes."""
 
-    def __init__(
-        self, args: NDArray[Any], raw: bytes, stride: int, memory: Memory, singles: Singles
-    ) -> None:
+    def __init__(self, args: NDArray[Any], raw: bytes, memory: Memory, singles: Singles) -> None:
         self._args = args
         self._raw = raw
-        self._stride = stride
         self._memory = memory
         self._singles = singles
 
