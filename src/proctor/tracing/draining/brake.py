@@ -70,9 +70,6 @@ class Brake:
         self._since = 0.0
         self._progress = 0.0
         self._best = 1.0
-        self.held = 0
-        """How often."""
-        self.held_seconds = 0.0
         self.given_up = False
 
     def look(self) -> bool:
@@ -93,12 +90,10 @@ class Brake:
     def _hold(self, fill: float, now: float) -> None:
         self._since = self._progress = now
         self._best = fill
-        self.held += 1
         os.pwrite(self._freeze, b"1", 0)
 
     def let_go(self) -> None:
         if self._since:
-            self.held_seconds += time.monotonic() - self._since
             self._since = 0.0
         let_go(self._freeze)
 
