@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proctor.errors import UsageError
-from proctor.kernel.trace_object import TraceOptions as KernelOptions
-from proctor.kernel.trace_object import own_tracepoints, rule
+from proctor.kernel.trace_object import TraceConfiguration, own_tracepoints, rule
 from proctor.records.trace_layout import RECORD
 from proctor.records.trace_numbers import ABIS as ABI_NUMBERS
 from proctor.records.trace_numbers import BLOCK_BYTES, RESULT_FILTERS
@@ -33,7 +32,7 @@ class Plan:
     """No call is left out."""
     own_tracepoints: list[str] | None
     """The only syscalls wanted, where they are few; None: the tracepoints of all."""
-    filters: KernelOptions
+    filters: TraceConfiguration
 
 
 def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
@@ -53,7 +52,7 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
         },
         everything=everything,
         own_tracepoints=own,
-        filters=KernelOptions(
+        filters=TraceConfiguration(
             record_capacity=records,
             memory_blocks=blocks,
             text_bytes=options.string_bytes,

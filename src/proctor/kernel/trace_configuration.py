@@ -26,7 +26,7 @@ class Fetch(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TraceOptions:
+class TraceConfiguration:
     """`struct trace_configuration`: fixed once loaded. What is off costs nothing."""
 
     record_capacity: int = 1 << 16
