@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from proctor.records.trace_layout import RECORD
-from proctor.tracing.draining.merge import read_batches
+from proctor.tracing.draining.merge import BATCH_RECORDS, Merger
 from proctor.tracing.draining.spool import RawPart, Spool, SpoolReader, SpoolWriter
 from proctor.tracing.tables.parquet import ParquetOutput
 
@@ -68,8 +68,14 @@ def main() -> None:
         path = Path(folder, "run.parquet")
         output = ParquetOutput(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), {})
         began, used = time.monotonic(), time.process_time()
-        for batch in read_batches(SpoolReader(Spool(spool))):
-            output.feed(batch)
+        reader, merger = SpoolReader(Spool(spool)), Merger()
+        while not reader.ended:
+            frame = reader.next()
+            assert frame is not None
+            merger.feed(frame)
+            if merger.pending_records >= BATCH_RECORDS:
+                output.feed(merger.take())
+        output.feed(merger.close())
         output.close({})
         seconds, used = time.monotonic() - began, time.process_time() - used
         assert output.rows == count

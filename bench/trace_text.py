@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from proctor.records.trace_layout import RECORD
+from proctor.syscalls.chunks import AT_EXIT, BYTES, KERNEL_FILE, OF_RESULT, STRING
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import table_of
-from proctor.syscalls.text.chunks import AT_EXIT, BYTES, KERNEL_FILE, OF_RESULT, STRING
 from proctor.syscalls.text.formatter import Formatter
 from proctor.tracing.batches.batch import Batch
 

@@ -89,8 +89,8 @@ __noinline int copy_piece(u64 thread)
 		return 0;
 	rest = call->size - call->position;
 	if (rest >= 196608) {
-		emit_piece(call, rest > 262144 ? 262144 : rest, 262144);
-		call->position += 262144;
+		emit_piece(call, rest > PIECE_MAX_BYTES ? PIECE_MAX_BYTES : rest, PIECE_MAX_BYTES);
+		call->position += PIECE_MAX_BYTES;
 	} else if (rest > 98304) {
 		emit_piece(call, rest > 131072 ? 131072 : rest, 131072);
 		call->position += 131072;

@@ -44,7 +44,6 @@ enum record_type {
 };
 
 enum record_limits {
-	COMM_BYTES = 16,
 	ARGV_MAX_BYTES = 16384,
 	PATH_MAX_BYTES = 4096,
 	HELLO_MAX_BYTES = 4096,

@@ -18,8 +18,6 @@
 #define CONTROL_BYTES 512
 #define SOCKADDR_BYTES 128
 
-enum fetch_when { AT_ENTRY = 1, AT_EXIT_SUCCEEDED = 2, AT_BOTH = 3, AT_EXIT = 4 };
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ABIS * TRACE_SYSCALLS + 1); /* the last: numbers that we do not know */

@@ -99,7 +99,6 @@ enum chunk_kind {
 				    of a descriptor argument: what it stood for at the entry, AT_FDCWD too */
 	CHUNK_USER_STACK = 6,    /* u64[] addresses */
 	CHUNK_KERNEL_STACK = 7,
-	CHUNK_CONTAINER = 8,     /* u32: a length or count that a pointer argument held (socklen_t) */
 	CHUNK_STACK_TOP = 9,     /* u64 sp, u64 bp, then memory from sp on: x86-64 */
 };
 
@@ -120,7 +119,7 @@ struct trace_file {
 struct trace_fetch {
 	__u8 arg;
 	__u8 kind;               /* enum fetch_kind */
-	__u8 when;               /* 1 entry, 2 exit if it succeeded, 3 both, 4 exit always */
+	__u8 when;               /* enum fetch_when */
 	__u8 count_from;         /* COUNTED: an argument 0-5, 6 the result, 16+n the u32 (32+n: u64) that argument n points to */
 	__u32 size;              /* BYTES: bytes; COUNTED: bytes an element */
 };
@@ -138,6 +137,13 @@ enum fetch_kind {
 	FETCH_FILES = 9,         /* s32[2], new descriptors: at the exit also a KERNEL_FILE of each, by part */
 	FETCH_MESSAGES = 10,     /* struct mmsghdr[]: each as FETCH_MSGHDR; of BOTH the exit has the array as one MSGHDR */
 	FETCH_SIGSET = 11,       /* a pointer and its size, then what it points to: BYTES, part 1 */
+};
+
+enum fetch_when {
+	AT_ENTRY = 1,
+	AT_EXIT_SUCCEEDED = 2,
+	AT_BOTH = 3,             /* the entry, and an exit that succeeded */
+	AT_EXIT = 4,             /* however it ended */
 };
 
 struct trace_rule {
@@ -160,21 +166,6 @@ struct trace_rule {
  * by one at the next block's beginning: memory_position says where each lies, never the sum of sizes.
  */
 
-/* Of one CPU: its rings' positions, and counts. Written by the kernel program, read by the reader. */
-struct trace_head {
-	__u64 records;           /* records[cpu * capacity + n % capacity] */
-	__u64 memory;            /* bytes */
-	__u64 counts[8];         /* by enum trace_count */
-	__u64 reserved[6];       /* the program's own, of the record that it makes; two cache lines a CPU */
-};
-
-/* Up to where the reader has read: written by it, read by the kernel program. */
-struct trace_tail {
-	__u64 records;
-	__u64 memory;
-	__u64 reserved[14];       /* as large as the head */
-};
-
 /* Counted per CPU. made = written + lost_*; every wanted call is in made. */
 enum trace_count {
 	TRACE_MADE = 0,          /* records wanted, after all filters, before there was room */
@@ -185,6 +176,21 @@ enum trace_count {
 	TRACE_FILTERED = 5,      /* selected, and left out by result, duration, path or fd */
 	TRACE_UNREADABLE = 6,    /* chunks with FAULT */
 	TRACE_COUNTS = 8,
+};
+
+/* Of one CPU: its rings' positions, and counts. Written by the kernel program, read by the reader. */
+struct trace_head {
+	__u64 records;           /* records[cpu * capacity + n % capacity] */
+	__u64 memory;            /* bytes */
+	__u64 counts[TRACE_COUNTS]; /* by enum trace_count */
+	__u64 reserved[6];       /* the program's own, of the record that it makes; two cache lines a CPU */
+};
+
+/* Up to where the reader has read: written by it, read by the kernel program. */
+struct trace_tail {
+	__u64 records;
+	__u64 memory;
+	__u64 reserved[14];       /* as large as the head */
 };
 
 /* A directory or file of the path filter: key of the map filter_places. */
@@ -239,7 +245,7 @@ struct trace_configuration {
 	__u64 minimum_duration_ns;
 	__u8 processes;          /* records of forks, execs and exits */
 	__u8 signals;            /* records of signals */
-	__u8 counting;           /* count in the kernel: see count.h; no records */
+	__u8 counting;           /* count in the kernel: see count.bpf.c; no records */
 	__u8 descriptors_told;   /* each call says what its descriptors stand for: some are made unseen */
 	__u8 typed_loads;        /* the kernel has bpf_rdonly_cast (6.2): see path.h */
 	__u8 reserved[3];

@@ -9,7 +9,7 @@ import sys
 from typing import Any, Final
 
 from proctor.diagnosis.findings import Host, ProcessFinding, values_of
-from proctor.errors import BROKEN_PIPE_STATUS, ProctorError
+from proctor.errors import BROKEN_PIPE_STATUS, ProctorError, cause_of
 
 SCHEMA: Final = 1
 
@@ -36,7 +36,7 @@ def main(pid: int | None, as_json: bool) -> int:
         if error.errno == errno.EPIPE:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer
             return BROKEN_PIPE_STATUS
-        raise ProctorError(f"standard output: {(error.strerror or '').lower()}") from None
+        raise ProctorError(f"standard output: {cause_of(error)}") from None
     if host.usable is False:
         missing = [each.name for each in host.checks if each.essential and each.state == "missing"]
         raise ProctorError(f"this host: cannot be watched: {', '.join(missing)}; see above")

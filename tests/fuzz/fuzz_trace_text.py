@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from proctor.syscalls.chunks import parse
 from proctor.syscalls.table import ABIS, table_of
-from proctor.syscalls.text.chunks import parse
 from proctor.syscalls.text.formatter import Formatter
 from proctor.syscalls.text.groups import FEW
 from tests.fuzz.driver import fuzz

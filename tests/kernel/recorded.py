@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from proctor.kernel.trace_object import TraceObject, TraceOptions, rule
-from proctor.records.trace_layout import ABIS, RECORD
+from proctor.kernel.trace_object import TraceConfiguration, TraceObject, rule
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import ABIS
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import Syscall, table_of
 from proctor.tracing.batches.batch import Batch
@@ -39,7 +40,7 @@ class Recorded:
 
 def record(command: Sequence[str], folder: Path, abis: Sequence[str] = ("x86_64",)) -> Recorded:
     """The command, run in `folder` without input, and all of its tree."""
-    options = TraceOptions(record_capacity=1 << 16, memory_blocks=32)
+    options = TraceConfiguration(record_capacity=1 << 16, memory_blocks=32)
     with TraceObject(options) as traced:
         traced.put_rules(
             {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proctor.kernel.process_table import cgroup_root
-from proctor.kernel.trace_object import kernel_version
+from proctor.kernel.requirements import kernel_version
 from tests.kernel.trace_command import (
     TOTALS,
     VALIDATOR,

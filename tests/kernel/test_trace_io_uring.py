@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 import proctor
-from proctor.kernel.trace_object import kernel_version
+from proctor.kernel.requirements import kernel_version
 from tests.kernel.trace_command import run
 from tests.kernel.watching import PROCTOR, environment
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from proctor.kernel.requirements import kernel_version
 from proctor.kernel.trace_object import (
     OWN_TRACEPOINTS_SINCE,
     TraceObject,
-    kernel_version,
     own_tracepoints,
     rule,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from proctor.kernel import trace_object
-from proctor.kernel.trace_object import kernel_version
+from proctor.kernel.requirements import kernel_version
 from proctor.records._layout import lib
 from tests.kernel.tracing import OPENAT, RULES, SMALL, Record, kernel_path, of, trace
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proctor.kernel.trace_object import kernel_version
+from proctor.kernel.requirements import kernel_version
 from tests.kernel.trace_command import (
     VALIDATOR,
     Traced,

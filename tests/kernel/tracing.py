@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import pytest
 
-from proctor.kernel.trace_object import Rings, TraceObject, TraceOptions, rule
+from proctor.kernel.trace_object import Rings, TraceConfiguration, TraceObject, rule
 from proctor.records._layout import ffi, lib
 from tests.kernel.watching import TIMEOUT_S
 
-SMALL = TraceOptions(record_capacity=4096, memory_blocks=2)
+SMALL = TraceConfiguration(record_capacity=4096, memory_blocks=2)
 
 
 class Fetch(NamedTuple):
@@ -128,7 +128,7 @@ def gated(*command: str, stdin: int | None = None) -> Iterator[tuple[int, int]]:
 
 def trace(
     *command: str,
-    options: TraceOptions = SMALL,
+    options: TraceConfiguration = SMALL,
     rules: dict[tuple[int, int], bytes] | None = None,
     syscalls: Sequence[str] | None = None,
     paths: Sequence[str] = (),

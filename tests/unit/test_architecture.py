@@ -146,6 +146,13 @@ def test_every_room_of_the_tracer_is_in_the_table() -> None:
     assert rooms == TRACING_MAY_IMPORT.keys()
 
 
+def test_what_is_known_about_syscalls_needs_no_text_of_them() -> None:
+    files = sorted((PACKAGE / "syscalls").glob("*.py"))
+    wrong = [path.name for path in files if "text" in rooms_imported(path, ("proctor", "syscalls"))]
+    assert files
+    assert not wrong
+
+
 def test_vocabulary_imports_nothing() -> None:
     assert not {
         word: used for word in VOCABULARY if (used := rooms_imported(PACKAGE / f"{word}.py"))

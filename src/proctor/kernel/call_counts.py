@@ -17,7 +17,8 @@ from proctor.errors import cause_of
 from proctor.kernel.libbpf import ffi, lib
 from proctor.kernel.object import KernelError, KernelObject, Map
 from proctor.records._layout import lib as layout
-from proctor.records.trace_layout import ABIS, dtype_of
+from proctor.records.trace_layout import dtype_of
+from proctor.records.trace_numbers import ABIS
 
 KEY: Final = dtype_of("trace_count_key")
 COUNTED: Final = dtype_of("trace_counted")

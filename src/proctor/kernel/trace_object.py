@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
-import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,16 +20,16 @@ from proctor.kernel.libbpf import lib as libbpf
 from proctor.kernel.libraries import mounted_device
 from proctor.kernel.object import KernelError, KernelObject
 from proctor.kernel.process_table import has_ended
-from proctor.kernel.trace_options import Fetch, TraceOptions, rule
+from proctor.kernel.requirements import kernel_version
+from proctor.kernel.trace_configuration import Fetch, TraceConfiguration, rule
 from proctor.records._layout import ffi, lib
 
 __all__ = [
     "Fetch",
     "Ring",
     "Rings",
+    "TraceConfiguration",
     "TraceObject",
-    "TraceOptions",
-    "kernel_version",
     "own_tracepoints",
     "rule",
 ]
@@ -92,9 +90,9 @@ class TraceObject:
     load, put rules and scope, attach, start; then detach, calls_under_way.
     """
 
-    def __init__(self, options: TraceOptions, *, path: str = OBJECT) -> None:
+    def __init__(self, configuration: TraceConfiguration, *, path: str = OBJECT) -> None:
         """Loads. KernelError where the kernel refuses a program that we can't do without."""
-        self.options = options
+        self.configuration = configuration
         self.cpus = int(libbpf.libbpf_num_possible_cpus())
         self._task_storage = kernel_version() >= TASK_STORAGE_SINCE
         self._kernel = self._load(path)
@@ -140,42 +138,48 @@ class TraceObject:
                 return kernel
 
     def _prepare(self, kernel: KernelObject) -> None:
-        options = self.options
+        configuration = self.configuration
         typed_loads = kernel_version() >= TYPED_LOADS_SINCE
-        kernel.configure(options.pack(task_storage=self._task_storage, typed_loads=typed_loads))
+        kernel.configure(
+            configuration.pack(task_storage=self._task_storage, typed_loads=typed_loads)
+        )
         for name in kernel.refused.keys() | self._unused():
             kernel.skip(name)
         for name in ("heads", "tails"):
             kernel.resize(name, self.cpus)
-        kernel.resize("records", self.cpus * options.record_capacity)
-        kernel.resize("memory", self.cpus * options.memory_blocks)
+        kernel.resize("records", self.cpus * configuration.record_capacity)
+        kernel.resize("memory", self.cpus * configuration.memory_blocks)
         kernel.resize("tallies", self.cpus * lib.TRACE_TALLIES)
         stored = ("threads", "entries")
         by_tid = ("threads_by_tid", "entries_by_tid", "empty_thread", "empty_entry")
         for name in by_tid if self._task_storage else stored:
             kernel.leave_out(name)
-        for name in call_counts.unused_maps(options.counting, options.latencies):
+        for name in call_counts.unused_maps(configuration.counting, configuration.latencies):
             kernel.leave_out(name)
 
     def _unused(self) -> set[str]:
-        """Programs that this kernel or these options have no use for."""
-        version, options = kernel_version(), self.options
+        """Programs that this kernel or this configuration has no use for."""
+        version, configuration = kernel_version(), self.configuration
         newer, older = IO_URING_SINCE
         unused = {older if version >= IO_URING_SINCE[newer] else newer}
         if version < IO_URING_SINCE[older]:
             unused.add(older)
-        if version < OWN_TRACEPOINTS_SINCE or options.counting or options.own_tracepoints is False:
+        if (
+            version < OWN_TRACEPOINTS_SINCE
+            or configuration.counting
+            or configuration.own_tracepoints is False
+        ):
             unused |= set(_OWN_TRACEPOINT)
-        elif options.own_tracepoints:
+        elif configuration.own_tracepoints:
             unused |= set(_DISPATCHER)
-        if not options.signals or options.counting:
+        if not configuration.signals or configuration.counting:
             unused.add("signal_delivered")
-        if options.counting:
+        if configuration.counting:
             unused |= {*_DISPATCHER, *IO_URING_SINCE}
-        if not options.processes_asked_for:
+        if not configuration.processes_asked_for:
             unused.add("processes_in_scope")
-        own = options.own_tracepoints is True
-        counting = call_counts.programs(options.counting, options.latencies, own=own)
+        own = configuration.own_tracepoints is True
+        counting = call_counts.programs(configuration.counting, configuration.latencies, own=own)
         return unused | (call_counts.PROGRAMS - counting)
 
     def put_rules(self, rules: Mapping[tuple[int, int], bytes]) -> None:
@@ -248,9 +252,9 @@ class TraceObject:
         syscalls: tracepoints that `own_tracepoints` found, to be used instead of those of all
         syscalls. KernelError where something is refused that a trace can't do without.
         """
-        options, own = self.options, _OWN_TRACEPOINT
-        if options.counting:
-            own = call_counts.at_own_tracepoints(options.latencies)
+        configuration, own = self.configuration, _OWN_TRACEPOINT
+        if configuration.counting:
+            own = call_counts.at_own_tracepoints(configuration.latencies)
         unused = self._unused() | set(_ITERATORS) | set(own)
         if syscalls is not None:
             unused |= set(_DISPATCHER)
@@ -302,7 +306,7 @@ class TraceObject:
         return found
 
     def rings(self) -> Rings:
-        options = self.options
+        configuration = self.configuration
         block = int(lib.TRACE_BLOCK_BYTES + lib.TRACE_SLACK_BYTES)
         record = ffi.sizeof("struct trace_record")
 
@@ -311,8 +315,8 @@ class TraceObject:
 
         return Rings(
             cpus=self.cpus,
-            record_capacity=options.record_capacity,
-            memory_blocks=options.memory_blocks,
+            record_capacity=configuration.record_capacity,
+            memory_blocks=configuration.memory_blocks,
             records=ring("records", record),
             memory=ring("memory", block),
             heads=ring("heads", ffi.sizeof("struct trace_head")),
@@ -339,12 +343,6 @@ def own_tracepoints(syscalls: Iterable[str]) -> list[str] | None:
         return None
     there = all((EVENTS / "syscalls" / f"sys_enter_{name}").is_dir() for name in names)
     return names if there and names else None
-
-
-def kernel_version() -> tuple[int, int]:
-    """Major and minor; (0, 0) where the release does not begin with two numbers."""
-    match = re.match(r"(\d+)\.(\d+)", platform.release())
-    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _u32(number: int) -> bytes:

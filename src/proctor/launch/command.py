@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of
 from proctor.privilege import Identity, drop_to
 
 NOT_EXECUTABLE: Final = 126
@@ -70,9 +70,7 @@ def find_program(command: Sequence[str], environment: Mapping[str, str]) -> str:
     except (FileNotFoundError, NotADirectoryError):
         raise ProctorError(f"{name}: no such file", exit_status=NOT_FOUND) from None
     except OSError as error:
-        raise ProctorError(
-            f"{name}: {(error.strerror or '').lower()}", exit_status=NOT_EXECUTABLE
-        ) from None
+        raise ProctorError(f"{name}: {cause_of(error)}", exit_status=NOT_EXECUTABLE) from None
     if stat.S_ISDIR(info.st_mode):
         raise ProctorError(f"{name}: is a directory", exit_status=NOT_EXECUTABLE)
     if not os.access(name, os.X_OK):
@@ -142,9 +140,7 @@ def _become(
         os.execve(program, list(command), environment)
     except OSError as error:
         status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-        os.write(
-            2, f"proctor: {command[0]}: {(error.strerror or '').lower()}\n".encode(errors="replace")
-        )
+        os.write(2, f"proctor: {command[0]}: {cause_of(error)}\n".encode(errors="replace"))
         os._exit(status)
 
 

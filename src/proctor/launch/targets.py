@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of
 from proctor.kernel.process_table import (
     cgroup_root,
     container_cgroup,
@@ -83,7 +83,7 @@ def _executable(path: str) -> str:
         with Path(path).open("rb") as file:
             start = file.read(256)
     except OSError as error:
-        raise ProctorError(f"executable {path}: {(error.strerror or '').lower()}") from None
+        raise ProctorError(f"executable {path}: {cause_of(error)}") from None
     if start.startswith(b"#!"):
         interpreter = start[2:].split(b"\n")[0].strip().decode(errors="replace")
         raise ProctorError(

@@ -17,6 +17,7 @@ from typing import Final
 
 from xxhash import xxh3_64_intdigest
 
+from proctor.errors import cause_of
 from proctor.records.layout import HEAD, RECORD_TYPES
 from proctor.records.recording import (
     FORMAT_VERSION,
@@ -26,7 +27,6 @@ from proctor.records.recording import (
     PREAMBLE,
     RecordingError,
     RecordingHeader,
-    cause_of,
 )
 from proctor.records.restoring import Restorer
 

@@ -28,7 +28,7 @@ from typing import Final
 
 from xxhash import xxh3_64, xxh3_64_intdigest
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of
 from proctor.records.ahead import Ahead
 
 MAGIC: Final = b"PROCTOR\n"
@@ -161,7 +161,3 @@ class RecordingWriter:
             os.lseek(self._file, self._end, os.SEEK_SET)
             raise
         self._end += size
-
-
-def cause_of(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from proctor.errors import cause_of
 from proctor.records.recording import RecordingError
 
 SUFFIX: Final = ".rec"
@@ -34,7 +35,7 @@ def make_shelf(folder: Path) -> None:
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or "").lower()
+        reason = cause_of(error)
         raise RecordingError(f"{folder}: cannot be made: {reason}; name a file with -o") from error
 
 
@@ -57,9 +58,7 @@ def recordings(folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RecordingError(
-            f"{folder}: cannot be read: {(error.strerror or '').lower()}"
-        ) from error
+        raise RecordingError(f"{folder}: cannot be read: {cause_of(error)}") from error
     return [folder / name for name in sorted(names, reverse=True)]
 
 

@@ -6,9 +6,9 @@ import posixpath
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from proctor.syscalls.call import AT_FDCWD, Call, signed
+from proctor.syscalls.chunks import AT_EXIT, KERNEL_FILE, OF_RESULT, parse
 from proctor.syscalls.descriptors import Process, kernel_file
-from proctor.syscalls.text.call import Call
-from proctor.syscalls.text.chunks import AT_EXIT, KERNEL_FILE, OF_RESULT, parse
 
 Change = Callable[[Process, Call], None]
 """What a call that succeeded did to its process."""
@@ -25,7 +25,6 @@ CLONE_FS: Final = 0x200
 CLONE_FILES: Final = 0x400
 CLONE_PIDFD: Final = 0x1000
 MFD_CLOEXEC: Final = 1
-AT_FDCWD: Final = -100
 
 
 def opened(call: Call, argument: int = OF_RESULT, part: int = 0) -> str:
@@ -55,12 +54,6 @@ def learn(process: Process, args: Sequence[int], memory: bytes) -> None:
 def string_of(call: Call, argument: int) -> str:
     chunk = call.memory(argument)
     return chunk.data.decode("utf-8", "surrogateescape") if chunk is not None else ""
-
-
-def signed(value: int) -> int:
-    """An argument as C's int."""
-    value &= 0xFFFFFFFF
-    return value - (1 << 32) if value & 0x80000000 else value
 
 
 def makes(

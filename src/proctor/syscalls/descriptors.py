@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Final
 
-from proctor.syscalls.text.quoting import bare
+from proctor.syscalls.quoting import bare
 
 S_IFMT: Final = 0o170000
 S_IFSOCK: Final = 0o140000

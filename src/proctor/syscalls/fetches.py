@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from proctor.records.trace_numbers import FETCH_KINDS, FETCH_WHEN
 from proctor.syscalls.defaults import pointee
 from proctor.syscalls.formats import Format
 
@@ -18,11 +19,25 @@ class Fetch(NamedTuple):
     size: int
 
 
-# enum fetch_kind
-STRING, TEXT, BYTES, COUNTED, BUFFER, IOVEC, MSGHDR, STRINGS, FILES, MESSAGES, SIGSET = range(1, 12)
-# trace_fetch.when
-ENTRY, EXIT, BOTH, EXIT_ALWAYS = range(1, 5)
-WHEN: Final = {"<": ENTRY, ">": EXIT, "<>": BOTH, ">!": EXIT_ALWAYS}
+NONE: Final = FETCH_KINDS["NONE"]
+STRING: Final = FETCH_KINDS["STRING"]
+TEXT: Final = FETCH_KINDS["TEXT"]
+BYTES: Final = FETCH_KINDS["BYTES"]
+COUNTED: Final = FETCH_KINDS["COUNTED"]
+BUFFER: Final = FETCH_KINDS["BUFFER"]
+IOVEC: Final = FETCH_KINDS["IOVEC"]
+MSGHDR: Final = FETCH_KINDS["MSGHDR"]
+STRINGS: Final = FETCH_KINDS["STRINGS"]
+FILES: Final = FETCH_KINDS["FILES"]
+MESSAGES: Final = FETCH_KINDS["MESSAGES"]
+SIGSET: Final = FETCH_KINDS["SIGSET"]
+WHEN: Final = {
+    "<": FETCH_WHEN["ENTRY"],
+    ">": FETCH_WHEN["EXIT_SUCCEEDED"],
+    "<>": FETCH_WHEN["BOTH"],
+    ">!": FETCH_WHEN["EXIT"],
+}
+"""By the word of data/formats.txt."""
 
 # Words whose memory has a form of its own; all others are structs or arrays of them.
 KIND_OF_WORD: Final = {
@@ -64,9 +79,9 @@ def fetch_of(
     target = pointee(c_type)
     if word in OPAQUE or not (target or asked.direction):
         return None
-    kind = KIND_OF_WORD.get(word, 0)
+    kind = KIND_OF_WORD.get(word, NONE)
     when = WHEN[asked.direction or ("<" if kind in (STRING, TEXT) or "const" in c_type else ">")]
-    if kind:
+    if kind != NONE:
         return Fetch(arg, kind, when, count_from(asked.amount), 1 if kind == BUFFER else 0)
     element = element_bytes(word, target, asked, sizes)
     if not element:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
 
+from proctor.records.trace_numbers import ABIS as ABI_NUMBERS
+from proctor.records.trace_numbers import FETCHES
 from proctor.syscalls.classes import classes_of
 from proctor.syscalls.constants import (
     FlagGroup,
@@ -37,10 +39,11 @@ __all__ = [
     "ioctl_names",
     "signal_name",
     "table_of",
+    "tables",
 ]
 
-ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # in the order of enum trace_abi
-MOST_FETCHES: Final = 6  # TRACE_FETCHES
+ABIS: Final = tuple(name.lower() for name in sorted(ABI_NUMBERS, key=ABI_NUMBERS.__getitem__))
+"""`x86_64`, `i386`, ...: each at its number."""
 
 
 class Argument(NamedTuple):
@@ -89,6 +92,11 @@ def table_of(abi: str) -> Table:
     )
 
 
+def tables() -> dict[str, Table]:
+    """All ABIs' by name, loaded now: later the files may not be readable."""
+    return {abi: table_of(abi) for abi in ABIS}
+
+
 def build(
     name: str, number: int, declarations: list[str], row: Row | None, sizes: dict[str, int]
 ) -> Syscall:
@@ -110,7 +118,7 @@ def build(
         tuple(arguments),
         returns,
         classes_of(name, words, returns),
-        tuple(fetches[:MOST_FETCHES]),
+        tuple(fetches[:FETCHES]),
     )
 
 

@@ -159,9 +159,9 @@ class Trace:
 
     def __iter__(self) -> Iterator[Event]:
         """Typed events: SyscallEvent, SignalEvent, ProcessEvent, PathMismatch, LostEvent."""
+        from proctor.syscalls.table import tables
         from proctor.syscalls.text.formatter import Formatter, Options
         from proctor.tracing.outputs.event_maker import EventMaker
-        from proctor.tracing.outputs.text_sink import tables
         from proctor.tracing.tables.from_arrow import batch_of, mismatches_of
 
         known = tables()

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from proctor.errors import UsageError
-from proctor.kernel.trace_object import TraceOptions as KernelOptions
-from proctor.kernel.trace_object import own_tracepoints, rule
-from proctor.records.trace_layout import ABIS as ABI_NUMBERS
-from proctor.records.trace_layout import BLOCK_BYTES, RECORD
+from proctor.kernel.trace_object import TraceConfiguration, own_tracepoints, rule
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import ABIS as ABI_NUMBERS
+from proctor.records.trace_numbers import BLOCK_BYTES, RESULT_FILTERS
 from proctor.syscalls.select import is_negative, select
 from proctor.syscalls.table import Syscall, table_of
 from proctor.tracing.options import TraceOptions, duration_ns, result_range
 
 ABIS_OF_MACHINE: Final = {"x86_64": ("x86_64", "i386", "x32"), "aarch64": ("arm64", "arm")}
-_ANY, _INSIDE, _OUTSIDE = range(3)  # enum trace_result_filter
+_ANY, _INSIDE, _OUTSIDE = (RESULT_FILTERS[name] for name in ("ANY", "INSIDE", "OUTSIDE"))
 _ERRORS: Final = (-4095, -1)
 
 
@@ -32,7 +32,7 @@ class Plan:
     """No call is left out."""
     own_tracepoints: list[str] | None
     """The only syscalls wanted, where they are few; None: the tracepoints of all."""
-    filters: KernelOptions
+    filters: TraceConfiguration
 
 
 def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
@@ -52,7 +52,7 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
         },
         everything=everything,
         own_tracepoints=own,
-        filters=KernelOptions(
+        filters=TraceConfiguration(
             record_capacity=records,
             memory_blocks=blocks,
             text_bytes=options.string_bytes,

@@ -90,11 +90,7 @@ def drainer_life(task: DrainerTask, identity: Identity) -> int:
                 brake.let_go()
     report: dict[str, Any] = asdict(counts)
     if brake:
-        report |= {
-            "held": brake.held,
-            "held_seconds": brake.held_seconds,
-            "given_up": brake.given_up,
-        }
+        report["given_up"] = brake.given_up
     try:
         task.control.sendall(json.dumps(report).encode())
     except OSError:  # the tracer is gone: nobody asks

@@ -35,7 +35,7 @@ from proctor.launch.command import (
 from proctor.launch.role import fork_role, run_as_others
 from proctor.launch.targets import scope_of
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
-from proctor.records.trace_layout import COUNTS
+from proctor.records.trace_numbers import COUNTS
 from proctor.tracing.answers import ASKED, Answers
 from proctor.tracing.draining.brake import TreeCgroup, let_go
 from proctor.tracing.draining.rings import RingFiles

@@ -7,6 +7,7 @@ import pytest
 
 from proctor.records import trace_layout
 from proctor.records._layout import ffi
+from proctor.records.trace_numbers import FLAGS, KINDS
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,8 @@ def test_values_written_by_c_are_read_by_numpy() -> None:
     record.result = -13
     record.args[5] = 7
     record.number = 257
-    record.kind = trace_layout.KINDS["EXEC"]
-    record.flags = trace_layout.FLAGS["RESTARTED"]
+    record.kind = KINDS["EXEC"]
+    record.flags = FLAGS["RESTARTED"]
     (read,) = np.frombuffer(ffi.buffer(record), trace_layout.RECORD)
     assert (read["start_ns"], read["result"], read["args"][5]) == (2**64 - 1, -13, 7)
     assert (read["number"], read["kind"], read["flags"]) == (257, 5, 4)

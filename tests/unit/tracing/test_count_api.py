@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import proctor
-from proctor.records.trace_layout import KINDS
+from proctor.records.trace_numbers import KINDS
 from proctor.tracing.api import words_of
 from tests.unit.tracing.afterwards.test_selection import OPENAT, READ, batch_of, written
 

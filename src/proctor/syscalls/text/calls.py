@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from proctor.syscalls.text.call import NARROW, NARROW_REGISTERS
-from proctor.syscalls.text.chunks import (
+from proctor.syscalls.call import NARROW, NARROW_REGISTERS
+from proctor.syscalls.chunks import (
     AT_EXIT,
     FAULT,
     HEADER_BYTES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from proctor.syscalls.call import Call, pointer
 from proctor.syscalls.constants import ioctl_names
-from proctor.syscalls.text.call import Call, pointer
 from proctor.syscalls.text.symbols import flags, one_of, value_hex
 from proctor.syscalls.text.times import at_timespec
 

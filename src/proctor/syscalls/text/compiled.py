@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from proctor.syscalls.call import NARROW, Call, Printer, pointer
 from proctor.syscalls.changes import (
     CHANGES,
     CONTROLS,
@@ -19,6 +20,7 @@ from proctor.syscalls.changes import (
     makes_bpf_file,
     makes_by_socketcall,
 )
+from proctor.syscalls.quoting import quote_cut
 from proctor.syscalls.table import Argument, Fetch, Syscall, unknown_name
 from proctor.syscalls.text import (
     fields,
@@ -31,11 +33,9 @@ from proctor.syscalls.text import (
     structures,
     times,
 )
-from proctor.syscalls.text.call import NARROW, Call, Printer, pointer
 from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.fcntl import COMMAND, OF_ANY, command_of, fcntl, fcntl_result
 from proctor.syscalls.text.prctl import prctl_result
-from proctor.syscalls.text.quoting import quote_cut
 from proctor.syscalls.text.specials import ANNOTATIONS, REWRITES, ColumnRewrite, clone
 from proctor.syscalls.text.symbols import (
     error,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Final, NamedTuple
 
-from proctor.syscalls.text.call import Call
+from proctor.syscalls.call import Call
 from proctor.syscalls.text.files import lock
 from proctor.syscalls.text.scalars import integer
 from proctor.syscalls.text.symbols import flags, one_of, signal, value_hex

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer
+from proctor.syscalls.call import Call, Printer
 from proctor.syscalls.text.symbols import flags, one_of
 from proctor.syscalls.text.words import OfValue
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer, pointer
+from proctor.syscalls.call import Call, Printer, pointer
+from proctor.syscalls.chunks import AT_EXIT, BYTES, IOVEC, Chunk
+from proctor.syscalls.descriptors import S_IFMT
+from proctor.syscalls.quoting import quote, quote_cut, terminated
 from proctor.syscalls.text.calls import Calls
-from proctor.syscalls.text.chunks import AT_EXIT, BYTES, IOVEC, Chunk
-from proctor.syscalls.text.quoting import quote, quote_cut, terminated
 from proctor.syscalls.text.symbols import device, flags, mode, octal, one_of, value_hex
 from proctor.syscalls.text.words import OfMemory, Word, growing, structured
 
-S_IFMT: Final = 0o170000
 DEVICES: Final = (0o020000, 0o060000)
 
 

@@ -68,7 +68,7 @@ class Following:
         records = batch.records
         raw, stride = records.tobytes(), records.dtype.itemsize
         gaps = _by_row(batch.gaps)
-        found = Steps(records["args"], raw, stride, memory, self._singles)
+        found = Steps(records["args"], raw, memory, self._singles)
         steps = [found.of(group, self._tracked, self._paths) for group in groups]
         telling = [self._tells_itself(group) for group in groups]
         owner, numbers = _owners(records, groups, telling, gaps)
@@ -100,17 +100,24 @@ class Following:
                 kind, abi, syscall, tid = next(kinds)
                 given, chunks = raw[at : at + ARGUMENTS.size], memory.bytes[offset : offset + size]
                 record = Record(abi, syscall, kind, given, chunks)
-                if kind <= UNDER_WAY:
-                    if not self._tracked:
-                        learnt(given, chunks, process)
-                    alone.call(row, record, process)
-                else:
-                    text = self.happened(kind, given, chunks, process, pid, tid)
-                    alone.other(row, record, process, text)
+                self._tell_alone(alone, row, record, process, pid, tid)
+                if kind > UNDER_WAY:
                     process = None  # it may be another now
         if len(records) in gaps:
             lost[len(records)] = self._lost(gaps[len(records)])
         return lost
+
+    def _tell_alone(
+        self, alone: Alone, row: int, record: Record, process: Process, pid: int, tid: int
+    ) -> None:
+        _, _, kind, given, chunks = record
+        if kind > UNDER_WAY:
+            text = self.happened(kind, given, chunks, process, pid, tid)
+            alone.other(row, record, process, text)
+            return
+        if not self._tracked:
+            learnt(given, chunks, process)
+        alone.call(row, record, process)
 
     def happened(
         self, kind: int, given: bytes, chunks: bytes, process: Process, pid: int, tid: int

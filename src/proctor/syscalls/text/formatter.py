@@ -9,9 +9,10 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from proctor.records.trace_numbers import FLAGS
+from proctor.syscalls.call import DEFAULT_TEXT_BYTES
 from proctor.syscalls.descriptors import Descriptors, Process
 from proctor.syscalls.table import Table
-from proctor.syscalls.text.call import DEFAULT_TEXT_BYTES
 from proctor.syscalls.text.calls import Calls, Memory
 from proctor.syscalls.text.following import Following
 from proctor.syscalls.text.groups import SEPARATOR, Group, grouped, line
@@ -31,7 +32,7 @@ from proctor.syscalls.text.singles import (
 from proctor.syscalls.text.stamps import Stamp, stamps
 from proctor.syscalls.text.words import Known
 
-ARGUMENTS_LOST: Final = 1 | 2  # TRACE_MEMORY_LOST, TRACE_ENTRY_LOST
+ARGUMENTS_LOST: Final = FLAGS["MEMORY_LOST"] | FLAGS["ENTRY_LOST"]
 
 
 @dataclass(frozen=True, slots=True)

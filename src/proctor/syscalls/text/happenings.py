@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from proctor.syscalls.text.call import AT_FDCWD
-from proctor.syscalls.text.chunks import STRING, parse
+from proctor.records.trace_numbers import KINDS, NO_DESCRIPTOR
+from proctor.syscalls.call import AT_FDCWD, signed
+from proctor.syscalls.chunks import STRING, parse
+from proctor.syscalls.quoting import quote
 from proctor.syscalls.text.processes import signal_information
-from proctor.syscalls.text.quoting import quote
 from proctor.syscalls.text.symbols import flags, one_of, signal, value_hex
 
-FORK, EXEC, EXIT, SIGNAL, IO_URING = range(4, 9)  # enum trace_kind
+FORK: Final = KINDS["FORK"]
+EXEC: Final = KINDS["EXEC"]
+EXIT: Final = KINDS["EXIT"]
+SIGNAL: Final = KINDS["SIGNAL"]
+IO_URING: Final = KINDS["IO_URING"]
 SIGKILL = 9
 CORE_DUMPED = 0x80
-NO_DESCRIPTOR = 0x40000000  # enum trace_descriptor
 _SECOND = 4  # the argument of a second path
 _MOVES_BYTES = frozenset(
     (1, 2, 4, 5, 22, 23)
 )  # READV, WRITEV, READ_FIXED, WRITE_FIXED, READ, WRITE
-
-
-def signed(value: int) -> int:
-    value &= 0xFFFFFFFF
-    return value - (1 << 32) if value & 0x80000000 else value
 
 
 def signal_line(args: Sequence[int]) -> str:

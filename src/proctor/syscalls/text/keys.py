@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from proctor.syscalls.call import Call, Printer
 from proctor.syscalls.constants import errno_name
-from proctor.syscalls.text.call import Call, Printer
-from proctor.syscalls.text.quoting import quote_cut, terminated
+from proctor.syscalls.quoting import quote_cut, terminated
 from proctor.syscalls.text.scalars import address, hexadecimal, identity, integer, size, unsigned
 from proctor.syscalls.text.symbols import flags, one_of
 from proctor.syscalls.text.words import OfText, OfValue

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from proctor.records.trace_numbers import ABIS
 from proctor.syscalls.text.happenings import EXIT
 from proctor.syscalls.text.singles import UNDER_WAY
 
@@ -14,7 +15,7 @@ _WORDS: Final = ("64 bit", "32 bit", "x32")
 """strace's words for its personalities. All threads are taken to begin in the first: of which
 ABI the call was that made a thread is known only when that call has ended."""
 _MODE_OF_ABI: Final = np.zeros(256, np.uint8)
-_MODE_OF_ABI[[1, 2, 4]] = 1, 2, 1  # enum trace_abi: i386, x32, arm
+_MODE_OF_ABI[[ABIS["I386"], ABIS["X32"], ABIS["ARM"]]] = 1, 2, 1
 _NO_MODE: Final = 255
 _LINE_END: Final = " mode. ]"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer
+from proctor.syscalls.call import Call, Printer
 from proctor.syscalls.text.scalars import integer
 from proctor.syscalls.text.words import OfFile
 

@@ -6,10 +6,10 @@ import socket
 import struct
 from typing import Final, NamedTuple
 
-from proctor.syscalls.text.call import Call, Printer, pointer
-from proctor.syscalls.text.chunks import AT_EXIT, BYTES, IOVEC, MSGHDR, Chunk
+from proctor.syscalls.call import Call, Printer, pointer
+from proctor.syscalls.chunks import AT_EXIT, BYTES, IOVEC, MSGHDR, Chunk
+from proctor.syscalls.quoting import quote, quote_cut, terminated
 from proctor.syscalls.text.files import vector_of
-from proctor.syscalls.text.quoting import quote, quote_cut, terminated
 from proctor.syscalls.text.symbols import flags, one_of, value_hex
 from proctor.syscalls.text.words import OfMemory
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer, pointer
-from proctor.syscalls.text.chunks import Chunk
+from proctor.syscalls.call import Call, Printer, pointer
+from proctor.syscalls.chunks import Chunk
 from proctor.syscalls.text.symbols import flags, signal_set
 from proctor.syscalls.text.times import TWO, timespec, timeval, unpacked
 from proctor.syscalls.text.words import OfMemory

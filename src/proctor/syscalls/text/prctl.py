@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer
-from proctor.syscalls.text.quoting import quote, terminated
+from proctor.syscalls.call import Call, Printer
+from proctor.syscalls.quoting import quote, terminated
 from proctor.syscalls.text.scalars import address, hexadecimal, size
 from proctor.syscalls.text.symbols import flags, one_of, signal, value_hex
 from proctor.syscalls.text.words import OfMemory, OfText, OfValue

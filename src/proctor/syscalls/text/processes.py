@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer, pointer
-from proctor.syscalls.text.chunks import Chunk
-from proctor.syscalls.text.quoting import quote, terminated
+from proctor.syscalls.call import Call, Printer, pointer
+from proctor.syscalls.changes import CLONE_PIDFD
+from proctor.syscalls.chunks import Chunk
+from proctor.syscalls.quoting import quote, terminated
 from proctor.syscalls.text.scalars import integer, listed
 from proctor.syscalls.text.symbols import flags, one_of, signal, signal_set, value_hex
 from proctor.syscalls.text.words import OfMemory, Word, structured, unknown
@@ -247,7 +248,6 @@ def later_of_clone(said: int, data: bytes) -> list[str]:
     return words
 
 
-CLONE_PIDFD: Final = 0x1000
 CLONE_SETTLS: Final = 0x80000
 CLONE_PARENT_SETTID: Final = 0x100000
 CLONE_CLEARTID: Final = 0x200000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer, pointer
+from proctor.syscalls.call import Call, Printer, pointer
+from proctor.syscalls.chunks import BYTES
+from proctor.syscalls.quoting import quote_cut, quote_hex
 from proctor.syscalls.text.calls import Calls
-from proctor.syscalls.text.chunks import BYTES
-from proctor.syscalls.text.quoting import quote_cut, quote_hex
 from proctor.syscalls.text.symbols import device, mode, octal, signal, value_hex
 from proctor.syscalls.text.words import OfFile, OfMemory, OfText, OfValue, Word
 

@@ -7,16 +7,18 @@ import struct
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from proctor.records.trace_numbers import KINDS
+from proctor.syscalls.call import AT_FDCWD, DEFAULT_TEXT_BYTES, Call
 from proctor.syscalls.changes import learn
 from proctor.syscalls.descriptors import Process
-from proctor.syscalls.table import Table
-from proctor.syscalls.text.call import AT_FDCWD, DEFAULT_TEXT_BYTES, Call
+from proctor.syscalls.table import ABIS, Table
 from proctor.syscalls.text.compiled import Compiled, Unknown
 from proctor.syscalls.text.fcntl import OF_ANY
 
-# enum trace_kind
-SYSCALL, NO_RETURN, JOINED, UNDER_WAY = range(4)
-ABIS: Final = ("x86_64", "i386", "x32", "arm64", "arm")  # enum trace_abi
+SYSCALL: Final = KINDS["SYSCALL"]
+NO_RETURN: Final = KINDS["NO_RETURN"]
+JOINED: Final = KINDS["JOINED"]
+UNDER_WAY: Final = KINDS["UNDER_WAY"]
 MOST_KEPT: Final = 8192
 """Texts that are kept of each syscall."""
 UNKEPT: Final = 16 * MOST_KEPT

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from proctor.syscalls.call import Call
 from proctor.syscalls.constants import errno_name
-from proctor.syscalls.text.call import Call
-from proctor.syscalls.text.quoting import quote_cut
+from proctor.syscalls.quoting import quote_cut
 from proctor.syscalls.text.symbols import flags, one_of, value_hex
 
 Texts = list[str]

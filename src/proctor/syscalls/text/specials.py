@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from proctor.syscalls.text.call import NARROW_REGISTERS, Call, pointer
+from proctor.syscalls.call import NARROW_REGISTERS, Call, pointer
+from proctor.syscalls.changes import CLONE_PIDFD
 from proctor.syscalls.text.calls import Calls
 from proctor.syscalls.text.commands import futex, ioctl
 from proctor.syscalls.text.fcntl import fcntl
@@ -21,7 +22,6 @@ from proctor.syscalls.text.prctl import prctl
 from proctor.syscalls.text.processes import (
     CLONE_CLEARTID,
     CLONE_PARENT_SETTID,
-    CLONE_PIDFD,
     CLONE_SETTID,
     CLONE_SETTLS,
     CSIGNAL,

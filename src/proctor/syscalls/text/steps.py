@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
+from proctor.syscalls.call import AT_FDCWD, signed
 from proctor.syscalls.changes import (
     O_CLOEXEC,
     NumericChange,
@@ -14,10 +15,8 @@ from proctor.syscalls.changes import (
     closes,
     copies,
     copies_closing,
-    signed,
 )
 from proctor.syscalls.descriptors import Process, kernel_file
-from proctor.syscalls.text.call import AT_FDCWD
 from proctor.syscalls.text.calls import Memory
 from proctor.syscalls.text.groups import Group
 from proctor.syscalls.text.singles import ARGUMENTS, EBADF, Singles, learnt
@@ -73,15 +72,11 @@ def _files(group: Group, of_directory: Unnamed) -> list[File]:
 
 
 class Steps:
-    """Makes the steps of one batch. args: one row for each record; raw: the records' bytes,
-    `stride` of them for each."""
+    """Makes the steps of one batch. args: one row for each record; raw: the records' bytes."""
 
-    def __init__(
-        self, args: NDArray[Any], raw: bytes, stride: int, memory: Memory, singles: Singles
-    ) -> None:
+    def __init__(self, args: NDArray[Any], raw: bytes, memory: Memory, singles: Singles) -> None:
         self._args = args
         self._raw = raw
-        self._stride = stride
         self._memory = memory
         self._singles = singles
 

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer, pointer
-from proctor.syscalls.text.quoting import quote_cut, quote_hex
+from proctor.syscalls.call import Call, Printer, pointer
+from proctor.syscalls.quoting import quote_cut, quote_hex
 from proctor.syscalls.text.scalars import numbers_at
 from proctor.syscalls.text.symbols import flags, one_of, value_hex
 from proctor.syscalls.text.times import by_long, date, numbers

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from proctor.syscalls.call import AT_FDCWD
 from proctor.syscalls.changes import Opens
 from proctor.syscalls.descriptors import Files, Place, Process, kernel_file, named
-from proctor.syscalls.text.call import AT_FDCWD
 from proctor.syscalls.text.calls import NONE_GIVEN, Memory
 from proctor.syscalls.text.compiled import Compiled
 from proctor.syscalls.text.groups import Group

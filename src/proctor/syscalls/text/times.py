@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from proctor.syscalls.text.call import Call, Printer
+from proctor.syscalls.call import Call, Printer
 from proctor.syscalls.text.words import OfMemory, Word, structured
 
 UTIME_NOW: Final = (1 << 30) - 1

@@ -13,10 +13,10 @@ from typing import Final, Generic, TypeVar
 
 import numpy as np
 
-from proctor.syscalls.text.call import AT_FDCWD, Call, pointer
+from proctor.syscalls.call import AT_FDCWD, Call, pointer
+from proctor.syscalls.chunks import STRING
+from proctor.syscalls.quoting import bare, quote, quote_cut, quote_hex, terminated
 from proctor.syscalls.text.calls import Calls, Memory, Pieces
-from proctor.syscalls.text.chunks import STRING
-from proctor.syscalls.text.quoting import bare, quote, quote_cut, quote_hex, terminated
 
 KEPT: Final = 8192
 KEPT_BYTES: Final = 64

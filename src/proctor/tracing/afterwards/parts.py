@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from proctor.records.trace_layout import ABIS, KINDS, SYSCALLS
+from proctor.records.trace_numbers import ABIS, KINDS, SYSCALLS
 from proctor.syscalls.changes import CHANGES, NUMERIC_CHANGES
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import table_of

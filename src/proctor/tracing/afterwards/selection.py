@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import ABIS, KINDS, SYSCALLS
+from proctor.records.trace_numbers import ABIS, KINDS, RESULT_FILTERS, SYSCALLS
 from proctor.syscalls.table import table_of
 from proctor.tracing.afterwards.whereabouts import Whereabouts
 from proctor.tracing.options import TraceOptions, absolute, duration_ns
@@ -37,7 +37,7 @@ Rows = NDArray[np.bool_]
 
 _NO_RETURN, _UNDER_WAY = KINDS["NO_RETURN"], KINDS["UNDER_WAY"]
 _FORK: Final = KINDS["FORK"]
-_ANY, _INSIDE = 0, 1  # enum trace_result_filter
+_ANY, _INSIDE = RESULT_FILTERS["ANY"], RESULT_FILTERS["INSIDE"]
 _SHAPE: Final = (max(ABIS.values()) + 1, SYSCALLS + 1)
 """The shape of tables by [ABI, number]; the last number stands for all that no syscall has."""
 _ALWAYS: Final = ("kind", "abi", "number")

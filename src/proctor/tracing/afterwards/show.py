@@ -14,6 +14,7 @@ import pyarrow as pa
 from proctor.errors import BROKEN_PIPE_STATUS, ProctorError
 from proctor.sinks.json_lines import encode_line
 from proctor.sinks.lines import LineWriter
+from proctor.syscalls.table import tables
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.tracing.afterwards.parts import (
     Part,
@@ -32,7 +33,7 @@ from proctor.tracing.options import DEFAULT_STRING_BYTES, TraceOptions, check_sh
 from proctor.tracing.outputs.json_calls import CallLines
 from proctor.tracing.outputs.jsonl_sink import summary
 from proctor.tracing.outputs.opening import open_output
-from proctor.tracing.outputs.text_sink import add_mismatches, encoded, tables
+from proctor.tracing.outputs.text_sink import add_mismatches, encoded
 from proctor.tracing.tables.file_set import TraceSet
 from proctor.views.units import plural
 

@@ -9,26 +9,26 @@ them made it, and those that make it so: they are looked at one at a time, in or
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import KINDS
-from proctor.syscalls.changes import COMMANDS, O_CLOEXEC, Opens, closes, signed
+from proctor.records.trace_numbers import KINDS
+from proctor.syscalls.call import AT_FDCWD, signed
+from proctor.syscalls.changes import COMMANDS, O_CLOEXEC, Opens, closes
+from proctor.syscalls.chunks import AT_EXIT, KERNEL_FILE, OF_RESULT, STRING, Chunk, parse
 from proctor.syscalls.descriptors import Descriptors, Files, Place, Process, kernel_file, path_in
-from proctor.syscalls.table import ABIS, table_of
-from proctor.syscalls.text.call import AT_FDCWD
-from proctor.syscalls.text.chunks import AT_EXIT, KERNEL_FILE, OF_RESULT, STRING, Chunk, parse
+from proctor.syscalls.table import ABIS, table_of, tables
 from proctor.syscalls.text.compiled import Compiled
 from proctor.syscalls.text.following import Following
 from proctor.syscalls.text.singles import ARGUMENTS, ARGUMENTS_AT, Singles, change, learnt
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.batches.chunks import Indexes
 from proctor.tracing.batches.told_places import Places, Rows, Told, told_places
-from proctor.tracing.outputs.text_sink import tables
 from proctor.tracing.plan import descriptor_arguments, path_arguments
 
 _SYSCALL, _JOINED, _UNDER_WAY = KINDS["SYSCALL"], KINDS["JOINED"], KINDS["UNDER_WAY"]
@@ -36,11 +36,32 @@ _KEPT: Final = 8192
 _NO_CHUNKS: Final[list[Chunk]] = []
 
 
-_SKIP, _LOOK, _CLOSE, _NUMERIC, _OPEN, _ANY, _NO_CALL, _LOSS = range(8)
-"""What is to be done at a row, in order with the others: nothing; to look whether its descriptor,
-or the working directory, is in place; to look, and close the descriptor, do what numbers say, or
-note the file that was opened; all of that, one call at a time; to note a fork, an exec, an end; to
-heed that records are lost before it."""
+class _Do(IntEnum):
+    """What is to be done at a row, in order with the others."""
+
+    SKIP = 0
+    """Nothing."""
+    LOOK = 1
+    """To look whether its descriptor, or the working directory, is in place. So do the next
+    three."""
+    CLOSE = 2
+    """And to close the descriptor."""
+    NUMERIC = 3
+    """And to do what numbers say."""
+    OPEN = 4
+    """And to note the file that was opened."""
+    ANY = 5
+    """All of that, of one call by itself."""
+    NO_CALL = 6
+    """To note a fork, an exec, an end."""
+    LOSS = 7
+    """To heed that records are lost before it."""
+
+
+_Step = Callable[[Process, int, bool, int, int], bool]
+"""Does what is to be done at a row, and says whether that is a call about the paths. With the
+process, the first descriptor, whether a path counts from the working directory, the row, and which
+of the syscalls it is."""
 
 
 class _About(NamedTuple):
@@ -99,11 +120,13 @@ class Whereabouts:
         first = _first_descriptors(records, abouts, which)
         todo = _todo(records, told, abouts, which, first)
         self._leave_out(records, told, todo, found)
-        todo[[row for row in lost if row < len(todo) and todo[row] == _SKIP]] = _LOSS
-        rows = np.flatnonzero(todo != _SKIP)
+        todo[[row for row in lost if row < len(todo) and todo[row] == _Do.SKIP]] = _Do.LOSS
+        rows = np.flatnonzero(todo != _Do.SKIP)
         columns = (todo, which, first, told.relative, records["pid"], records["process_start_ns"])
-        numbers = _numbers(records, todo == _NUMERIC)
-        names = _opened(batch, told, memory, np.flatnonzero(todo == _OPEN), abouts, which)
+        numbers = _numbers(records, todo == _Do.NUMERIC)
+        names = _opened(batch, told, memory, np.flatnonzero(todo == _Do.OPEN), abouts, which)
+        steps = self._steps(batch, memory, abouts, numbers, names)
+        no_call = int(_Do.NO_CALL)
         process, of_pid, of_start_ns = self._descriptors.of(0), 0, 0
         hits = []
         for row, do, index, fd, relative, pid, start_ns in zip(
@@ -113,24 +136,58 @@ class Whereabouts:
                 self._descriptors.forget()
             if pid != of_pid or start_ns != of_start_ns:
                 process, of_pid, of_start_ns = self._descriptors.of(pid, start_ns), pid, start_ns
-            if do <= _OPEN:
-                if self._looks(process, fd, relative):
-                    hits.append(row)
-                if do == _CLOSE:
-                    process.files.close(fd)
-                elif do == _NUMERIC:
-                    abouts[index].compiled.numeric_change(process, *next(numbers))
-                elif do == _OPEN and not _noted(process, *next(names)):
-                    self._call(batch, memory, row, abouts[index], process)
-            elif do == _ANY:
-                if self._call(batch, memory, row, abouts[index], process):
-                    hits.append(row)
-            elif do == _NO_CALL:
-                self._happened(batch, memory, row, process)
+            if steps[do](process, fd, relative, row, index):
+                hits.append(row)
+            if do == no_call:
                 of_pid = -1  # it may be another now
         found[hits] = True
 
-    def _looks(self, process: Process, fd: int, relative: bool) -> bool:
+    def _steps(
+        self,
+        batch: Batch,
+        memory: bytes,
+        abouts: list[_About],
+        numbers: Iterator[tuple[list[int], int]],
+        names: Iterator[tuple[int, str, bool]],
+    ) -> list[_Step]:
+        """Of one batch, by `_Do`. numbers, names: of each row that needs them, in order."""
+        looks = self._looks
+
+        def closes_one(process: Process, fd: int, relative: bool, row: int, index: int) -> bool:
+            found = looks(process, fd, relative, row, index)
+            process.files.close(fd)
+            return found
+
+        def numeric(process: Process, fd: int, relative: bool, row: int, index: int) -> bool:
+            found = looks(process, fd, relative, row, index)
+            if numeric_change := abouts[index].compiled.numeric_change:
+                numeric_change(process, *next(numbers))
+            return found
+
+        def opens_one(process: Process, fd: int, relative: bool, row: int, index: int) -> bool:
+            found = looks(process, fd, relative, row, index)
+            if not _noted(process, *next(names)):
+                self._call(batch, memory, row, abouts[index], process)
+            return found
+
+        def any_call(process: Process, fd: int, relative: bool, row: int, index: int) -> bool:
+            return self._call(batch, memory, row, abouts[index], process)
+
+        def no_call(process: Process, fd: int, relative: bool, row: int, index: int) -> bool:
+            self._happened(batch, memory, row, process)
+            return False
+
+        steps: dict[_Do, _Step] = {
+            _Do.LOOK: looks,
+            _Do.CLOSE: closes_one,
+            _Do.NUMERIC: numeric,
+            _Do.OPEN: opens_one,
+            _Do.ANY: any_call,
+            _Do.NO_CALL: no_call,
+        }
+        return [steps.get(do, _nothing) for do in _Do]
+
+    def _looks(self, process: Process, fd: int, relative: bool, _row: int, _index: int) -> bool:
         """Whether the descriptor is in place, or the directory that a path counts from."""
         if fd < 0:
             return relative and self._holds(process.place.path)
@@ -146,9 +203,9 @@ class Whereabouts:
         To these relative paths may lead back, so what they are called is kept; too long where they
         are closed unseen. Then the number is another directory's, which was noted, or none's.
         """
-        likely = np.isin(records["pid"], self._likely(records, found | (todo == _ANY)))
-        todo[(todo == _LOOK) & (found | ~likely)] = _SKIP
-        todo[~likely & ((todo == _CLOSE) | ((todo == _OPEN) & ~told.directory))] = _SKIP
+        likely = np.isin(records["pid"], self._likely(records, found | (todo == _Do.ANY)))
+        todo[(todo == _Do.LOOK) & (found | ~likely)] = _Do.SKIP
+        todo[~likely & ((todo == _Do.CLOSE) | ((todo == _Do.OPEN) & ~told.directory))] = _Do.SKIP
 
     def _likely(self, records: NDArray[np.void], telling: Rows) -> list[int]:
         """All processes that may have a descriptor or directory in place at some of the records:
@@ -242,6 +299,10 @@ class Whereabouts:
         )
 
 
+def _nothing(_process: Process, _fd: int, _relative: bool, _row: int, _index: int) -> bool:
+    return False
+
+
 def _base(about: _About, args: Sequence[int], argument: int, process: Process) -> str:
     """What a path counts from: the descriptor before it, or the working directory."""
     before = argument - 1
@@ -287,22 +348,22 @@ def _todo(
 ) -> NDArray[np.int8]:
     """What is to be done at each record: `_SKIP` and so on."""
     returned = (records["result"] >= 0) & np.isin(records["kind"], (_SYSCALL, _JOINED))
-    todo = np.where((first >= 0) | told.relative, _LOOK, _SKIP).astype(np.int8)
+    todo = np.where((first >= 0) | told.relative, _Do.LOOK, _Do.SKIP).astype(np.int8)
     for index, about in enumerate(abouts):
         own = which == index
         if len(about.descriptors) > 1:
-            todo[own] = _ANY
+            todo[own] = _Do.ANY
         elif about.compiled.changes:
             changing = own & returned
             numeric = about.compiled.numeric_change
             if numeric in COMMANDS:
                 commands = records["args"][:, 1].astype(np.uint32)
                 changing &= np.isin(commands, [*COMMANDS[numeric]])
-            todo[changing] = _CLOSE if numeric is closes else _NUMERIC if numeric else _ANY
+            todo[changing] = _Do.CLOSE if numeric is closes else _Do.NUMERIC if numeric else _Do.ANY
             if isinstance(about.compiled.change, Opens):
-                todo[own & returned & (told.made[1] > 0)] = _OPEN
-    todo[told.leading] = _ANY
-    todo[which == len(abouts)] = _NO_CALL
+                todo[own & returned & (told.made[1] > 0)] = _Do.OPEN
+    todo[told.leading] = _Do.ANY
+    todo[which == len(abouts)] = _Do.NO_CALL
     return todo
 
 

@@ -20,10 +20,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import FLAGS, KINDS
+from proctor.records.trace_numbers import FLAGS, KINDS
+from proctor.syscalls.chunks import HEADER_BYTES, KERNEL_FILE, OF_RESULT, STRING, parse
 from proctor.syscalls.descriptors import kernel_file
 from proctor.syscalls.table import Table
-from proctor.syscalls.text.chunks import HEADER_BYTES, KERNEL_FILE, OF_RESULT, STRING, parse
 from proctor.tracing.batches.batch import Batch
 
 _OPENING: Final = ("open", "openat", "openat2", "creat")

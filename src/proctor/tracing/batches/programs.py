@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import CHUNK_KINDS, KINDS
+from proctor.records.trace_numbers import CHUNK_KINDS, KINDS
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.batches.texts import kernel_path
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import ABIS, SYSCALLS
+from proctor.records.trace_numbers import ABIS, SYSCALLS
 from proctor.syscalls.fetches import RESULT
 from proctor.syscalls.table import errno_name, table_of, unknown_name
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import CHUNK_FLAGS, FILE
+from proctor.records.trace_layout import FILE
+from proctor.records.trace_numbers import CHUNK_FLAGS
+from proctor.syscalls.descriptors import S_IFDIR, S_IFMT
 
-S_IFMT: Final = 0o170000
-S_IFDIR: Final = 0o040000
 _PATH_TYPES: Final = (0o100000, S_IFDIR, 0o120000, 0o020000, 0o060000, 0o010000)
 
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import CHUNK_FLAGS, CHUNK_KINDS, FILE
+from proctor.records.trace_layout import FILE
+from proctor.records.trace_numbers import CHUNK_FLAGS, CHUNK_KINDS
+from proctor.syscalls.chunks import OF_RESULT
 from proctor.syscalls.descriptors import S_IFDIR, S_IFMT, kernel_file
-from proctor.syscalls.text.chunks import OF_RESULT
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.batches.chunks import ChunkTable, binary_column, chunk_table
 

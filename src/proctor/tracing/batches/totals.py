@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from proctor.records.trace_layout import KINDS
+from proctor.records.trace_numbers import KINDS
 from proctor.tracing.batches.batch import Batch
 from proctor.views.clean import clean_line
 from proctor.views.units import plural

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import ABIS, FLAGS, KINDS
+from proctor.records.trace_numbers import ABIS, FLAGS, KINDS
 from proctor.tracing.batches.syscall_names import syscall_namer
 from proctor.tracing.counts.count import CallCount, CountReport, Process
 from proctor.tracing.counts.occurrences import LOWER_NS, Occurrences, buckets_of

@@ -19,7 +19,8 @@ from typing import Final
 
 from proctor.errors import ProctorError, cause_of
 from proctor.kernel.process_table import cgroup_path, cgroup_root
-from proctor.records.trace_layout import BLOCK_BYTES, HEAD, TAIL
+from proctor.records.trace_layout import HEAD, TAIL
+from proctor.records.trace_numbers import BLOCK_BYTES
 from proctor.tracing.draining.rings import RingFiles
 
 HOLD_ABOVE: Final = 0.25
@@ -69,9 +70,6 @@ class Brake:
         self._since = 0.0
         self._progress = 0.0
         self._best = 1.0
-        self.held = 0
-        """How often the tree was held."""
-        self.held_seconds = 0.0
         self.given_up = False
 
     def look(self) -> bool:
@@ -92,12 +90,10 @@ class Brake:
     def _hold(self, fill: float, now: float) -> None:
         self._since = self._progress = now
         self._best = fill
-        self.held += 1
         os.pwrite(self._freeze, b"1", 0)
 
     def let_go(self) -> None:
         if self._since:
-            self.held_seconds += time.monotonic() - self._since
             self._since = 0.0
         let_go(self._freeze)
 

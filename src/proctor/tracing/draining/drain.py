@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from proctor.errors import cause_of
 from proctor.tracing.draining.mapping_rings import MappingRings
 from proctor.tracing.draining.rings import New, Rings
 from proctor.tracing.draining.spool import PIECES_MAX, SpoolWriter
@@ -47,16 +48,12 @@ class DrainCounts:
     """What the drainer did. Nothing in it is a loss, save what it left behind at its end."""
 
     records: int = 0
-    memory_bytes: int = 0
-    sweeps: int = 0
-    frames: int = 0
     refused: int = 0
     """Times that the spool took nothing."""
     refusal: str = ""
     """The last cause."""
     left_records: int = 0
     """Still in the rings when the spool refused to the end."""
-    processor_ns: int = 0
 
 
 class Drainer:
@@ -77,7 +74,6 @@ class Drainer:
         watermark_ns = max(time.monotonic_ns() - WATERMARK_MARGIN_NS, 0)
         wall_offset_ns = time.time_ns() - time.monotonic_ns()
         copied = 0
-        self.counts.sweeps += 1
         self._copy_mappings(wall_offset_ns)
         self.fills = []
         some: list[New] = []
@@ -139,7 +135,6 @@ class Drainer:
             self._spool.end(_wall_offset_ns())
         except OSError as error:
             self._refused(error)
-        self.counts.processor_ns = time.process_time_ns()
 
     def _copy_mappings(self, wall_offset_ns: int) -> None:
         """Before the records: who reads a frame knows all that was mapped before its watermark."""
@@ -157,20 +152,18 @@ class Drainer:
         except OSError as error:
             self._refused(error)
             return False
-        self.counts.frames += 1
         return True
 
     def _give_back(self, new: list[New]) -> int:
         for each in new:
             self._rings.give_back(each)
-            self.counts.memory_bytes += sum(len(piece) for _, piece in each.part.memory)
         copied = sum(each.records for each in new)
         self.counts.records += copied
         return copied
 
     def _refused(self, error: OSError) -> None:
         self.counts.refused += 1
-        self.counts.refusal = (error.strerror or str(error)).lower()
+        self.counts.refusal = cause_of(error)
 
 
 class Turns:

@@ -7,14 +7,14 @@ the next batch's beginning: late, never lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import FLAGS
+from proctor.records.trace_numbers import FLAGS
 from proctor.tracing.batches.batch import (
     Batch,
     Gap,
@@ -25,7 +25,7 @@ from proctor.tracing.batches.batch import (
     take_records,
 )
 from proctor.tracing.draining.sequence import TaskSequences
-from proctor.tracing.draining.spool import END_WATERMARK_NS, Frame, Part, SpoolReader
+from proctor.tracing.draining.spool import END_WATERMARK_NS, Frame, Part
 
 BATCH_RECORDS: Final = 1 << 15
 """Small enough for the processor's caches, large enough that Python's part does not count."""
@@ -58,8 +58,6 @@ class Merger:
         self._watermark_ns = 0
         self._wall_offset_ns = 0
         self.pending_records = 0
-        self.memory_missing = 0
-        """Records whose chunks were named but not there: they come without, and flagged so."""
 
     def feed(self, frame: Frame) -> None:
         for part in frame.parts:
@@ -86,8 +84,7 @@ class Merger:
         records = part.records
         if not len(records):
             return
-        offsets, missing = _place_memory(part)
-        self.memory_missing += missing
+        offsets = _place_memory(part)
         sequence = records["cpu_sequence"]
         before = np.empty_like(sequence)
         before[0] = self._last_sequence.get(part.cpu, 0)
@@ -130,33 +127,6 @@ class Merger:
         )
 
 
-def read_batches(
-    reader: SpoolReader,
-    wait: Callable[[], bool] | None = None,
-    batch_records: int = BATCH_RECORDS,
-    made: Callable[[], Mapping[int, int]] | None = None,
-) -> Iterator[Batch]:
-    """Batches of about `batch_records`, smaller where the reader has caught up; never empty,
-    save that the last may hold nothing but trailing gaps. `made` is asked at the end."""
-    merger = Merger()
-    growing = wait is not None
-    while not reader.ended:
-        frame = reader.next()
-        if frame is not None:
-            merger.feed(frame)
-            if merger.pending_records >= batch_records and len(batch := merger.take()):
-                yield batch
-        elif len(batch := merger.take()):
-            yield batch
-        elif growing and wait is not None:
-            growing = wait()
-        else:
-            reader.end_here()
-    last = merger.close(made() if made else None)
-    if len(last) or last.trailing_gaps:
-        yield last
-
-
 def _split(pending: list[_Pending], watermark_ns: int) -> tuple[list[_Pending], list[_Pending]]:
     """What ended before the watermark, and what is left."""
     if watermark_ns == END_WATERMARK_NS:
@@ -174,18 +144,19 @@ def _split(pending: list[_Pending], watermark_ns: int) -> tuple[list[_Pending], 
     return ready, left
 
 
-def _place_memory(part: Part) -> tuple[NDArray[np.int64], int]:
-    """Offsets of the records' chunks in `part.memory`; and how many were not there.
+def _place_memory(part: Part) -> NDArray[np.int64]:
+    """Offsets of the records' chunks in `part.memory`.
 
     The rings are the kernel's, but what lies in them is checked before anything is cut out by
-    it: every record's memory becomes a range of its own. One that is not loses it.
+    it: every record's memory becomes a range of its own. One whose chunks are not there comes
+    without, and flagged so.
     """
     records = part.records
     size = records["memory_bytes"].astype(np.uint64)
     named = size > 0
     offsets = np.zeros(len(records), np.int64)
     if not named.any():
-        return offsets, 0
+        return offsets
     there = named.copy()
     if len(part.positions):
         start = records["memory_position"]
@@ -208,8 +179,7 @@ def _place_memory(part: Part) -> tuple[NDArray[np.int64], int]:
     else:
         there[:] = False
     bad = named & ~there
-    missing = int(np.count_nonzero(bad))
-    if missing:
+    if bad.any():
         records["memory_bytes"][bad] = 0
         records["flags"][bad] |= _MEMORY_LOST
-    return offsets, missing
+    return offsets

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
-from proctor.records.trace_layout import BLOCK_BYTES, HEAD, RECORD, SLACK_BYTES, TAIL
+from proctor.records.trace_layout import HEAD, RECORD, TAIL
+from proctor.records.trace_numbers import BLOCK_BYTES, SLACK_BYTES
 from proctor.tracing.draining.spool import PIECES_MAX, RawPart
 
 _STRIDE_BYTES: Final = BLOCK_BYTES + SLACK_BYTES

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import KINDS
+from proctor.records.trace_numbers import KINDS
 from proctor.tracing.batches.batch import Records
 
 _SPREAD: Final = 8

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from proctor.errors import ProctorError
+from proctor.errors import ProctorError, cause_of
 from proctor.tracing.draining.spool import Spool
 
 
@@ -23,7 +23,7 @@ def open_spool(output: str | None) -> Spool:
         try:
             descriptor, path = tempfile.mkstemp(prefix=".proctor-", dir=folder)
         except OSError as error:
-            cause = (error.strerror or str(error)).lower()
+            cause = cause_of(error)
             continue
         os.unlink(path)  # noqa: PTH108
         return Spool(descriptor)

@@ -19,7 +19,7 @@ from proctor.events import (
     SignalEvent,
     SyscallEvent,
 )
-from proctor.records.trace_layout import ABIS, FLAGS, KINDS
+from proctor.records.trace_numbers import ABIS, FLAGS, KINDS
 from proctor.syscalls.constants import errno_name
 from proctor.syscalls.table import Table
 from proctor.syscalls.text.formatter import Formatter

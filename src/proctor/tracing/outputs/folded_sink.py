@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proctor.records.trace_layout import KINDS
+from proctor.records.trace_numbers import KINDS
 from proctor.syscalls.text.happenings import io_uring_request
 from proctor.tracing.batches.syscall_names import syscall_namer
 from proctor.tracing.batches.totals import CALL_KINDS

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proctor.events import SCHEMA_VERSION, Event, Process, rfc3339
-from proctor.records.trace_layout import ABIS, FLAGS, KINDS
+from proctor.records.trace_numbers import ABIS, FLAGS, KINDS
 from proctor.sinks.json_lines import encode_line, encode_object, escape_c1
 from proctor.syscalls.table import Table
 from proctor.syscalls.text.formatter import Columns, Formatter

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from proctor.events import Summary
 from proctor.sinks.json_lines import encode_line
+from proctor.syscalls.table import tables
 from proctor.syscalls.text.formatter import Formatter
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.outputs.event_maker import EventMaker
 from proctor.tracing.outputs.json_calls import CallLines, Line
-from proctor.tracing.outputs.text_sink import formatter_of, tables
+from proctor.tracing.outputs.text_sink import formatter_of
 
 if TYPE_CHECKING:
     from proctor.tracing.batches.totals import Totals

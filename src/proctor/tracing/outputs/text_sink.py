@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from proctor.records.trace_layout import ABIS
+from proctor.records.trace_numbers import ABIS
 from proctor.syscalls.descriptors import Descriptors
-from proctor.syscalls.table import Table, table_of
+from proctor.syscalls.quoting import quote
+from proctor.syscalls.table import tables
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.syscalls.text.modes import tells_mode
-from proctor.syscalls.text.quoting import quote
 from proctor.tracing.batches.opened import Mismatch, Opened
 
 if TYPE_CHECKING:
@@ -112,8 +112,3 @@ def formatter_of(task: FormatterTask) -> Formatter:
         ),
         Descriptors(task.files, task.places, task.closing) if task.everything else None,
     )
-
-
-def tables() -> dict[str, Table]:
-    """All ABIs' by name, loaded now: later the files may not be readable."""
-    return {name.lower(): table_of(name.lower()) for name in ABIS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proctor.records.trace_layout import ABIS, CHUNK_FLAGS, CHUNK_KINDS
+from proctor.records.trace_numbers import ABIS, CHUNK_FLAGS, CHUNK_KINDS
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.draining.mapping_rings import MAPPINGS
 from proctor.tracing.stacks.code_files import CodeFiles

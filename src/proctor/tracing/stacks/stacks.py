@@ -16,7 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from proctor.syscalls.text.quoting import bare
+from proctor.syscalls.quoting import bare
 from proctor.tracing.stacks.code_files import CodeFiles
 from proctor.tracing.stacks.mappings import AddressSpace, Mappings, Region
 from proctor.tracing.stacks.perf_map import FOLDER, PerfMap

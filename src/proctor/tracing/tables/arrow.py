@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import ABIS, CHUNK_FLAGS, CHUNK_KINDS, FILE, KINDS, SYSCALLS
+from proctor.records.trace_layout import FILE
+from proctor.records.trace_numbers import ABIS, CHUNK_FLAGS, CHUNK_KINDS, KINDS, SYSCALLS
 from proctor.syscalls.table import table_of
 from proctor.tracing.batches import syscall_names
 from proctor.tracing.batches.batch import NO_CPU, Batch

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from proctor.records.trace_layout import ABIS, KINDS, RECORD
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import ABIS, KINDS
 from proctor.tracing.batches.batch import NO_CPU, Batch
 from proctor.tracing.batches.opened import Mismatch, memory_of, paths_of
 from proctor.tracing.batches.syscall_names import syscall_namer

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proctor.records.trace_layout import RECORD
+from proctor.syscalls.chunks import BYTES
 from proctor.syscalls.table import table_of
-from proctor.syscalls.text.chunks import BYTES
 
 PID = 77
 

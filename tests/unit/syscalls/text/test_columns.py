@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proctor.syscalls.call import Call
+from proctor.syscalls.chunks import AT_EXIT, BYTES, KERNEL_FILE, MORE, OF_RESULT, STRING
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import ABIS, table_of
-from proctor.syscalls.text.call import Call
 from proctor.syscalls.text.calls import ARGUMENTS, Memory
-from proctor.syscalls.text.chunks import AT_EXIT, BYTES, KERNEL_FILE, MORE, OF_RESULT, STRING
 from proctor.syscalls.text.compiled import Compiled
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.syscalls.text.groups import FEW

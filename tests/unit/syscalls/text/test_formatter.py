@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proctor.syscalls.chunks import AT_EXIT, KERNEL_FILE, MORE, OF_RESULT, STRING, STRINGS
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import table_of
-from proctor.syscalls.text.chunks import AT_EXIT, KERNEL_FILE, MORE, OF_RESULT, STRING, STRINGS
 from proctor.syscalls.text.formatter import Formatter, Options
 from tests.unit.syscalls.text.calls import PID, Gap, Made, batch, chunk
 

@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
+from proctor.syscalls.chunks import AT_EXIT, STRING
 from proctor.syscalls.descriptors import Descriptors
 from proctor.syscalls.table import ABIS
-from proctor.syscalls.text.chunks import AT_EXIT, STRING
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.syscalls.text.modes import tells_mode
 from tests.unit.syscalls.text.calls import PID, Made, batch, chunk

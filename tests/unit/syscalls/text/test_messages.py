@@ -7,8 +7,8 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proctor.syscalls.chunks import AT_EXIT, BYTES, IOVEC, MSGHDR
 from proctor.syscalls.table import table_of
-from proctor.syscalls.text.chunks import AT_EXIT, BYTES, IOVEC, MSGHDR
 from proctor.syscalls.text.formatter import Formatter
 from tests.unit.syscalls.text.calls import Made, batch, chunk
 

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from proctor.syscalls.text.chunks import AT_EXIT, MORE, STRING, STRINGS
+from proctor.syscalls.chunks import AT_EXIT, MORE, STRING, STRINGS
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.syscalls.text.groups import FEW
 from tests.unit.syscalls.text.calls import Made, batch, chunk

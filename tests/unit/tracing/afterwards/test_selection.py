@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proctor.errors import ProctorError
-from proctor.records.trace_layout import KINDS, RECORD
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import KINDS
 from proctor.syscalls.descriptors import Descriptors
 from proctor.tracing.afterwards.parts import parts_of
 from proctor.tracing.afterwards.selection import Selection

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from proctor.errors import ProctorError
-from proctor.records.trace_layout import FLAGS, KINDS, RECORD
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import FLAGS, KINDS
 from proctor.tracing.afterwards.diff import Difference, diff
 from proctor.tracing.afterwards.names_seen import NamesSeen
 from proctor.tracing.afterwards.parts import descriptors_before

@@ -9,7 +9,7 @@ from typing import Any, Final
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proctor.records.trace_layout import KINDS
+from proctor.records.trace_numbers import KINDS
 from proctor.syscalls.descriptors import Descriptors
 from proctor.tracing.afterwards.whereabouts import Whereabouts
 from tests.unit.tracing.afterwards.test_selection import (

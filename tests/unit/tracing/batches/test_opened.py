@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.records.trace_layout import ABIS
+from proctor.records.trace_numbers import ABIS
 from proctor.syscalls.table import table_of
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.tracing.afterwards.parts import parts_of

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from proctor.records.trace_layout import BLOCK_BYTES, HEAD, RECORD, SLACK_BYTES, TAIL
+from proctor.records.trace_layout import HEAD, RECORD, TAIL
+from proctor.records.trace_numbers import BLOCK_BYTES, SLACK_BYTES
 from proctor.tracing.batches.batch import padded
 from proctor.tracing.draining.rings import RingFiles
 

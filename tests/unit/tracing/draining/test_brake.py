@@ -36,7 +36,6 @@ def test_it_holds_above_the_mark_and_lets_go_below_the_other(freeze: int) -> Non
     fill = 0.04
     held.look()
     assert state(freeze) == b"0"
-    assert held.held == 1
 
 
 def test_it_gives_up_where_nothing_moves(freeze: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from proctor.events import SyscallEvent
-from proctor.records.trace_layout import KINDS, RECORD
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import KINDS
 from proctor.syscalls.table import table_of
 from proctor.syscalls.text.formatter import Formatter
 from proctor.tracing.batches.batch import Batch

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from proctor.records.trace_layout import RECORD
 from proctor.sinks.json_lines import encode_line
+from proctor.syscalls.chunks import BYTES, KERNEL_FILE, OF_RESULT, STRING
 from proctor.syscalls.table import table_of
-from proctor.syscalls.text.chunks import BYTES, KERNEL_FILE, OF_RESULT, STRING
 from proctor.syscalls.text.formatter import Formatter, Options
 from proctor.tracing.batches.batch import Batch
 from proctor.tracing.batches.opened import Mismatch

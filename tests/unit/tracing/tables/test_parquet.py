@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proctor.errors import ProctorError
-from proctor.records.trace_layout import KINDS, RECORD
+from proctor.records.trace_layout import RECORD
+from proctor.records.trace_numbers import KINDS
 from proctor.tracing.afterwards.diff import Difference, diff
 from proctor.tracing.afterwards.names_seen import NamesSeen
 from proctor.tracing.afterwards.parts import parts_of
@@ -27,13 +28,13 @@ from proctor.tracing.batches.batch import Batch
 from proctor.tracing.counts.count import CountReport
 from proctor.tracing.counts.count_view import write_parquet
 from proctor.tracing.draining.drain import Drainer
-from proctor.tracing.draining.merge import read_batches
 from proctor.tracing.draining.rings import Rings
 from proctor.tracing.draining.spool import Spool, SpoolReader, SpoolWriter
 from proctor.tracing.tables.arrow import ArrowMaker
 from proctor.tracing.tables.columns import COLUMNS, SCHEMA
 from proctor.tracing.tables.file import TraceFile
 from proctor.tracing.tables.parquet import METADATA_KEY, ParquetOutput, rotated_path
+from tests.unit.tracing.draining.spooled import read_batches
 from tests.unit.tracing.draining.stub_rings import StubRings, chunks
 
 Call = tuple[dict[str, Any], bytes]

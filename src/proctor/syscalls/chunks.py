@@ -9,23 +9,21 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-# As bpf/trace/trace.h has them; a test holds them to it.
-BYTES: Final = 0
-STRING: Final = 1
-IOVEC: Final = 2
-MSGHDR: Final = 3
-STRINGS: Final = 4
-KERNEL_FILE: Final = 5
-USER_STACK: Final = 6
-KERNEL_STACK: Final = 7
+from proctor.records.trace_numbers import CHUNK_FLAGS, CHUNK_KINDS
 
-AT_EXIT: Final = 1
-FAULT: Final = 2
-MORE: Final = 4
+BYTES: Final = CHUNK_KINDS["BYTES"]
+STRING: Final = CHUNK_KINDS["STRING"]
+IOVEC: Final = CHUNK_KINDS["IOVEC"]
+MSGHDR: Final = CHUNK_KINDS["MSGHDR"]
+STRINGS: Final = CHUNK_KINDS["STRINGS"]
+KERNEL_FILE: Final = CHUNK_KINDS["KERNEL_FILE"]
+
+AT_EXIT: Final = CHUNK_FLAGS["AT_EXIT"]
+FAULT: Final = CHUNK_FLAGS["FAULT"]
+MORE: Final = CHUNK_FLAGS["MORE"]
 
 OF_RESULT: Final = 6
 """The `argument` of a chunk about what the return value names."""
-OF_PROCESS: Final = 7
 
 HEADER_BYTES: Final = 8
 header: Final = struct.Struct("=BBBBI").unpack_from
@@ -34,7 +32,7 @@ header: Final = struct.Struct("=BBBBI").unpack_from
 
 class Chunk(NamedTuple):
     argument: int
-    """0-5; OF_RESULT; OF_PROCESS."""
+    """0-5; OF_RESULT; 7: the process."""
     kind: int
     flags: int
     part: int

@@ -1,22 +1,12 @@
-"""Chunks of any bytes, and the numbers that trace.h has for them."""
+"""Chunks of any bytes."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.records import trace_layout
-from proctor.syscalls.text import chunks
+from proctor.syscalls import chunks
 from tests.unit.syscalls.text.calls import chunk
-
-KINDS = ("BYTES", "STRING", "IOVEC", "MSGHDR", "STRINGS", "KERNEL_FILE", "USER_STACK")
-
-
-def test_numbers_are_those_of_the_header() -> None:
-    for name in (*KINDS, "KERNEL_STACK"):
-        assert getattr(chunks, name) == trace_layout.CHUNK_KINDS[name]
-    for name in ("AT_EXIT", "FAULT", "MORE"):
-        assert getattr(chunks, name) == trace_layout.CHUNK_FLAGS[name]
 
 
 def test_whole_and_at_every_length() -> None:

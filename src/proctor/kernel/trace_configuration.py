@@ -26,7 +26,7 @@ class Fetch(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TraceOptions:
+class TraceConfiguration:
     """`struct trace_configuration`: fixed once loaded. What is off costs nothing."""
 
     record_capacity: int = 1 << 16
@@ -42,7 +42,7 @@ class TraceOptions:
     """Only calls with a descriptor that `put_fds` names as an argument."""
     paths: bool = False
     """Only calls on what `put_paths` names, or below it."""
-    result_filter: int = 0
+    result_filter: int = lib.RESULT_ANY
     """enum trace_result_filter, by the two that follow"""
     result_low: int = 0
     result_high: int = 0
@@ -117,7 +117,7 @@ def rule(
         slot = struct.fetch[bit]
         slot.arg, slot.kind, slot.when = fetch.arg, fetch.kind, fetch.when
         slot.count_from, slot.size = fetch.count_from, fetch.size
-        struct.at_entry |= (fetch.when in (1, 3)) << bit
-        struct.at_success |= (fetch.when in (2, 3)) << bit
-        struct.at_exit |= (fetch.when == 4) << bit
+        struct.at_entry |= (fetch.when in (lib.AT_ENTRY, lib.AT_BOTH)) << bit
+        struct.at_success |= (fetch.when in (lib.AT_EXIT_SUCCEEDED, lib.AT_BOTH)) << bit
+        struct.at_exit |= (fetch.when == lib.AT_EXIT) << bit
     return bytes(ffi.buffer(struct))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from proctor.syscalls.text.chunks import (
+from proctor.syscalls.chunks import (
     AT_EXIT,
     BYTES,
     FAULT,
@@ -154,6 +154,12 @@ class Call:
 
 Printer = Callable[[Call, int], str]
 """The text of a call's argument n."""
+
+
+def signed(value: int) -> int:
+    """An argument as C's int."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value & 0x80000000 else value
 
 
 def pointer(value: int) -> str:

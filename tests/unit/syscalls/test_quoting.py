@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proctor.syscalls.text.quoting import quote, quote_cut, quote_hex
+from proctor.syscalls.quoting import quote, quote_cut, quote_hex
 
 
 @pytest.mark.parametrize(
