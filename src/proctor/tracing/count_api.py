@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
-from proctor.errors import ProctorError
+from proctor.errors import BEGUN, CAUSE_FD, ProctorError
 from proctor.tracing.api import Paths, values_of, words_of
 
 
@@ -92,22 +92,46 @@ class Count:
         self._report: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
+        """When it counts. ProctorError, with why, where that can't begin; ValueError where it was
+        entered before."""
         if self._child is not None:
             raise ValueError("count: has been entered before; make another one")
-        import subprocess  # `import proctor` is part of every start
-
         self._written = os.memfd_create("count")
-        arguments = ["trace", "--count", "--format=jsonl", f"--output=/dev/fd/{self._written}"]
-        arguments += [*self._options, *(["--", *self._command] if self._command else [])]
         try:
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "proctor", *arguments], pass_fds=(self._written,)
-            )
-        except BaseException:  # an argument with NUL, no room for a process
+            told = self._start(self._written)
+        except BaseException:  # an argument with NUL, no room for a process, Ctrl-C
+            if self._child is not None:
+                self._child.terminate()
+                self._child.wait()
             os.close(self._written)
             self._written = None
             raise
+        if told != BEGUN:
+            status = self.wait()
+            raise ProctorError(
+                told
+                or f"count: ended with status {status} before it began; standard error says why",
+                exit_status=status,
+            )
         return self
+
+    def _start(self, written: int) -> str:
+        """BEGUN, or why it could not begin; empty where that is not known."""
+        import subprocess  # `import proctor` is part of every start
+
+        arguments = ["trace", "--count", "--format=jsonl", f"--output=/dev/fd/{written}"]
+        arguments += [*self._options, *(["--", *self._command] if self._command else [])]
+        cause, told = os.pipe()
+        with os.fdopen(cause, errors="replace") as told_cause:
+            try:
+                self._child = subprocess.Popen(
+                    [sys.executable, "-m", "proctor", *arguments],
+                    env=os.environ | {CAUSE_FD: str(told)},
+                    pass_fds=(written, told),
+                )
+            finally:
+                os.close(told)
+            return told_cause.readline()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None or not self._command:
@@ -118,8 +142,8 @@ class Count:
     @property
     def report(self) -> dict[str, Any]:
         """After the end: `calls`, `errors`, `total_ns` and, in `syscalls`, a row a syscall, or a
-        process and syscall: as in the JSON of `-c`. ProctorError where counting could not begin;
-        standard error says why.
+        process and syscall: as in the JSON of `-c`. ProctorError before that, and where it could
+        not be made; standard error says why.
         """
         status = self.returncode
         if status is not None:
@@ -128,7 +152,7 @@ class Count:
             raise ProctorError(
                 "count: has no report before it has ended"
                 if status is None
-                else f"count: ended with status {status} before it began; standard error says why"
+                else f"count: ended with status {status} without a report; standard error says why"
             )
         return self._report
 

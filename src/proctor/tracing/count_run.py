@@ -18,6 +18,7 @@ from proctor.errors import ProctorError, cause_of
 from proctor.kernel.call_counts import CallCounts
 from proctor.kernel.object import KernelError
 from proctor.kernel.trace_object import TraceObject, rule
+from proctor.launch.caller import has_begun
 from proctor.launch.command import AWAITED, FORWARDED, Launched, exit_status
 from proctor.tracing.batches.syscall_names import syscall_namer
 from proctor.tracing.counts import count_view, histogram
@@ -44,6 +45,7 @@ def run(
     """
     counting = Counting(options, plan, targets, output)
     try:
+        has_begun()
         if launched is None:
             if not options.quiet:
                 say_how_to_end("counting")

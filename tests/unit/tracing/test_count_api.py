@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,26 @@ def test_a_file_is_counted_by_process(tmp_path: Path) -> None:
         proctor.count_file(path, syscalls="opnat")
     with pytest.raises(proctor.ProctorError, match="cannot be read: no such file"):
         proctor.count_file(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "status"),
+    [
+        ({"syscalls": "nonsense"}, "nonsense: no such syscall", 2),
+        ({"command": ["/no/such-command"], "syscalls": "read"}, "/no/such-command: no such", 127),
+    ],
+)
+def test_a_count_that_cannot_begin_says_why_when_entered(
+    given: dict[str, Any], said: str, status: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    count = proctor.count(**{"command": ["true"], **given})
+    with pytest.raises(proctor.ProctorError) as raised, count:
+        pytest.fail("the block was entered")
+    assert str(raised.value).startswith(said)
+    assert capfd.readouterr().err.startswith(f"proctor: {said}")
+    assert raised.value.exit_status == count.returncode == status
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 @pytest.mark.parametrize("asked", ["wait", "stop"])
