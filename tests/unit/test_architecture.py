@@ -22,6 +22,7 @@ VOCABULARY: Final = {"errors", "providers", "reasons"}
 # they may import any room, and no room imports them.
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "events": set(),
+    "child": set(),
     "schema": {"events"},
     "records": set(),
     "kernel": {"records"},
@@ -41,7 +42,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "syscalls": {"records"},
     "tracing": {
         *("syscalls", "launch", "kernel", "records", "sinks", "views"),
-        *("events", "privilege", "__version__"),
+        *("events", "child", "privilege", "__version__"),
     },
     "diagnosis": {"kernel", "views"},
     "demo": set(),

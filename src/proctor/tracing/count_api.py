@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from proctor.errors import BEGUN, CAUSE_FD, ProctorError
-from proctor.tracing.api import Paths, values_of, words_of
+from proctor.child import Child, command_words, values_of, words_of
+from proctor.errors import ProctorError
+from proctor.tracing.api import Paths
 
 
 def count(
@@ -36,8 +36,6 @@ def count(
     """
     given = locals()
     del given["command"]
-    from proctor.launch.command import command_words
-
     return Count(words_of(given), command_words(command))
 
 
@@ -77,7 +75,7 @@ def count_file(
     return as_object(counted([os.fspath(each) for each in paths], options))
 
 
-class Count:
+class Count(Child):
     """`proctor trace -c` as a child process.
 
     Leaving its `with` block ends a count of what runs already, and waits for COMMAND; after an
@@ -85,59 +83,17 @@ class Count:
     """
 
     def __init__(self, options: list[str], command: list[str]) -> None:
+        super().__init__("count", command)
         self._options = options
-        self._command = command
-        self._child: Any = None
         self._written: int | None = None
         self._report: dict[str, Any] | None = None
 
-    def __enter__(self) -> Self:
-        """When it counts. ProctorError, with why, where that can't begin; ValueError where it was
-        entered before."""
-        if self._child is not None:
-            raise ValueError("count: has been entered before; make another one")
+    def _begin(self) -> None:
+        """ProctorError, with why, where it can't: there is nothing to do in the block then."""
         self._written = os.memfd_create("count")
-        try:
-            told = self._start(self._written)
-        except BaseException:  # an argument with NUL, no room for a process, Ctrl-C
-            if self._child is not None:
-                self._child.terminate()
-                self._child.wait()
-            os.close(self._written)
-            self._written = None
-            raise
-        if told != BEGUN:
-            status = self.wait()
-            raise ProctorError(
-                told
-                or f"count: ended with status {status} before it began; standard error says why",
-                exit_status=status,
-            )
-        return self
-
-    def _start(self, written: int) -> str:
-        """BEGUN, or why it could not begin; empty where that is not known."""
-        import subprocess  # `import proctor` is part of every start
-
-        arguments = ["trace", "--count", "--format=jsonl", f"--output=/dev/fd/{written}"]
-        arguments += [*self._options, *(["--", *self._command] if self._command else [])]
-        cause, told = os.pipe()
-        with os.fdopen(cause, errors="replace") as told_cause:
-            try:
-                self._child = subprocess.Popen(
-                    [sys.executable, "-m", "proctor", *arguments],
-                    env=os.environ | {CAUSE_FD: str(told)},
-                    pass_fds=(written, told),
-                )
-            finally:
-                os.close(told)
-            return told_cause.readline()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None or not self._command:
-            self.stop()
-        self._child.wait()
-        self._read()
+        arguments = ["trace", "--count", "--format=jsonl", f"--output=/dev/fd/{self._written}"]
+        self._start([*arguments, *self._options], keep=[self._written])
+        self._check_begun()
 
     @property
     def report(self) -> dict[str, Any]:
@@ -156,29 +112,16 @@ class Count:
             )
         return self._report
 
-    @property
-    def returncode(self) -> int | None:
-        """COMMAND's own (128+N after signal N), or 0 or 1; None while it runs."""
-        code: int | None = self._child.poll() if self._child else None
-        return code
-
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return `returncode`. `subprocess.TimeoutExpired` after `timeout`."""
-        code: int = self._begun().wait(timeout)
+        status = super().wait(timeout)
         self._read()
-        return code
+        return status
 
-    def stop(self) -> None:
-        """End counting in good order. COMMAND gets SIGTERM."""
-        import signal
-
-        if self._begun().poll() is None:
-            self._child.send_signal(signal.SIGTERM if self._command else signal.SIGINT)
-
-    def _begun(self) -> Any:
-        if self._child is None:
-            raise ValueError("count: not in its `with` block")
-        return self._child
+    def close(self) -> None:
+        """End a count of what runs already, wait for COMMAND. May be called twice."""
+        super().close()
+        self._read()
 
     def _read(self) -> None:
         if self._written is None:
