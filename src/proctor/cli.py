@@ -16,12 +16,11 @@ import click
 from proctor import __version__
 from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, OwnHelpCommand, Whole, with_options
 from proctor.cli_trace import trace
-from proctor.errors import USAGE_STATUS, ProctorError, cause_of
+from proctor.errors import INTERRUPTED_STATUS, USAGE_STATUS, ProctorError, cause_of
 from proctor.launch import caller
 from proctor.options import RECORDED_EVENTS, RunOptions, WatchOptions
 from proctor.views.clean import clean_line, clean_name
 
-INTERRUPTED_STATUS: Final = 130
 DEBUG_VARIABLE: Final = "PROCTOR_DEBUG"
 
 

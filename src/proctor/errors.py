@@ -17,6 +17,8 @@ BEGUN: Final = "\n"
 """Who was killed or found no module has closed that pipe, too, and told nothing."""
 
 USAGE_STATUS: Final = 2
+INTERRUPTED_STATUS: Final = 130
+"""What a shell says of a program that Ctrl-C ended."""
 BROKEN_PIPE_STATUS: Final = 141
 """What a shell says of a program that SIGPIPE ended."""
 

@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +24,6 @@ from proctor.kernel.scope import Scope
 from proctor.launch.caller import has_begun
 from proctor.launch.command import (
     AWAITED,
-    FORWARDED,
     Launched,
     block_awaited,
     command_environment,
@@ -41,6 +39,7 @@ from proctor.launch.role import (
     run_after_others,
     run_as_others,
 )
+from proctor.launch.waiting import asks_for_the_end, ended_children, pass_on
 from proctor.options import RunOptions, SessionOptions, WatchOptions
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records._layout import ffi as layout_ffi
@@ -227,11 +226,7 @@ class Session:
     def wait_for(self, launched: Launched) -> int:
         """Until COMMAND has ended; its exit status. Signals that others send us are passed on."""
         while True:
-            info = self._next_signal(GUARD_SECONDS)
-            # SI_USER and the like
-            if info is not None and info.si_signo in FORWARDED and info.si_code <= 0:
-                with suppress(ProcessLookupError):
-                    os.kill(launched.pid, info.si_signo)
+            pass_on(self._next_signal(GUARD_SECONDS), launched.pid)
             if (status := self._reap(launched.pid)) is not None:
                 return exit_status(status)
 
@@ -242,8 +237,7 @@ class Session:
             left = GUARD_SECONDS if until is None else until - time.monotonic()
             if left <= 0:
                 return
-            info = self._next_signal(min(left, GUARD_SECONDS))
-            if info is not None and info.si_signo != signal.SIGCHLD:
+            if asks_for_the_end(self._next_signal(min(left, GUARD_SECONDS))):
                 return
             self._reap(None)
 
@@ -257,18 +251,13 @@ class Session:
     def _reap(self, command: int | None) -> int | None:
         """Note which of our processes ended; COMMAND's wait status if it did."""
         result = None
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return result
-            if pid == 0:
-                return result
+        for pid, status in ended_children():
             if pid == command:
                 result = status
             elif pid in self._alive:
                 self._alive.discard(pid)
                 self._role_ended(pid, status)
+        return result
 
     def _role_ended(self, pid: int, status: int) -> None:
         """One of ours is gone: COMMAND must not suffer, and what is lost is said once.
@@ -302,8 +291,7 @@ class Session:
         if not follow:
             run_as_others(self._analyser)  # now somebody waits for it
         while self._analyser in self._alive:
-            info = signal.sigtimedwait(AWAITED, 1.0)
-            if info is not None and info.si_signo != signal.SIGCHLD:
+            if asks_for_the_end(signal.sigtimedwait(AWAITED, 1.0)):
                 order(self._control, FINISH)
             self._reap(None)
         self._control.close()

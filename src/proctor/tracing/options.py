@@ -171,8 +171,12 @@ def names_stacks(options: TraceOptions) -> bool:
 def keeps_rows(options: TraceOptions) -> bool:
     """Whether calls go to Parquet files, which are not written from beginning to end; counts are
     few enough to be."""
-    aggregated = options.count or options.histogram is not None
-    return output_format(options) == "parquet" and not aggregated
+    return output_format(options) == "parquet" and not is_counted(options)
+
+
+def is_counted(options: TraceOptions) -> bool:
+    """Whether calls are counted in the kernel, and no single one is told."""
+    return options.count or options.histogram is not None
 
 
 def check_together(options: TraceOptions) -> None:
