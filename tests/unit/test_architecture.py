@@ -50,7 +50,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
 
 # The rooms within `tracing`, and which of each other they may import; its modules beside
 # them are the processes, which import any, and the words that rooms share.
-TRACING_WORDS: Final = {"options"}
+TRACING_WORDS: Final = {"options", "refusals"}
 TRACING_MAY_IMPORT: Final[dict[str, set[str]]] = {
     "batches": set(),
     "draining": {"batches"},

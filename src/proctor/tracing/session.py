@@ -25,9 +25,10 @@ from proctor.privilege import acting_as, caller_identity, identity_of
 from proctor.tracing.draining.brake import TreeCgroup
 from proctor.tracing.life import TracerLife
 from proctor.tracing.notice import say_how_to_end
-from proctor.tracing.options import TraceOptions, check_together, is_counted, keeps_rows
+from proctor.tracing.options import TraceOptions, is_counted, keeps_rows
 from proctor.tracing.outputs.opening import open_output, refuse_what_is_no_file
 from proctor.tracing.plan import Plan, plan_of
+from proctor.tracing.refusals import check_together
 from proctor.tracing.scope import Targets
 from proctor.tracing.trace_run import Tracing
 
