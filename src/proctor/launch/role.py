@@ -91,7 +91,7 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def run_before_others(niceness: int = HURRIED_NICENESS) -> None:
+def take_high_priority(niceness: int = HURRIED_NICENESS) -> None:
     """Who reads the kernel's rings runs before those it watches: a ring that fills loses.
 
     They sleep nearly always; under a flood this is what slows the flood down.
@@ -99,7 +99,7 @@ def run_before_others(niceness: int = HURRIED_NICENESS) -> None:
     _set_niceness(0, niceness)
 
 
-def run_after_others(pid: int = 0) -> None:
+def take_idle_priority(pid: int = 0) -> None:
     """Who analyses takes what is left over: it may lag, what it reads from has everything.
 
     Not by niceness alone: the kernel lets even the nicest finish its slice. pid: 0 is ourselves.
@@ -114,7 +114,7 @@ def is_read_at_once(descriptor: int) -> bool:
     return not stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
-def run_as_others(pid: int, niceness: int = 0) -> None:
+def take_normal_priority(pid: int, niceness: int = 0) -> None:
     """What somebody waits for: who analyses when COMMAND has ended. pid: 0 is ourselves."""
     with suppress(OSError):
         os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))

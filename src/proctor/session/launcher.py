@@ -21,7 +21,7 @@ from proctor.kernel.holding import let_all_go, let_forgotten_go
 from proctor.kernel.object import Map
 from proctor.kernel.requirements import check_requirements
 from proctor.kernel.scope import Scope
-from proctor.launch.caller import has_begun
+from proctor.launch.api_pipe import has_begun
 from proctor.launch.command import (
     AWAITED,
     Launched,
@@ -36,8 +36,8 @@ from proctor.launch.role import (
     fork_role,
     importing,
     is_read_at_once,
-    run_after_others,
-    run_as_others,
+    take_idle_priority,
+    take_normal_priority,
 )
 from proctor.launch.waiting import asks_for_the_end, ended_children, pass_on
 from proctor.options import RunOptions, SessionOptions, WatchOptions
@@ -140,9 +140,9 @@ class Session:
         tell_ours(self._control, (os.getpid(), self._keeper, self._analyser))
         self._held = self._await_ready(path, options.verbose)
         if self._is_read:
-            run_as_others(self._analyser, READ_NICENESS)
+            take_normal_priority(self._analyser, READ_NICENESS)
         else:
-            run_after_others(self._analyser)  # from here on there are others
+            take_idle_priority(self._analyser)  # from here on there are others
         has_begun()
 
     def _fork_readers(
@@ -289,7 +289,7 @@ class Session:
         self._reap(None)
         order(self._control, FOLLOW if follow else FINISH)
         if not follow:
-            run_as_others(self._analyser)  # now somebody waits for it
+            take_normal_priority(self._analyser)  # now somebody waits for it
         while self._analyser in self._alive:
             if asks_for_the_end(signal.sigtimedwait(AWAITED, 1.0)):
                 order(self._control, FINISH)

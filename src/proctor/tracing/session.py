@@ -13,7 +13,7 @@ from typing import Final
 
 from proctor.errors import ProctorError
 from proctor.kernel.requirements import check_requirements
-from proctor.launch.caller import has_begun
+from proctor.launch.api_pipe import has_begun
 from proctor.launch.command import (
     block_awaited,
     command_environment,

@@ -16,7 +16,7 @@ from proctor.errors import BROKEN_PIPE_STATUS, ProctorError, cause_of
 from proctor.kernel.mapping_events import open_mapping_events
 from proctor.kernel.object import KernelError
 from proctor.launch.command import AWAITED, exit_status
-from proctor.launch.role import fork_role, run_as_others
+from proctor.launch.role import fork_role, take_normal_priority
 from proctor.privilege import Identity, acting_as, caller_identity, unprivileged
 from proctor.records.trace_layout import COUNTS
 from proctor.tracing.answers import ASKED, Answers
@@ -210,7 +210,7 @@ class Tracing(TracerLife):
         with suppress(KernelError):
             os.pwrite(self._under_way, self._kernel.calls_under_way(), 0)
         ending = self._ending()
-        run_as_others(self._formatter)  # now somebody waits for it
+        take_normal_priority(self._formatter)  # now somebody waits for it
         self._tell(json.dumps(ending).encode())
         shortened = False
         while self._formatter in self._alive:
