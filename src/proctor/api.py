@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from proctor.errors import BEGUN, CAUSE_FD, ProctorError
+from proctor.child import Child, command_words, values_of, words_of
+from proctor.errors import ProctorError
 from proctor.events import Event, Summary
 
 if TYPE_CHECKING:
-    from subprocess import Popen
-
     from proctor.records.reading import RecordingReader
     from proctor.records.recording import RecordingHeader
 
@@ -42,9 +40,7 @@ def run(
     Its input, output and errors are this process's own. `output`: where to keep
     the recording; by default it is gone when the session is closed.
     """
-    options = ["--follow"] * follow + ["--as-root"] * as_root + ["--file-reads"] * file_reads
-    from proctor.launch.command import command_words
-
+    options = words_of({"follow": follow, "as_root": as_root, "file_reads": file_reads})
     return LiveSession("run", options, output, command_words(command))
 
 
@@ -62,10 +58,8 @@ def watch(
 
     Ends after `seconds`, or with `stop()`. ValueError for a filter that names nothing.
     """
-    options = ["--file-reads"] * file_reads
+    options = words_of({"file_reads": file_reads})
     filters = {"pid": pid, "cgroup": cgroup, "container": container, "exe": exe}
-    from proctor.tracing.api import values_of
-
     for name, given in filters.items():
         values = [] if given is _LEFT_OUT else values_of(name, given)
         options += [f"--{name}={value}" for value in values]
@@ -122,7 +116,7 @@ class Recording:
             self._reader = None
 
 
-class LiveSession:
+class LiveSession(Child):
     """`proctor run` or `proctor watch` as a child process: iterate over events as they happen.
 
     It begins when its `with` block is entered. Leaving the block waits for COMMAND, and stops a
@@ -136,33 +130,14 @@ class LiveSession:
         output: str | os.PathLike[str] | None,
         command: list[str],
     ) -> None:
-        self._verb = verb
+        super().__init__(verb, command)
+        self._options = options
         self._output = output
-        self._arguments = [*options, *(["--", *command] if command else [])]
-        self._child: Popen[bytes] | None = None
         self._folder: str | None = None
         self._path: Path | None = None
-        self._told = ""
-        """BEGUN, or why it could not begin, in the words of its standard error."""
         self._closed = False
         self.summary: Summary | None = None
         """Set when the iteration has come to its end."""
-
-    def __enter__(self) -> Self:
-        """When it watches, or could not begin. ValueError where it did before."""
-        if self._path is not None:
-            raise ValueError(f"{self._verb}: has been entered before; make another one")
-        try:
-            self._begin()
-        except BaseException:
-            self.__exit__(*sys.exc_info())
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._child is not None and self._child.poll() is None:
-            self._child.terminate()
-        self.close()
 
     def __iter__(self) -> Iterator[Event]:
         with self._growing_reader() as reader:
@@ -178,72 +153,31 @@ class LiveSession:
             raise self._not_entered()
         return self._path
 
-    @property
-    def returncode(self) -> int | None:
-        """COMMAND's own (128+N after signal N), or 0 or 1 of a watch; None while it runs."""
-        return self._begun().poll()
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end and return `returncode`. `subprocess.TimeoutExpired` after `timeout`."""
-        return self._begun().wait(timeout)
-
-    def stop(self) -> None:
-        """End a watch in good order. COMMAND of a run gets SIGTERM."""
-        import signal
-
-        child = self._begun()
-        if child.poll() is None:
-            child.send_signal(signal.SIGINT if self._verb == "watch" else signal.SIGTERM)
-
     def close(self) -> None:
         """Stop a watch, wait for a run, and remove the recording unless `output` was given."""
         self._closed = True
-        if self._child is not None:
-            if self._verb == "watch":
-                self.stop()
-            self._child.wait()
+        super().close()
         if self._folder is not None:
-            import shutil
+            import shutil  # `import proctor` is part of every start
 
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _begin(self) -> None:
-        import subprocess  # here and above: `import proctor` is part of every start
-
         if self._output is None:
             self._folder = _private_folder()
         output = f"{self._folder}/recording" if self._output is None else os.fspath(self._output)
         self._path = Path(output)
-        arguments = [self._verb, "--quiet", f"--output={output}", *self._arguments]
-        cause, told = os.pipe()
-        with os.fdopen(cause, errors="replace") as told_cause:
-            try:
-                self._child = subprocess.Popen(
-                    [sys.executable, "-m", "proctor", *arguments],
-                    env=os.environ | {CAUSE_FD: str(told)},
-                    pass_fds=[told],
-                )
-            finally:
-                os.close(told)
-            self._told = told_cause.readline()
-
-    def _begun(self) -> Popen[bytes]:
-        if self._child is None:
-            raise self._not_entered()
-        return self._child
-
-    def _not_entered(self) -> ValueError:
-        return ValueError(f"{self._verb}: not in its `with` block")
+        self._start([self._name, "--quiet", f"--output={output}", *self._options])
 
     def _child_waiter(self) -> Callable[[], bool]:
         """True: look again; the last time after the child's end, so that nothing is missed."""
-        child, ended = self._begun(), False
+        process, ended = self._started(), False
 
         def wait() -> bool:
             nonlocal ended
             if ended:
                 return False
-            ended = child.poll() is not None
+            ended = process.poll() is not None
             if not ended:
                 time.sleep(_LOOK_SECONDS)
             return True
@@ -252,16 +186,10 @@ class LiveSession:
 
     def _growing_reader(self) -> RecordingReader:
         """The recording, once it is known to be this session's: a file may have been there."""
-        child = self._begun()
-        if self._told != BEGUN:
-            status = child.wait()
-            raise ProctorError(
-                self._told
-                or f"proctor {self._verb}: ended with status {status} before its recording began",
-                exit_status=status,
-            )
+        self._started()
+        self._check_begun()
         if self._closed and self._folder is not None:
-            raise ValueError(f"{self._verb}: is closed, its recording gone; keep it with `output`")
+            raise ValueError(f"{self._name}: is closed, its recording gone; keep it with `output`")
         return _reader(self.path)
 
 

@@ -16,12 +16,11 @@ import click
 from proctor import __version__
 from proctor.cli_options import AS_ROOT, TARGETS, VERBOSE, OwnHelpCommand, Whole, with_options
 from proctor.cli_trace import trace
-from proctor.errors import USAGE_STATUS, ProctorError, cause_of
-from proctor.launch import caller
+from proctor.errors import INTERRUPTED_STATUS, USAGE_STATUS, ProctorError, cause_of
+from proctor.launch import api_pipe
 from proctor.options import RECORDED_EVENTS, RunOptions, WatchOptions
 from proctor.views.clean import clean_line, clean_name
 
-INTERRUPTED_STATUS: Final = 130
 DEBUG_VARIABLE: Final = "PROCTOR_DEBUG"
 
 
@@ -158,7 +157,7 @@ def main() -> NoReturn:
         threading.excepthook = lambda thrown: _say_fault(
             thrown.exc_type, thrown.exc_value, thrown.exc_traceback
         )
-    caller.take_pipe()
+    api_pipe.take_pipe()
     status = status_of(sys.argv[1:])
     from proctor.launch.role import leave
 
@@ -213,7 +212,7 @@ def _say(text: str, clean: Callable[[str], str] = clean_line) -> None:
         print(f"proctor: {clean(text)}", file=sys.stderr, flush=True)
     except OSError:
         pass
-    caller.tell(clean(text))
+    api_pipe.tell(clean(text))
 
 
 def _say_fault(

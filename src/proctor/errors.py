@@ -18,6 +18,8 @@ BEGUN: Final = "\n"
 this text means that it began."""
 
 USAGE_STATUS: Final = 2
+INTERRUPTED_STATUS: Final = 130
+"""What a shell says of a program that Ctrl-C ended."""
 BROKEN_PIPE_STATUS: Final = 141
 """What a shell says of a program that SIGPIPE ended."""
 

@@ -74,5 +74,5 @@ def test_every_output_says_that_it_is_not_whole(tmp_path: Path, killed: str) -> 
 def test_reading_what_breaks_off_raises(killed: str) -> None:
     broke_off = pytest.raises(proctor.ProctorError, match="broke off")
     with proctor.trace(["sleep", "2"]) as trace, broke_off:
-        os.kill(KILLED[killed](trace._child.pid), signal.SIGKILL)
+        os.kill(KILLED[killed](trace._started().pid), signal.SIGKILL)
         list(trace.batches())

@@ -372,3 +372,15 @@ def test_histograms_are_redrawn_on_a_terminal() -> None:
     last = terminal.output.rpartition(b"\x1b[2K")[2]
     assert re.search(rb"\x1b\[[\d;]+m[^\x1b]*calls, ", last), "the last picture has its colours"
     assert b"\x1b[1A" in terminal.output or b"\x1b[2K" in terminal.output
+
+
+def test_a_count_says_what_is_attached_as_a_trace_does() -> None:
+    done = subprocess.run(
+        [*PROCTOR, "trace", "-c", "-v", "-e", "getppid", "--", "true"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0
+    assert re.match(r"proctor: \d+ syscalls of all ABIs selected, by ", done.stderr), done.stderr

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 import proctor
-from tests.kernel.trace_command import await_tracing, run
+from tests.kernel.trace_command import run
 from tests.kernel.watching import PROCTOR, TIMEOUT_S, environment, wait_until
 
 HEAD: Final = re.compile(r"^\d+ +(?:\d+\.\d+ )?")
@@ -144,11 +144,21 @@ def test_counts_in_python() -> None:
     with proctor.count(pid=os.getpid(), syscalls="getppid", no_times=True) as count:
         with pytest.raises(proctor.ProctorError, match="no report before it has ended"):
             _ = count.report
-        await_tracing(count._child)
-        for _ in range(7):
+        for _ in range(7):  # at once: it counts by now
             os.getppid()
     assert [(row["syscall"], row["calls"]) for row in count.report["syscalls"]] == [("getppid", 7)]
-    with proctor.count(["true"], syscalls="nonsense") as count:
-        assert count.wait(TIMEOUT_S) == 2
-    with pytest.raises(proctor.ProctorError, match="ended with status 2 before it began"):
-        _ = count.report
+
+
+@pytest.mark.parametrize("given", [{}, {"by": "process"}, {"no_times": True}])
+def test_a_count_in_python_begins_when_its_block_is_entered(given: dict[str, Any]) -> None:
+    """What is let go first thing in the block is counted from its first call on."""
+    source = "import os, sys; sys.stdin.read(1)\nfor _ in range(1000): os.getppid()"
+    child = subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE)
+    try:
+        with proctor.count(pid=child.pid, syscalls="getppid", **given) as count:
+            child.communicate(b"x", TIMEOUT_S)
+    finally:
+        child.kill()
+        child.wait()
+    rows = [(row["syscall"], row["calls"]) for row in count.report["syscalls"]]
+    assert rows == [("getppid", 1000)]

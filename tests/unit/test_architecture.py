@@ -22,6 +22,7 @@ VOCABULARY: Final = {"errors", "providers", "reasons"}
 # they may import any room, and no room imports them.
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "events": set(),
+    "child": set(),
     "schema": {"events"},
     "records": set(),
     "kernel": {"records"},
@@ -41,7 +42,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "syscalls": {"records"},
     "tracing": {
         *("syscalls", "launch", "kernel", "records", "sinks", "views"),
-        *("events", "privilege", "__version__"),
+        *("events", "child", "privilege", "__version__"),
     },
     "diagnosis": {"kernel", "views"},
     "demo": set(),
@@ -49,7 +50,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
 
 # The rooms within `tracing`, and which of each other they may import; its modules beside
 # them are the processes, which import any, and the words that rooms share.
-TRACING_WORDS: Final = {"options"}
+TRACING_WORDS: Final = {"options", "refusals"}
 TRACING_MAY_IMPORT: Final[dict[str, set[str]]] = {
     "batches": set(),
     "draining": {"batches"},

@@ -50,13 +50,6 @@ def block_awaited() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
 
 
-def command_words(command: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """COMMAND as a list. TypeError for one text, whose letters would be taken for words."""
-    if isinstance(command, str | bytes):
-        raise TypeError(f"command {command!r}: is one text; give its words, or shlex.split(...)")
-    return [os.fspath(word) for word in command]
-
-
 def find_program(command: Sequence[str], environment: Mapping[str, str]) -> str:
     """The file that COMMAND names. ProctorError with a shell's exit status where there is none."""
     name = command[0]

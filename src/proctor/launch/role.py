@@ -93,7 +93,7 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def run_before_others(niceness: int = HURRIED_NICENESS) -> None:
+def take_high_priority(niceness: int = HURRIED_NICENESS) -> None:
     """For a process that reads the kernel's rings: it runs before the programs that it watches,
     since a ring that fills loses records.
 
@@ -102,7 +102,7 @@ def run_before_others(niceness: int = HURRIED_NICENESS) -> None:
     _set_niceness(0, niceness)
 
 
-def run_after_others(pid: int = 0) -> None:
+def take_idle_priority(pid: int = 0) -> None:
     """For a process that analyses: it takes what others leave of the processors. It may lag, since
     what it reads from has everything.
 
@@ -118,7 +118,7 @@ def is_read_at_once(descriptor: int) -> bool:
     return not stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
-def run_as_others(pid: int, niceness: int = 0) -> None:
+def take_normal_priority(pid: int, niceness: int = 0) -> None:
     """For a process that somebody waits for, as for the analyser when COMMAND has ended. pid: 0 is
     ourselves."""
     with suppress(OSError):

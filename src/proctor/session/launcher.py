@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +21,9 @@ from proctor.kernel.holding import let_all_go, let_forgotten_go
 from proctor.kernel.object import Map
 from proctor.kernel.requirements import check_requirements
 from proctor.kernel.scope import Scope
-from proctor.launch.caller import has_begun
+from proctor.launch.api_pipe import has_begun
 from proctor.launch.command import (
     AWAITED,
-    FORWARDED,
     Launched,
     block_awaited,
     command_environment,
@@ -38,9 +36,10 @@ from proctor.launch.role import (
     fork_role,
     importing,
     is_read_at_once,
-    run_after_others,
-    run_as_others,
+    take_idle_priority,
+    take_normal_priority,
 )
+from proctor.launch.waiting import asks_for_the_end, ended_children, pass_on
 from proctor.options import RunOptions, SessionOptions, WatchOptions
 from proctor.privilege import acting_as, caller_identity, identity_of, unprivileged
 from proctor.records._layout import ffi as layout_ffi
@@ -141,9 +140,9 @@ class Session:
         tell_ours(self._control, (os.getpid(), self._keeper, self._analyser))
         self._held = self._await_ready(path, options.verbose)
         if self._is_read:
-            run_as_others(self._analyser, READ_NICENESS)
+            take_normal_priority(self._analyser, READ_NICENESS)
         else:
-            run_after_others(self._analyser)  # from here on there are others
+            take_idle_priority(self._analyser)  # from here on there are others
         has_begun()
 
     def _fork_readers(
@@ -228,11 +227,7 @@ class Session:
     def wait_for(self, launched: Launched) -> int:
         """Until COMMAND has ended; its exit status. Signals that others send us are passed on."""
         while True:
-            info = self._next_signal(GUARD_SECONDS)
-            # SI_USER and the like
-            if info is not None and info.si_signo in FORWARDED and info.si_code <= 0:
-                with suppress(ProcessLookupError):
-                    os.kill(launched.pid, info.si_signo)
+            pass_on(self._next_signal(GUARD_SECONDS), launched.pid)
             if (status := self._reap(launched.pid)) is not None:
                 return exit_status(status)
 
@@ -243,8 +238,7 @@ class Session:
             left = GUARD_SECONDS if until is None else until - time.monotonic()
             if left <= 0:
                 return
-            info = self._next_signal(min(left, GUARD_SECONDS))
-            if info is not None and info.si_signo != signal.SIGCHLD:
+            if asks_for_the_end(self._next_signal(min(left, GUARD_SECONDS))):
                 return
             self._reap(None)
 
@@ -258,18 +252,13 @@ class Session:
     def _reap(self, command: int | None) -> int | None:
         """Note which of our processes ended; COMMAND's wait status if it did."""
         result = None
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return result
-            if pid == 0:
-                return result
+        for pid, status in ended_children():
             if pid == command:
                 result = status
             elif pid in self._alive:
                 self._alive.discard(pid)
                 self._role_ended(pid, status)
+        return result
 
     def _role_ended(self, pid: int, status: int) -> None:
         """One of ours is gone: COMMAND must not suffer, and what is lost is said once.
@@ -301,10 +290,9 @@ class Session:
         self._reap(None)
         order(self._control, FOLLOW if follow else FINISH)
         if not follow:
-            run_as_others(self._analyser)  # now somebody waits for it
+            take_normal_priority(self._analyser)  # now somebody waits for it
         while self._analyser in self._alive:
-            info = signal.sigtimedwait(AWAITED, 1.0)
-            if info is not None and info.si_signo != signal.SIGCHLD:
+            if asks_for_the_end(signal.sigtimedwait(AWAITED, 1.0)):
                 order(self._control, FINISH)
             self._reap(None)
         self._control.close()

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from proctor.launch.role import importing, let_go_of, raise_descriptor_limit, run_before_others
+from proctor.launch.role import importing, let_go_of, raise_descriptor_limit, take_high_priority
 from proctor.privilege import Identity, drop_to, forbid_core_dumps, lock_down
 from proctor.session.control import hear_ours, report
 
@@ -53,7 +53,7 @@ def recorder_life(task: RecorderTask, keeper: socket.socket, control: socket.soc
     from proctor.kernel.object import KernelError
 
     forbid_core_dumps()
-    run_before_others()
+    take_high_priority()
     raise_descriptor_limit()  # each probe takes two
     loading = Loading(task.scope.configuration())
     with importing():
@@ -109,7 +109,7 @@ def keeper_life(connection: socket.socket, writer: RecordingWriter, identity: Id
         from proctor.intake.keeping import run_keeper
         from proctor.kernel.rings import take_over
 
-    run_before_others()
+    take_high_priority()
     drop_to(identity)
     lock_down()
     payload = take_over(connection)

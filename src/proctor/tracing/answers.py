@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from proctor.errors import ProctorError
-from proctor.launch.role import READ_NICENESS, run_as_others
+from proctor.launch.role import READ_NICENESS, take_normal_priority
 from proctor.privilege import acting_as, caller_identity
 from proctor.tracing.outputs.opening import create_file
 from proctor.tracing.scope import Targets
@@ -95,4 +95,4 @@ class Answers:
 
 def _hurry(asker: int) -> None:
     if os.sched_getscheduler(asker) == os.SCHED_IDLE:  # else it is let run already
-        run_as_others(asker, READ_NICENESS)
+        take_normal_priority(asker, READ_NICENESS)

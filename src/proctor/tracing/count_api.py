@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
+from proctor.child import Child, command_words, values_of, words_of
 from proctor.errors import ProctorError
-from proctor.tracing.api import Paths, values_of, words_of
+from proctor.tracing.api import Paths
 
 
 def count(
@@ -36,8 +36,6 @@ def count(
     """
     given = locals()
     del given["command"]
-    from proctor.launch.command import command_words
-
     return Count(words_of(given), command_words(command))
 
 
@@ -77,7 +75,7 @@ def count_file(
     return as_object(counted([os.fspath(each) for each in paths], options))
 
 
-class Count:
+class Count(Child):
     """`proctor trace -c` as a child process.
 
     Leaving its `with` block ends a count of what runs already, and waits for COMMAND; after an
@@ -85,41 +83,23 @@ class Count:
     """
 
     def __init__(self, options: list[str], command: list[str]) -> None:
+        super().__init__("count", command)
         self._options = options
-        self._command = command
-        self._child: Any = None
         self._written: int | None = None
         self._report: dict[str, Any] | None = None
 
-    def __enter__(self) -> Self:
-        if self._child is not None:
-            raise ValueError("count: has been entered before; make another one")
-        import subprocess  # `import proctor` is part of every start
-
+    def _begin(self) -> None:
+        """ProctorError, with why, where it can't: there is nothing to do in the block then."""
         self._written = os.memfd_create("count")
         arguments = ["trace", "--count", "--format=jsonl", f"--output=/dev/fd/{self._written}"]
-        arguments += [*self._options, *(["--", *self._command] if self._command else [])]
-        try:
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "proctor", *arguments], pass_fds=(self._written,)
-            )
-        except BaseException:  # an argument with NUL, no room for a process
-            os.close(self._written)
-            self._written = None
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None or not self._command:
-            self.stop()
-        self._child.wait()
-        self._read()
+        self._start([*arguments, *self._options], keep=[self._written])
+        self._check_begun()
 
     @property
     def report(self) -> dict[str, Any]:
         """After the end: `calls`, `errors`, `total_ns` and, in `syscalls`, a row a syscall, or a
-        process and syscall: as in the JSON of `-c`. ProctorError where counting could not begin;
-        standard error says why.
+        process and syscall: as in the JSON of `-c`. ProctorError before that, and where it could
+        not be made; standard error says why.
         """
         status = self.returncode
         if status is not None:
@@ -128,33 +108,20 @@ class Count:
             raise ProctorError(
                 "count: has no report before it has ended"
                 if status is None
-                else f"count: ended with status {status} before it began; standard error says why"
+                else f"count: ended with status {status} without a report; standard error says why"
             )
         return self._report
 
-    @property
-    def returncode(self) -> int | None:
-        """COMMAND's own (128+N after signal N), or 0 or 1; None while it runs."""
-        code: int | None = self._child.poll() if self._child else None
-        return code
-
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return `returncode`. `subprocess.TimeoutExpired` after `timeout`."""
-        code: int = self._begun().wait(timeout)
+        status = super().wait(timeout)
         self._read()
-        return code
+        return status
 
-    def stop(self) -> None:
-        """End counting in good order. COMMAND gets SIGTERM."""
-        import signal
-
-        if self._begun().poll() is None:
-            self._child.send_signal(signal.SIGTERM if self._command else signal.SIGINT)
-
-    def _begun(self) -> Any:
-        if self._child is None:
-            raise ValueError("count: not in its `with` block")
-        return self._child
+    def close(self) -> None:
+        """End a count of what runs already, wait for COMMAND. May be called twice."""
+        super().close()
+        self._read()
 
     def _read(self) -> None:
         if self._written is None:

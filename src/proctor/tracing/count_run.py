@@ -17,78 +17,39 @@ from typing import BinaryIO, Final
 from proctor.errors import ProctorError, cause_of
 from proctor.kernel.call_counts import CallCounts
 from proctor.kernel.object import KernelError
-from proctor.kernel.trace_object import TraceObject, rule
-from proctor.launch.command import AWAITED, FORWARDED, Launched, exit_status
+from proctor.kernel.trace_configuration import TraceConfiguration
+from proctor.launch.command import AWAITED
+from proctor.tracing.attaching import attach, load
 from proctor.tracing.batches.syscall_names import syscall_namer
 from proctor.tracing.counts import count_view, histogram
 from proctor.tracing.counts.count import CountSession
-from proctor.tracing.notice import say_how_to_end
-from proctor.tracing.options import TraceOptions, absolute, output_format
+from proctor.tracing.life import TracerLife
+from proctor.tracing.options import TraceOptions, output_format
 from proctor.tracing.outputs.opening import name_of
 from proctor.tracing.plan import Plan
-from proctor.tracing.scope import Targets, put_scope
+from proctor.tracing.scope import Targets
 from proctor.views.clean import clean_name
 from proctor.views.terminal import make_console
 
-INTERRUPTED_STATUS: Final = 130
 LOOK_SECONDS: Final = 1.0
-_TERMINAL: Final = frozenset((signal.SIGINT, signal.SIGQUIT))
 
 
-def run(
-    options: TraceOptions, plan: Plan, targets: Targets, output: int, launched: Launched | None
-) -> int:
-    """Count until COMMAND or what is named has ended, and write the report; the exit status.
-
-    AWAITED signals have to be blocked, and COMMAND at its gate. Raises ProctorError.
-    """
-    counting = Counting(options, plan, targets, output)
-    try:
-        if launched is None:
-            if not options.quiet:
-                say_how_to_end("counting")
-            status = counting.wait_out()
-        else:
-            launched.start()
-            status = counting.wait_for(launched)
-        written = counting.write_report(output)
-    finally:
-        counting.close()
-    return status if written or launched else 1
-
-
-class Counting:
+class Counting(TracerLife):
     """A count from its loading to its report. Made when the programs stand."""
 
     def __init__(self, options: TraceOptions, plan: Plan, targets: Targets, output: int) -> None:
-        """Raises ProctorError."""
-        self._options = options
-        self._targets = targets
-        self._interrupts = 0
+        """output: where the report goes. Raises ProctorError."""
+        super().__init__(options, targets)
+        self._output = output
         self._stack = ExitStack()
         latencies = not options.no_times
-        filters = replace(
-            plan.filters,
-            counting=True,
-            latencies=latencies,
-            processes=False,
-            signals=False,
-            record_capacity=1,
-            memory_blocks=1,
-        )
+        self._kernel = load(_filters(plan, latencies=latencies), options.verbose)
+        self._stack.enter_context(self._kernel)
         try:
-            self._kernel = self._stack.enter_context(TraceObject(filters))
-            self._kernel.put_rules(plan.rules)
-            if plan.everything:
-                self._kernel.put_rule_of_unknown(rule())
-            self._kernel.put_fds(options.fds)
-            self._kernel.put_paths(absolute(options.paths))
-            put_scope(self._kernel, targets, {os.getpid()})
-            self._kernel.attach(plan.own_tracepoints)
-            put_scope(self._kernel, targets, {os.getpid()})  # who was forked in between
-        except (KernelError, OSError, ValueError) as error:
+            attach(self._kernel, plan, options, targets, {os.getpid()})
+        except ProctorError:
             self._stack.close()
-            raise ProctorError(str(error)) from None
+            raise
         self._counts = CountSession(
             CallCounts(self._kernel.kernel, latencies=latencies),
             syscall_namer(),
@@ -99,49 +60,24 @@ class Counting:
         if options.histogram is not None and os.isatty(output):
             self._live = histogram.LivePictures(output)
             self._stack.callback(self._live.close)
-        self._kernel.start()
 
     def close(self) -> None:
         self._stack.close()
 
-    def wait_for(self, launched: Launched) -> int:
-        """Until COMMAND has ended, and with `--follow` its last descendant, or a second Ctrl-C.
+    def finish(self) -> int:
+        """Write the report. COMMAND's exit status; without one 1 where it could not be written."""
+        written = self._write_report(self._output)
+        if self._targets.command is not None:
+            return self._command_status()
+        return 0 if written else 1
 
-        COMMAND's exit status.
-        """
-        while self._interrupts < 2:
-            info = self._next_signal()
-            if info is not None and info.si_signo in FORWARDED and info.si_code <= 0:
-                with suppress(ProcessLookupError):
-                    os.kill(launched.pid, info.si_signo)
-            pid, status = os.waitpid(launched.pid, os.WNOHANG)
-            if pid:
-                if self._options.follow and not self._interrupts:
-                    self._wait_for_descendants()
-                return exit_status(status)
-        return INTERRUPTED_STATUS
+    def _role_ended(self, pid: int, status: int) -> None:
+        """A count has none: one process does it all."""
 
-    def _wait_for_descendants(self) -> None:
-        """Until none is left, or a signal ends it."""
-        while self._kernel.processes_alive():
-            info = self._next_signal()
-            if info is not None and info.si_signo != signal.SIGCHLD:
-                break
-
-    def wait_out(self) -> int:
-        """Until a signal ends it or nobody is left."""
-        while self._targets.alive():
-            info = self._next_signal()
-            if info is not None and info.si_signo != signal.SIGCHLD:
-                break
-        return 0
-
-    def _next_signal(self) -> signal.struct_siginfo | None:
+    def _await_signal(self) -> signal.struct_siginfo | None:
         info = signal.sigtimedwait(AWAITED, LOOK_SECONDS)
         if info is None:
             self._tick()
-        elif info.si_signo in _TERMINAL:
-            self._interrupts += 1
         return info
 
     def _tick(self) -> None:
@@ -150,7 +86,7 @@ class Counting:
             with suppress(OSError):  # the report will say so
                 self._live.show(self._counts.histograms())
 
-    def write_report(self, output: int) -> bool:
+    def _write_report(self, output: int) -> bool:
         """Stop counting, and write what was counted to the descriptor; where it can't be, to
         standard error as text, as it stands nowhere else. Whether it could. Raises ProctorError.
         """
@@ -201,6 +137,19 @@ class Counting:
             said = f"{self._options.histogram}: no call began and returned"
             console.print(said, soft_wrap=True)
         return drawn.getvalue()
+
+
+def _filters(plan: Plan, *, latencies: bool) -> TraceConfiguration:
+    """Without the rings, which nothing goes into."""
+    return replace(
+        plan.filters,
+        counting=True,
+        latencies=latencies,
+        processes=False,
+        signals=False,
+        record_capacity=1,
+        memory_blocks=1,
+    )
 
 
 class _Drawn(io.StringIO):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +24,10 @@ _SUFFIXES: Final = {
 }
 _TIME_UNITS: Final = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
 _SIZE_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SORTED_BY_TIME: Final = ("time", "p50", "p99", "max")
 LOWEST: Final = -(1 << 63)
 HIGHEST: Final = (1 << 63) - 1
 _RESULT: Final = re.compile(r"(==|=|!=|!|<=|<|>=|>)?\s*(-?\d+|0[xX][0-9a-fA-F]+|E[A-Z0-9]+)")
 _RESULT_RANGE: Final = re.compile(r"(-?\d+)\.\.(-?\d+)")
-
-
-_Refusal = tuple[bool, str]
-"""Whether it applies, and what is said then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,136 +165,12 @@ def names_stacks(options: TraceOptions) -> bool:
 def keeps_rows(options: TraceOptions) -> bool:
     """Whether calls go to Parquet files, which are not written from beginning to end; counts are
     few enough to be."""
-    aggregated = options.count or options.histogram is not None
-    return output_format(options) == "parquet" and not aggregated
+    return output_format(options) == "parquet" and not is_counted(options)
 
 
-def check_together(options: TraceOptions) -> None:
-    """UsageError for options that do not go together or lack another."""
-    form = output_format(options)
-    targets = bool(options.pids or options.cgroups or options.containers)
-    aggregated = options.count or options.histogram is not None
-    to_file = options.output not in (None, "-")
-    _refuse(
-        *_of_both(options),
-        (
-            not (options.command or targets or options.host),
-            "what to trace: missing; give a COMMAND, or -p PID, --cgroup, --container or --host",
-        ),
-        (bool(options.command) and options.host, "--host: traces COMMAND anyway; leave one out"),
-        (targets and options.host, "--host: is everything; leave it or the other targets out"),
-        (options.output == "", "-o: is empty; name a file"),
-        (
-            options.histogram is not None and not options.histogram.strip(),
-            "--hist: is empty; name a syscall",
-        ),
-        (
-            options.histogram is not None and bool(options.syscalls),
-            "--hist: says which syscalls are drawn; leave -e out",
-        ),
-        (
-            options.count and options.histogram is not None,
-            "-c and --hist: are two views of a run; give one",
-        ),
-        (
-            aggregated and (options.stacks or options.folded),
-            "-k and --folded: are of single calls, which -c and --hist do not keep; leave one out",
-        ),
-        (
-            form == "arrow" and aggregated,
-            "--format arrow: is of single calls, which -c and --hist do not keep; leave one out",
-        ),
-        (
-            options.histogram is not None and form != "text",
-            f"--hist: is a picture, not {form}; -c with --format {form} has its figures",
-        ),
-        (
-            options.by is not None and not aggregated,
-            "--by: is of -c and --hist; give one of them, too",
-        ),
-        *_of_a_count(options),
-        (
-            options.no_times and not options.count,
-            "--no-times: is of -c; give it, too",
-        ),
-        (
-            options.no_times and options.sort in _SORTED_BY_TIME,
-            f"--no-times: leaves no time to sort by; leave it or -S {options.sort} out",
-        ),
-        (
-            options.no_times and options.min_duration is not None,
-            "--no-times: leaves nothing for --min-duration to look at; leave one out",
-        ),
-        (
-            options.no_times and bool(options.paths or options.fds),
-            "--no-times: leaves nobody at the entry, where -P and --fd are decided; leave one out",
-        ),
-        (
-            aggregated and options.no_loss,
-            "--no-loss: nothing gets lost in a count; leave it out",
-        ),
-        (
-            options.folded and form != "text",
-            f"--folded: is text, not {form}; leave --format out, or name another FILE",
-        ),
-        (
-            (aggregated or options.folded or form != "text")
-            and bool(options.clock or options.since_last or options.durations),
-            "-t, -r and -T: are of lines of text; leave them out",
-        ),
-        (
-            form == "parquet" and not to_file,
-            "--format parquet: needs a file to go to; name one with -o FILE.parquet",
-        ),
-        (
-            form == "arrow" and options.output is None,
-            "--format arrow: is no text; name a file with -o, or `-o -` for a pipe",
-        ),
-        (
-            form == "arrow" and options.output == "-" and sys.stdout.isatty(),
-            "--format arrow: no terminal shows it; name a file with -o, or pipe it on",
-        ),
-        (
-            options.rotate is not None and aggregated,
-            "--rotate: is of single calls, which -c and --hist do not keep; leave one out",
-        ),
-        (
-            options.rotate is not None and not (to_file and form == "parquet"),
-            "--rotate: is of Parquet files; give -o FILE.parquet, too",
-        ),
-        (
-            options.as_root and not options.command,
-            "--as-root: is of a COMMAND; give one, or leave it out",
-        ),
-        (
-            options.follow and (targets or not options.command),
-            "--follow: waits for descendants of COMMAND; of -p, --cgroup and --container all are "
-            "waited for anyway; give a COMMAND alone, or leave it out",
-        ),
-        (
-            options.no_loss and not options.command,
-            "--no-loss: freezes what it traces in a cgroup made for it; what runs already would "
-            "have to leave its own, and with it its limits, and whoever waits for it would wait "
-            "longer; start it as COMMAND, trace less of it (-e, -Z, --min-duration), or count (-c)",
-        ),
-        (
-            options.no_loss and targets,
-            "--no-loss: can freeze COMMAND alone, which has a cgroup made for it; leave -p, "
-            "--cgroup and --container out, or trace these with a second `proctor trace`",
-        ),
-    )
-    absolute(options.paths)
-    if options.rotate is not None:
-        size_bytes("--rotate", options.rotate)
-
-
-def check_shown_together(options: TraceOptions) -> None:
-    """The same check for `trace show`."""
-    _refuse(
-        *_of_both(options),
-        (options.by is not None and not options.count, "--by: is of -c; give it, too"),
-        *_of_a_count(options),
-    )
+def is_counted(options: TraceOptions) -> bool:
+    """Whether calls are counted in the kernel, and no single one is told."""
+    return options.count or options.histogram is not None
 
 
 def absolute(paths: Iterable[str]) -> list[str]:
@@ -313,26 +183,3 @@ def absolute(paths: Iterable[str]) -> list[str]:
         raise UsageError(
             f"-P {named}: the working directory is gone; name an absolute path"
         ) from None
-
-
-def _of_both(options: TraceOptions) -> tuple[_Refusal, ...]:
-    return (
-        (options.failures and options.successes, "-Z and -z: no call is both; give one"),
-        ("" in options.paths, "-P: is empty; name a path"),
-        (options.min_duration == "", "--min-duration: is empty; give a time, as in 10ms"),
-        ("" in options.cgroups, "--cgroup: is empty; name a path"),
-        ("" in options.containers, "--container: is empty; give the container's id"),
-    )
-
-
-def _of_a_count(options: TraceOptions) -> tuple[_Refusal, ...]:
-    return (
-        (options.errors and not options.count, "--errors: is of -c; give it, too"),
-        (options.sort is not None and not options.count, "-S: is of -c; give it, too"),
-    )
-
-
-def _refuse(*wrong: _Refusal) -> None:
-    for applies, message in wrong:
-        if applies:
-            raise UsageError(message)

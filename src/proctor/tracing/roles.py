@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 from proctor.launch.role import (
     READ_NICENESS,
     is_read_at_once,
-    run_after_others,
-    run_as_others,
-    run_before_others,
+    take_high_priority,
+    take_idle_priority,
+    take_normal_priority,
 )
 from proctor.privilege import Identity, drop_to, lock_down
 from proctor.tracing.draining.brake import LOOK_SECONDS as BRAKE_LOOK_SECONDS
@@ -75,7 +75,7 @@ def drainer_life(task: DrainerTask, identity: Identity) -> int:
     from proctor.tracing.draining.rings import Rings
     from proctor.tracing.draining.spool import SpoolWriter
 
-    run_before_others(DRAINER_NICENESS)
+    take_high_priority(DRAINER_NICENESS)
     with Rings(task.rings) as rings:
         mappings = MappingRings(task.mapping_events) if task.mapping_events else None
         drop_to(identity)
@@ -210,9 +210,9 @@ def formatter_life(task: FormatterTask, identity: Identity) -> int:
 
     formatting = Formatting(task)
     if is_read_at_once(task.output):
-        run_as_others(0, READ_NICENESS)
+        take_normal_priority(0, READ_NICENESS)
     else:
-        run_after_others()
+        take_idle_priority()
     drop_to(identity)
     lock_down()
     task.control.sendall(READY)

@@ -134,7 +134,7 @@ def test_a_session_that_cannot_begin_is_a_proctor_error(monkeypatch: pytest.Monk
     monkeypatch.setenv("STAND_IN_FAILS", "1")
     with (
         package.watch(pid=1) as session,
-        pytest.raises(package.ProctorError, match="ended with status 1 before its recording began"),
+        pytest.raises(package.ProctorError, match="ended with status 1 before it began"),
     ):
         list(session)
 

@@ -9,9 +9,9 @@ import pytest
 
 from proctor.launch.role import (
     HURRIED_NICENESS,
-    run_after_others,
-    run_as_others,
-    run_before_others,
+    take_high_priority,
+    take_idle_priority,
+    take_normal_priority,
 )
 
 AUTOGROUP = Path("/proc/self/autogroup")
@@ -41,9 +41,9 @@ def test_a_session_is_slowed_down_by_its_own_leader_alone() -> None:
     before = AUTOGROUP.read_text()
     pid, until = waiting_child(in_a_session_of_its_own=False)
     try:
-        run_after_others(pid)
+        take_idle_priority(pid)
         found, niceness = AUTOGROUP.read_text(), os.getpriority(os.PRIO_PROCESS, pid)
-        run_as_others(pid)
+        take_normal_priority(pid)
     finally:
         os.close(until)
         os.waitpid(pid, 0)
@@ -54,9 +54,9 @@ def test_a_session_is_slowed_down_by_its_own_leader_alone() -> None:
 def test_a_session_of_ours_runs_after_others() -> None:
     pid, until = waiting_child(in_a_session_of_its_own=True)
     try:
-        run_after_others(pid)
+        take_idle_priority(pid)
         slowed = Path(f"/proc/{pid}/autogroup").read_text()
-        run_as_others(pid)
+        take_normal_priority(pid)
         again = Path(f"/proc/{pid}/autogroup").read_text()
     finally:
         os.close(until)
@@ -71,7 +71,7 @@ def test_a_process_of_ours_runs_before_others(niceness: int) -> None:
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        run_before_others(niceness)
+        take_high_priority(niceness)
         group = AUTOGROUP.read_text() if AUTOGROUP.exists() else f"nice {niceness}\n"
         both = os.getpriority(os.PRIO_PROCESS, 0), group.split()[-1]
         os._exit(both != (niceness, str(niceness)))

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 
 import proctor
+from proctor.child import words_of
 from proctor.errors import CAUSE_FD
-from proctor.tracing.api import words_of
 from proctor.tracing.tables.columns import SCHEMA
 
 
@@ -27,12 +27,14 @@ def stood_in_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     real = subprocess.Popen
 
     def make(stream: bytes, status: int, **given: Any) -> Any:
-        source = f"import os, sys; os.write(int(sys.argv[1]), {stream!r}); sys.exit({status})"
+        source = "import os, sys; stream, told = map(int, sys.argv[1:])\n"
+        source += f"if {bool(stream)}: os.write(told, b'\\n')\n"
+        source += f"os.write(stream, {stream!r}); sys.exit({status})"
 
         def popen(words: list[str], pass_fds: tuple[int, ...], env: dict[str, str]) -> Any:
             assert words[1:4] == ["-m", "proctor", "trace"]
             assert env[CAUSE_FD] == str(pass_fds[1])
-            return real([sys.executable, "-c", source, str(pass_fds[0])], pass_fds=pass_fds)
+            return real([sys.executable, "-c", source, *map(str, pass_fds)], pass_fds=pass_fds)
 
         monkeypatch.setattr(subprocess, "Popen", popen)
         return proctor.trace(**given)
@@ -118,20 +120,6 @@ def test_who_leaves_early_does_not_know_what_was_lost(stood_in_for: Callable[...
     for asked in ("lost", "counts"):
         with pytest.raises(proctor.ProctorError, match="has not been read to its end"):
             getattr(trace, asked)
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"path": Path("/etc")}, ["--path=/etc"]),
-        ({"path": [b"/a\xff", "/b"]}, ["--path=/a\udcff", "--path=/b"]),
-        ({"pid": 7, "fd": (0, 1)}, ["--pid=7", "--fd=0", "--fd=1"]),
-        ({"no_loss": True, "failures": False, "result": None, "fd": None}, ["--no-loss"]),
-        ({"string_bytes": 0}, ["--string-bytes=0"]),
-    ],
-)
-def test_what_is_given_becomes_words(given: dict[str, Any], words: list[str]) -> None:
-    assert words_of(given) == words
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import proctor
 from proctor.records.trace_numbers import KINDS
-from proctor.tracing.api import words_of
 from tests.unit.tracing.afterwards.test_selection import OPENAT, READ, batch_of, written
 
 KINDS_OF_TWO = [
@@ -19,15 +19,6 @@ KINDS_OF_TWO = [
         {"kind": KINDS["EXIT"]},
     )
 ]
-
-
-def test_options_are_those_of_the_command_line() -> None:
-    given = {"pid": 7, "syscalls": ["read", "%file"], "path": "/a", "host": True, "fd": (0, 1)}
-    nothing = {"failures": False, "result": None, "cgroup": None}
-    assert words_of({**given, **nothing, "no_times": True, "min_duration": "1ms"}) == [
-        *("--pid=7", "--syscalls=read", "--syscalls=%file", "--path=/a", "--host", "--fd=0"),
-        *("--fd=1", "--no-times", "--min-duration=1ms"),
-    ]
 
 
 def test_a_file_is_counted_by_process(tmp_path: Path) -> None:
@@ -48,9 +39,28 @@ def test_a_file_is_counted_by_process(tmp_path: Path) -> None:
         proctor.count_file(tmp_path / "none.parquet")
 
 
-@pytest.mark.parametrize("asked", ["wait", "stop"])
+@pytest.mark.parametrize(
+    ("given", "said", "status"),
+    [
+        ({"syscalls": "nonsense"}, "nonsense: no such syscall", 2),
+        ({"command": ["/no/such-command"], "syscalls": "read"}, "/no/such-command: no such", 127),
+    ],
+)
+def test_a_count_that_cannot_begin_says_why_when_entered(
+    given: dict[str, Any], said: str, status: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    count = proctor.count(**{"command": ["true"], **given})
+    with pytest.raises(proctor.ProctorError) as raised, count:
+        pytest.fail("the block was entered")
+    assert str(raised.value).startswith(said)
+    assert capfd.readouterr().err.startswith(f"proctor: {said}")
+    assert raised.value.exit_status == count.returncode == status
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+@pytest.mark.parametrize("asked", ["wait", "stop", "returncode", "report"])
 def test_before_its_block_there_is_nothing_to_wait_for(asked: str) -> None:
     count = proctor.count(["true"])
     with pytest.raises(ValueError, match="count: not in its `with` block"):
         getattr(count, asked)()
-    assert count.returncode is None

@@ -12,9 +12,9 @@ from proctor.tracing.crowd import WINDOW_NS, Crowd
 WINDOW = WINDOW_NS
 BESIDE_A_SPINNER = """
 import os, sys, time
-from proctor.launch.role import run_after_others
+from proctor.launch.role import take_idle_priority
 from proctor.tracing.crowd import Crowd
-run_after_others()
+take_idle_priority()
 crowd = Crowd()
 until = time.monotonic() + 100
 while time.monotonic() < until:

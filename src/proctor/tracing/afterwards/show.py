@@ -29,11 +29,12 @@ from proctor.tracing.batches.totals import CALL_KINDS, Totals
 from proctor.tracing.counts import count_view
 from proctor.tracing.counts.count import CountReport
 from proctor.tracing.counts.tally import COLUMNS, PROCESS_COLUMNS, Tally
-from proctor.tracing.options import DEFAULT_STRING_BYTES, TraceOptions, check_shown_together
+from proctor.tracing.options import DEFAULT_STRING_BYTES, TraceOptions
 from proctor.tracing.outputs.json_calls import CallLines
 from proctor.tracing.outputs.jsonl_sink import summary
 from proctor.tracing.outputs.opening import open_output
 from proctor.tracing.outputs.text_sink import add_mismatches, encoded
+from proctor.tracing.refusals import check_shown_together
 from proctor.tracing.tables.file_set import TraceSet
 from proctor.views.units import plural
 

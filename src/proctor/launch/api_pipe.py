@@ -1,4 +1,4 @@
-"""The Python API that started us, where it did: it is told why we could not begin, or that we have.
+"""The pipe to the Python API, where that started us: why we could not begin, or that we have.
 
 A pipe of ours alone: COMMAND inherits neither the variable that names it nor the descriptor.
 """
