@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
+import threading
 
 from proctor.launch.command import FORWARDED
 from proctor.launch.waiting import asks_for_the_end
@@ -59,7 +59,7 @@ def test_a_child_s_end_is_not_asked_for() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, *FORWARDED})
     try:
         for number, asks in ((signal.SIGCHLD, False), (signal.SIGTERM, True)):
-            os.kill(os.getpid(), number)
+            signal.pthread_kill(threading.get_ident(), number)  # others would take it
             assert asks_for_the_end(signal.sigwaitinfo({number})) is asks
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
