@@ -39,8 +39,7 @@ def learn(process: Process, args: Sequence[int], memory: bytes) -> None:
     """Where not all calls are seen: of the descriptors counts what this call's memory says they
     stood for when it began, and nothing that was known of them before.
     """
-    process.files.forget()
-    process.place.path = ""
+    process.forget()
     for chunk in parse(memory).chunks:
         if chunk.kind != KERNEL_FILE or chunk.argument >= OF_RESULT or chunk.flags & AT_EXIT:
             continue  # what the call made is not what it was given
@@ -249,7 +248,7 @@ def closes(process: Process, args: Sequence[int], _: int) -> None:
 def closes_range(process: Process, args: Sequence[int], _: int) -> None:
     first, last, flags = (value & 0xFFFFFFFF for value in args[:3])
     if flags & CLOSE_RANGE_UNSHARE:
-        process.files = process.files.duplicate()
+        process.part(files=True, place=False)
     if flags & CLOSE_RANGE_CLOEXEC:
         process.files.closing.update(n for n in process.files.names if first <= n <= last)
     else:

@@ -98,24 +98,70 @@ class Place:
             self.path = posixpath.normpath(posixpath.join(self.path, path))
 
 
+class _PartedFiles(Files):
+    """Of a process whose threads have tables of their own: nothing is known, whatever one of them
+    does, since a call's number may be of another table."""
+
+    __slots__ = ()
+
+    def set(self, number: int, text: str, closing: bool = False) -> None:
+        pass
+
+    def copy_of(self, source: int, number: int, closing: bool = False) -> None:
+        pass
+
+    def duplicate(self) -> Files:
+        return _PartedFiles()
+
+
+class _PartedPlace(Place):
+    """The same of directories."""
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> str:
+        return ""
+
+    @path.setter
+    def path(self, path: str) -> None:
+        pass
+
+
 class Process:
     """One process's table of descriptors and working directory. `start_ns`: when it began; 0: not
     known."""
 
-    __slots__ = ("files", "place", "start_ns")
+    __slots__ = ("files", "place", "start_ns", "threaded")
 
     def __init__(self, files: Files, place: Place, start_ns: int = 0) -> None:
         self.files = files
         self.place = place
         self.start_ns = start_ns
+        self.threaded = False
+        """It has made threads."""
 
     def part(self, files: bool, place: bool) -> None:
-        """Stop sharing the table, or the directory, with other processes: it gets copies of its
-        own."""
+        """A thread stops sharing the table, or the directory: it gets copies of its own. Where
+        there are other threads, from then on none is followed."""
         if files:
-            self.files = self.files.duplicate()
+            self.files = _PartedFiles() if self.threaded else self.files.duplicate()
         if place:
-            self.place = Place(self.place.path)
+            self.place = _PartedPlace() if self.threaded else Place(self.place.path)
+
+    def made_thread(self, shares_files: bool, shares_place: bool) -> None:
+        self.threaded = True
+        self.part(files=not shares_files, place=not shares_place)
+
+    def forget(self) -> None:
+        """What is known of descriptors and directory. What is learnt next counts."""
+        if type(self.files) is Files:
+            self.files.forget()
+        else:
+            self.files = Files()
+        self.place.path = ""
+        if type(self.place) is not Place:
+            self.place = Place()
 
 
 class Descriptors:
@@ -159,10 +205,16 @@ class Descriptors:
     ) -> None:
         files = parent.files if shares_files else parent.files.duplicate()
         place = parent.place if shares_place else Place(parent.place.path)
+        if type(files) is not Files and not shares_files:
+            files = Files()
         self._processes[pid] = Process(files, place, start_ns)
 
     def executed(self, process: Process) -> None:
-        """exec stops sharing, then closes what was to be closed."""
+        """exec ends all other threads and stops sharing, then closes what was to be closed."""
+        process.threaded = False
+        if type(process.files) is not Files or type(process.place) is not Place:
+            process.forget()
+            return
         process.files = process.files.duplicate()
         process.files.executed()
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from proctor.syscalls.call import signed
 from proctor.syscalls.descriptors import Descriptors, Process
 from proctor.syscalls.text.calls import Memory
 from proctor.syscalls.text.groups import Group
@@ -36,6 +37,10 @@ from proctor.syscalls.text.telling import Telling, tells_itself
 _UNSEEN, _PASSED, _ALONE = -3, -2, -1
 """Instead of a group's index: rows that neither have nor change descriptors; those of them before
 which something was lost; and those that are printed alone."""
+
+
+_CLOSE_REQUEST = 19
+"""IORING_OP_CLOSE."""
 
 
 class Alone(Protocol):
@@ -132,16 +137,21 @@ class Following:
             return "" if args[3] else exit_line(args)  # it goes on: the exec says who ended
         if kind == FORK:
             child, _, started, shares_files, shares_place = args[:5]
-            if child != pid:
-                self._descriptors.fork(
-                    process, child, started, bool(shares_files), bool(shares_place)
-                )
+            shares = bool(shares_files), bool(shares_place)
+            if child == pid:
+                process.made_thread(*shares)
+            else:
+                self._descriptors.fork(process, child, started, *shares)
             return ""
         if kind == EXEC:
             self._descriptors.executed(process)
             former = args[0]
             return f"+++ superseded by execve in pid {former} +++" if former not in (0, tid) else ""
-        return io_uring_line(args, chunks) if kind == IO_URING else ""
+        if kind != IO_URING:
+            return ""
+        if args[0] == _CLOSE_REQUEST:  # if it fails, there is no harm in knowing less
+            process.files.close(signed(args[1]))
+        return io_uring_line(args, chunks)
 
     def _tells_itself(self, group: Group) -> bool:
         return self._paths and not self._tracked and tells_itself(group.compiled)
