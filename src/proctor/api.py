@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from proctor.child import Child, command_words, values_of, words_of
+from proctor.child import LEFT_OUT, Child, command_words, words_of
 from proctor.errors import ProctorError
 from proctor.events import Event, Summary
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 0.05
 """How often a growing recording is looked at."""
-_LEFT_OUT: Final[Any] = object()
-"""Not None, which a search that found nothing may return."""
 
 
 def open(path: str | os.PathLike[str]) -> Recording:  # noqa: A001 - as tarfile.open is called
@@ -46,10 +44,10 @@ def run(
 
 def watch(
     *,
-    pid: int | Sequence[int] = _LEFT_OUT,
-    cgroup: str | Sequence[str] = _LEFT_OUT,
-    container: str | Sequence[str] = _LEFT_OUT,
-    exe: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = _LEFT_OUT,
+    pid: int | Sequence[int] = LEFT_OUT,
+    cgroup: str | Sequence[str] = LEFT_OUT,
+    container: str | Sequence[str] = LEFT_OUT,
+    exe: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = LEFT_OUT,
     seconds: float | None = None,
     output: str | os.PathLike[str] | None = None,
     file_reads: bool = False,
@@ -58,11 +56,8 @@ def watch(
 
     Ends after `seconds`, or with `stop()`. ValueError for a filter that names nothing.
     """
-    options = words_of({"file_reads": file_reads})
     filters = {"pid": pid, "cgroup": cgroup, "container": container, "exe": exe}
-    for name, given in filters.items():
-        values = [] if given is _LEFT_OUT else values_of(name, given)
-        options += [f"--{name}={value}" for value in values]
+    options = words_of({"file_reads": file_reads, **filters})
     if seconds is not None:
         options.append(f"--for={seconds}")
     return LiveSession("watch", options, output, [])

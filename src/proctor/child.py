@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from proctor.errors import BEGUN, CAUSE_FD, ProctorError
 
@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 _FLAGS: Final = frozenset(
     ("host", "failures", "successes", "no_loss", "no_times", "follow", "as_root", "file_reads")
 )
+_ONE_OR_NONE: Final = frozenset(("min_duration", "result", "string_bytes", "by"))
+
+
+LEFT_OUT: Final[Any] = object()
+"""Of filters; not None, which a search that found nothing may return."""
 
 
 def words_of(given: Mapping[str, object]) -> list[str]:
     """Options of the command line: by their names, with a value or several of them; True and False
-    where the option has none; None where it is left out. TypeError and ValueError as of
-    `values_of`."""
+    where the option has none; LEFT_OUT, or None of what is no filter, where it is. TypeError and
+    ValueError as of `values_of`."""
     words = []
     for name, value in given.items():
         option = f"--{name.replace('_', '-')}"
         if name in _FLAGS:
             words += [option] if _flag_of(name, value) else []
-        elif value is not None:
+        elif value is not LEFT_OUT and not (value is None and name in _ONE_OR_NONE):
             words += [f"{option}={each}" for each in values_of(name, value)]
     return words
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -76,3 +77,31 @@ def test_reading_what_breaks_off_raises(killed: str) -> None:
     with proctor.trace(["sleep", "2"]) as trace, broke_off:
         os.kill(KILLED[killed](trace._started().pid), signal.SIGKILL)
         list(trace.batches())
+
+
+@pytest.mark.parametrize("more", [[], ["--format", "jsonl"], ["--format", "arrow"]])
+def test_a_reader_who_reads_nothing_keeps_nobody(more: list[str]) -> None:
+    """Ctrl-C twice ends at once, also where the formatter waits to write."""
+    reading, writing = os.pipe()
+    command = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=60000", "status=none"]
+    tracer = subprocess.Popen(
+        [*PROCTOR, "trace", "-q", "-o", "-", *more, "--", *command],
+        env=environment(),
+        stdout=writing,
+    )
+    os.close(writing)
+    try:
+        wait_until(lambda: [*map(waits_to_write, children_of(tracer.pid))] == [True], "it is stuck")
+        for _ in range(2):
+            assert tracer.poll() is None
+            tracer.send_signal(signal.SIGINT)
+            time.sleep(1)
+        assert tracer.wait(TIMEOUT_S) == 0
+    finally:
+        tracer.kill()
+        os.close(reading)
+
+
+def waits_to_write(pid: int) -> bool:
+    """Whether a process waits to write into a pipe."""
+    return "pipe_write" in Path(f"/proc/{pid}/wchan").read_text()

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.kernel.trace_command import await_tracing, run
+from tests.kernel.trace_command import await_tracing, run, running
 from tests.kernel.watching import PROCTOR, SLOW, TIMEOUT_S, environment, wait_until
 
 OUTLIVING: Final = "(sleep 0.5; exec ls /nowhere) & exit 4"
@@ -71,3 +71,29 @@ def grandparent_of(pid: int) -> int:
 def parent_of(pid: int) -> int:
     stat = Path(f"/proc/{pid}/stat").read_text()
     return int(stat.rpartition(") ")[2].split()[1])
+
+
+def test_of_a_named_process_those_that_it_began_are_waited_for(tmp_path: Path) -> None:
+    """As strace -f -p does: it ends with the last of them."""
+    log = tmp_path / "log"
+    begins = "sh -c 'read line; cat /etc/hostname >/dev/null' <&3 & exec sleep 600"
+    with running("sh", "-c", f"exec 3<&0; {begins}") as process:
+        comm = Path(f"/proc/{process.pid}/comm")
+        wait_until(lambda: comm.read_text() == "sleep\n", "it has begun its child")
+        assert process.stdin
+        tracer = subprocess.Popen(
+            [*PROCTOR, "trace", "-e", "execve", "-o", str(log), "-p", str(process.pid)],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with tracer:
+            await_tracing(tracer)
+            process.kill()
+            process.wait()
+            time.sleep(1)
+            assert tracer.poll() is None, "one of its children lives"
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert tracer.wait(TIMEOUT_S) == 0
+    assert "hostname" in log.read_text()

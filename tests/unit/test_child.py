@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 import proctor
-from proctor.child import words_of
+from proctor.child import LEFT_OUT, words_of
 
 NEVER_BEGINS = """
 import os, signal, time
@@ -26,7 +26,7 @@ time.sleep(60)
         ({"path": Path("/etc")}, ["--path=/etc"]),
         ({"path": [b"/a\xff", "/b"]}, ["--path=/a\udcff", "--path=/b"]),
         ({"pid": 7, "fd": (0, 1)}, ["--pid=7", "--fd=0", "--fd=1"]),
-        ({"no_loss": True, "failures": False, "result": None, "fd": None}, ["--no-loss"]),
+        ({"no_loss": True, "failures": False, "result": None, "fd": LEFT_OUT}, ["--no-loss"]),
         ({"string_bytes": 0}, ["--string-bytes=0"]),
     ],
 )
@@ -36,7 +36,7 @@ def test_what_is_given_becomes_words(given: dict[str, Any], words: list[str]) ->
 
 def test_options_are_those_of_the_command_line() -> None:
     given = {"pid": 7, "syscalls": ["read", "%file"], "path": "/a", "host": True, "fd": (0, 1)}
-    nothing = {"failures": False, "result": None, "cgroup": None}
+    nothing = {"failures": False, "result": None, "cgroup": LEFT_OUT}
     assert words_of({**given, **nothing, "no_times": True, "min_duration": "1ms"}) == [
         *("--pid=7", "--syscalls=read", "--syscalls=%file", "--path=/a", "--host", "--fd=0"),
         *("--fd=1", "--no-times", "--min-duration=1ms"),

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from proctor.child import Child, command_words, words_of
+from proctor.child import LEFT_OUT, Child, command_words, words_of
 from proctor.errors import BROKEN_PIPE_STATUS, ProctorError
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def trace(
     command: Sequence[str] = (),
     *,
-    pid: int | Sequence[int] | None = None,
-    cgroup: str | Sequence[str] | None = None,
-    container: str | Sequence[str] | None = None,
+    pid: int | Sequence[int] = LEFT_OUT,
+    cgroup: str | Sequence[str] = LEFT_OUT,
+    container: str | Sequence[str] = LEFT_OUT,
     host: bool = False,
-    syscalls: str | Sequence[str] | None = None,
+    syscalls: str | Sequence[str] = LEFT_OUT,
     failures: bool = False,
     successes: bool = False,
-    path: Paths | None = None,
-    fd: int | Sequence[int] | None = None,
+    path: Paths = LEFT_OUT,
+    fd: int | Sequence[int] = LEFT_OUT,
     min_duration: str | None = None,
     result: str | None = None,
     string_bytes: int | None = None,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from proctor.child import Child, command_words, values_of, words_of
+from proctor.child import LEFT_OUT, Child, command_words, values_of, words_of
 from proctor.errors import ProctorError
 from proctor.tracing.api import Paths
 
@@ -15,15 +15,15 @@ from proctor.tracing.api import Paths
 def count(
     command: Sequence[str] = (),
     *,
-    pid: int | Sequence[int] | None = None,
-    cgroup: str | Sequence[str] | None = None,
-    container: str | Sequence[str] | None = None,
+    pid: int | Sequence[int] = LEFT_OUT,
+    cgroup: str | Sequence[str] = LEFT_OUT,
+    container: str | Sequence[str] = LEFT_OUT,
     host: bool = False,
-    syscalls: str | Sequence[str] | None = None,
+    syscalls: str | Sequence[str] = LEFT_OUT,
     failures: bool = False,
     successes: bool = False,
-    path: Paths | None = None,
-    fd: int | Sequence[int] | None = None,
+    path: Paths = LEFT_OUT,
+    fd: int | Sequence[int] = LEFT_OUT,
     min_duration: str | None = None,
     result: str | None = None,
     by: Literal["process"] | None = None,
@@ -42,12 +42,12 @@ def count(
 def count_file(
     files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
-    pid: int | Sequence[int] | None = None,
-    syscalls: str | Sequence[str] | None = None,
+    pid: int | Sequence[int] = LEFT_OUT,
+    syscalls: str | Sequence[str] = LEFT_OUT,
     failures: bool = False,
     successes: bool = False,
-    path: Paths | None = None,
-    fd: int | Sequence[int] | None = None,
+    path: Paths = LEFT_OUT,
+    fd: int | Sequence[int] = LEFT_OUT,
     min_duration: str | None = None,
     result: str | None = None,
     by: Literal["process"] | None = None,
@@ -134,7 +134,7 @@ class Count(Child):
 
 
 def _words(name: str, given: object) -> tuple[str, ...]:
-    return () if given is None else tuple(map(str, values_of(name, given)))
+    return () if given is LEFT_OUT else tuple(map(str, values_of(name, given)))
 
 
 def _numbers(name: str, given: object) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from proctor.errors import BROKEN_PIPE_STATUS, remedy
 from proctor.tracing.batches.totals import Totals, loss_reason
 from proctor.tracing.batches.under_way import under_way_batch
 from proctor.tracing.crowd import Crowd
-from proctor.tracing.draining.merge import BATCH_RECORDS, Merger
+from proctor.tracing.draining.merge import Merger
 from proctor.tracing.draining.spool import SpoolReader
 from proctor.tracing.options import names_stacks, output_format
 from proctor.tracing.outputs.opening import folder_of
@@ -77,7 +77,7 @@ class Formatting:
             self._merger.feed(frame)
             if self._stacks:
                 self._stacks.feed(frame)
-            if self._merger.pending_records >= BATCH_RECORDS:  # behind: fewer, larger steps
+            if self._merger.is_full:
                 self._feed(self._merger.take())
             progress.show(self._totals, self._sink.written_bytes, self._missing)
             orders.poll()
@@ -110,6 +110,8 @@ class Formatting:
             self._totals.feed(batch)
             self._missing += int(batch.cpu_gap.sum())
             self._sink.feed(batch)
+        if self._stacks:  # though nobody asked for one
+            self._stacks.advance(self._merger.watermark_ns)
 
     def _count_losses(self, ending: Ending | None, *, shortened: bool, cut: bool) -> None:
         totals = self._totals

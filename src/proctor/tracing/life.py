@@ -41,7 +41,7 @@ class TracerLife(ABC):
         """
         command = self._targets.command
         if command is None:
-            self._wait_while(self._targets.alive)
+            self._wait_while(self._somebody_lives)
             return
         while self._status is None and self._interrupts < 2:
             pass_on(self._next_signal(), command)
@@ -74,6 +74,11 @@ class TracerLife(ABC):
             if asks_for_the_end(self._next_signal()):
                 break
             self._reap()
+
+    def _somebody_lives(self) -> bool:
+        """Of those named, or of what they began."""
+        alive = self._targets.alive()
+        return alive or bool(self._targets.pids and self._kernel.processes_alive())
 
     def _next_signal(self) -> signal.struct_siginfo | None:
         info = self._await_signal()

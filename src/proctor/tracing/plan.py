@@ -69,7 +69,7 @@ def plan_of(options: TraceOptions, *, cgroups: bool) -> Plan:
             user_stacks=stacks,
             kernel_stacks=stacks,
             own_tracepoints=own is not None,
-            processes_asked_for=options.follow,
+            processes_asked_for=options.follow or bool(options.pids),
             descriptors_told=not everything,
             counting=options.count or options.histogram is not None,
         ),

@@ -14,6 +14,7 @@ import json
 import select
 import socket
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -83,11 +84,8 @@ def drainer_life(task: DrainerTask, identity: Identity) -> int:
         brake = Brake(task.freeze, Fill(task.rings)) if task.freeze is not None else None
         drainer = Drainer(rings, SpoolWriter(task.spool), mappings)
         task.control.sendall(READY)
-        try:
+        with brake or nullcontext():
             counts = drainer.run(_Stopping(task.control, brake))
-        finally:
-            if brake:
-                brake.let_go()
     report: dict[str, Any] = asdict(counts)
     if brake:
         report["given_up"] = brake.given_up
@@ -115,7 +113,7 @@ class _Stopping:
                 # Read, since the end of a socket with something unread loses the report.
                 self._control.recv(len(FINISH))
                 return True
-            if self._brake and self._brake.look():
+            if self._brake and self._brake.is_full:
                 return False
             if time.monotonic() >= until:
                 return False

@@ -16,7 +16,7 @@ from proctor.errors import BROKEN_PIPE_STATUS, ProctorError, cause_of
 from proctor.kernel.mapping_events import open_mapping_events
 from proctor.kernel.object import KernelError
 from proctor.launch.command import AWAITED, exit_status
-from proctor.launch.role import fork_role, take_normal_priority
+from proctor.launch.role import fork_role, is_read_at_once, take_normal_priority
 from proctor.privilege import Identity, acting_as, caller_identity, unprivileged
 from proctor.records.trace_numbers import COUNTS
 from proctor.tracing.answers import ASKED, Answers
@@ -41,6 +41,8 @@ from proctor.tracing.roles import (
 from proctor.tracing.scope import Targets
 
 LOOK_SECONDS: Final = 0.25
+STUCK_SECONDS: Final = 2.0
+"""How long a formatter that was told to end is waited for where it writes to a reader."""
 _REPORT_BYTES: Final = 1 << 20
 
 
@@ -76,6 +78,8 @@ class Tracing(TracerLife):
         super().__init__(options, targets)
         self._freeze = freeze
         self._reader_gone = False
+        self._read_at_once = is_read_at_once(output)
+        self._gave_up = False
         self._formatter = self._drainer = 0
         self._alive: set[int] = set()
         self._under_way = os.memfd_create("under way")
@@ -189,7 +193,7 @@ class Tracing(TracerLife):
         self._alive.discard(pid)
         if self._freeze is not None and pid == self._drainer:
             let_go(self._freeze)
-        if status and os.WIFSIGNALED(status):
+        if os.WIFSIGNALED(status) and not self._gave_up:  # the same reader would have to read it
             name = "drainer" if pid == self._drainer else "formatter"
             print(
                 f"proctor: the {name} was killed by signal {os.WTERMSIG(status)}: "
@@ -212,16 +216,24 @@ class Tracing(TracerLife):
         ending = self._ending()
         take_normal_priority(self._formatter)  # now somebody waits for it
         self._tell(json.dumps(ending).encode())
-        shortened = False
+        shortened_at = 0.0
         while self._formatter in self._alive:
-            if self._interrupts > 1 and not shortened:
-                shortened = True
+            if self._interrupts > 1 and not shortened_at:
+                shortened_at = time.monotonic()
                 self._tell(SHORTEN)
+            if self._is_stuck(shortened_at):
+                os.kill(self._formatter, signal.SIGKILL)
+                self._gave_up = True
             self._next_signal()
             self._reap()
         if self._targets.command is not None:
             return self._command_status()
         return BROKEN_PIPE_STATUS if self._reader_gone else int(self._broken)
+
+    def _is_stuck(self, shortened_at: float) -> bool:
+        """Whether the formatter waits for a reader who does not read, and was told to end."""
+        waited_s = time.monotonic() - shortened_at if shortened_at else 0.0
+        return self._read_at_once and waited_s > STUCK_SECONDS
 
     def _ending(self) -> dict[str, Any]:
         """What the formatter is told when all is over."""

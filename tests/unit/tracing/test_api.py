@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 import proctor
-from proctor.child import words_of
+from proctor.child import LEFT_OUT, words_of
 from proctor.errors import CAUSE_FD
 from proctor.tracing.tables.columns import SCHEMA
 
@@ -128,6 +128,8 @@ def test_who_leaves_early_does_not_know_what_was_lost(stood_in_for: Callable[...
         ({"min_duration": 1.0}, "min_duration: 1.0: is a float; give text, a number or a path"),
         ({"fd": [3.0]}, "fd: 3.0: is a float"),
         ({"syscalls": [None]}, "syscalls: None: is a NoneType"),
+        ({"path": None}, "path: None: is a NoneType"),
+        ({"pid": None}, "pid: None: is a NoneType"),
         ({"fd": [True]}, "fd: True: is a bool"),
     ],
 )
@@ -152,7 +154,7 @@ def test_what_names_nothing_is_refused(name: str) -> None:
         if name not in ("cgroup", "container"):
             with pytest.raises(ValueError, match=f"^{name}: .*: names nothing"):
                 proctor.count_file("none.parquet", **given)
-    assert words_of({name: None}) == []
+    assert words_of({name: LEFT_OUT}) == []
 
 
 @pytest.mark.parametrize("of", [proctor.trace, proctor.count])

@@ -11,11 +11,12 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from proctor.errors import ProctorError, cause_of
 from proctor.kernel.process_table import cgroup_path, cgroup_root
@@ -61,7 +62,11 @@ class Fill:
 
 
 class Brake:
-    """Holds the tree while a ring is too full. Given to the drainer."""
+    """Holds the tree while a ring is too full. Given to the drainer.
+
+    In its `with` block a thread of its own looks: a sweep writes for a quarter of a second where
+    the disk is slow, and rings fill in less.
+    """
 
     def __init__(self, freeze: int, fill: Callable[[], float]) -> None:
         """freeze: `cgroup.freeze`, for writing. fill: the share of the fullest ring in use."""
@@ -71,9 +76,26 @@ class Brake:
         self._progress = 0.0
         self._best = 1.0
         self.given_up = False
+        self.is_full = False
+        """At the last look: the rings should be emptied at once."""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look_on, name="brake")
 
-    def look(self) -> bool:
-        """To be called every LOOK_SECONDS or so. Whether the rings should be emptied at once."""
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self.let_go()
+
+    def _look_on(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """To be called every LOOK_SECONDS or so."""
         fill, now = self._fill(), time.monotonic()
         if not self._since:
             if fill > HOLD_ABOVE and not self.given_up:
@@ -85,7 +107,7 @@ class Brake:
         elif now - self._progress > GIVE_UP_SECONDS:
             self.given_up = True
             self.let_go()
-        return fill > HOLD_ABOVE
+        self.is_full = fill > HOLD_ABOVE
 
     def _hold(self, fill: float, now: float) -> None:
         self._since = self._progress = now

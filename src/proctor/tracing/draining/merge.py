@@ -29,6 +29,8 @@ from proctor.tracing.draining.spool import END_WATERMARK_NS, Frame, Part
 
 BATCH_RECORDS: Final = 1 << 15
 """Small enough for the processor's caches, large enough that Python's part does not count."""
+BATCH_BYTES: Final = 64 << 20
+"""Of what arguments point to. Arrow has no offsets beyond 2 GiB."""
 
 _MEMORY_LOST: Final = np.uint32(FLAGS["MEMORY_LOST"])
 
@@ -55,19 +57,26 @@ class Merger:
         self._pending: dict[int, list[_Pending]] = {}
         self._last_sequence: dict[int, int] = {}
         self._tasks = TaskSequences()
-        self._watermark_ns = 0
+        self.watermark_ns = 0
+        """What ended before has been taken, or is with the next batch."""
         self._wall_offset_ns = 0
         self.pending_records = 0
+        self._pending_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Who is behind takes fewer, larger batches, but not all that there is."""
+        return self.pending_records >= BATCH_RECORDS or self._pending_bytes >= BATCH_BYTES
 
     def feed(self, frame: Frame) -> None:
         for part in frame.parts:
             self._feed_part(part)
-        self._watermark_ns = max(self._watermark_ns, frame.watermark_ns)
+        self.watermark_ns = max(self.watermark_ns, frame.watermark_ns)
         self._wall_offset_ns = frame.wall_offset_ns
 
     def take(self) -> Batch:
         """All that ended before the watermark; may be empty."""
-        return self._take(self._watermark_ns)
+        return self._take(self.watermark_ns)
 
     def close(self, made: Mapping[int, int] | None = None) -> Batch:
         """All that is left. `made`: by CPU, how many records the kernel wanted to make, which
@@ -94,12 +103,15 @@ class Merger:
         self._last_sequence[part.cpu] = int(sequence[-1])
         self._pending.setdefault(part.cpu, []).append(_Pending(records, gaps, offsets, part.memory))
         self.pending_records += len(records)
+        self._pending_bytes += len(part.memory)
 
     def _take(self, watermark_ns: int) -> Batch:
         taken: list[tuple[int, _Pending]] = []
         for number, pending in sorted(self._pending.items()):
             ready, self._pending[number] = _split(pending, watermark_ns)
             taken += [(number, piece) for piece in ready]
+        left = (piece for pending in self._pending.values() for piece in pending)
+        self._pending_bytes = sum(len(piece.memory) for piece in left)
         if not taken:
             return empty_batch(self._wall_offset_ns)
         pieces = [piece for _, piece in taken]

@@ -34,6 +34,10 @@ class CallStacks:
             if part.cpu == MAPPINGS:
                 self._mappings.feed(part.memory.tobytes())
 
+    def advance(self, until_ns: int) -> None:
+        """No call that ended before will be asked about: what was mapped until then is taken in."""
+        self._mappings.advance(until_ns)
+
     def lines(self, batch: Batch, row: int) -> list[str]:
         """What stands below the call's line: `of`, and in its order."""
         return lines(self.of(batch, row))

@@ -9,6 +9,7 @@ import pytest
 
 from proctor.tracing.draining import brake
 from proctor.tracing.draining.brake import Brake
+from tests.kernel.watching import wait_until
 
 
 @pytest.fixture
@@ -25,13 +26,16 @@ def state(freeze: int) -> bytes:
 def test_it_holds_above_the_mark_and_lets_go_below_the_other(freeze: int) -> None:
     fill = 0.0
     held = Brake(freeze, lambda: fill)
-    assert not held.look()
+    held.look()
+    assert not held.is_full
     assert state(freeze) == b""
     fill = 0.6
-    assert held.look()  # and the rings are to be emptied
+    held.look()
+    assert held.is_full  # and the rings are to be emptied
     assert state(freeze) == b"1"
     fill = 0.1
-    assert not held.look()
+    held.look()
+    assert not held.is_full
     assert state(freeze) == b"1"
     fill = 0.04
     held.look()
@@ -56,3 +60,15 @@ def test_letting_go_is_always_allowed(freeze: int) -> None:
     Brake(freeze, lambda: 0.0).let_go()
     assert state(freeze) == b"0"
     brake.let_go(987654)  # its cgroup is gone
+
+
+def test_it_looks_by_itself_while_others_write(freeze: int) -> None:
+    fill = 0.6
+    with Brake(freeze, lambda: fill) as held:
+        wait_until(lambda: state(freeze) == b"1", "it holds")
+        assert held.is_full
+        fill = 0.0
+        wait_until(lambda: state(freeze) == b"0", "it lets go")
+        fill = 0.6
+        wait_until(lambda: state(freeze) == b"1", "it holds again")
+    assert state(freeze) == b"0"
