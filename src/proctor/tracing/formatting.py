@@ -11,6 +11,7 @@ from proctor.errors import BROKEN_PIPE_STATUS, remedy
 from proctor.tracing.batches.totals import Totals, loss_reason
 from proctor.tracing.batches.under_way import under_way_batch
 from proctor.tracing.crowd import Crowd
+from proctor.tracing.draining.brake import GIVE_UP_SECONDS
 from proctor.tracing.draining.merge import Merger
 from proctor.tracing.draining.spool import SpoolReader
 from proctor.tracing.options import names_stacks, output_format
@@ -133,6 +134,11 @@ class Formatting:
             self._problems.append(
                 f"the spool, in {folder_of(self._task.spool.file)}: {cause}: "
                 f"not all could be kept{remedy(cause)}"
+            )
+        if drained.get("given_up"):
+            self._problems.append(
+                "--no-loss: COMMAND's tree was let go, for nothing could be written for "
+                f"{GIVE_UP_SECONDS:.0f} s; see what the disk does, or name another with -o"
             )
         if shortened or cut:
             missing = drained["records"] - totals.records

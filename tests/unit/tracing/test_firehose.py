@@ -18,6 +18,7 @@ from proctor.records.ahead import AHEAD_MAX_BYTES
 from proctor.records.trace_layout import RECORD
 from proctor.records.trace_numbers import BLOCK_BYTES, FLAGS, SLACK_BYTES
 from proctor.tracing.batches.batch import Batch, Gap
+from proctor.tracing.draining import merge
 from proctor.tracing.draining.drain import Drainer
 from proctor.tracing.draining.merge import Merger
 from proctor.tracing.draining.rings import Rings
@@ -297,6 +298,23 @@ def test_records_of_any_positions_own_disjoint_memory(
     check_memory(batch)
     dropped = (batch.records["memory_bytes"] == 0) & (wanted > 0)
     assert np.array_equal((batch.records["flags"] & FLAGS["MEMORY_LOST"]) > 0, dropped)
+
+
+def test_a_batch_has_so_many_bytes_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is behind in few large records, too: Arrow's offsets end at 2 GiB."""
+    monkeypatch.setattr(merge, "BATCH_BYTES", 1000)
+    merger = Merger()
+    for number in range(3):
+        assert not merger.is_full
+        record = np.zeros(1, RECORD)
+        record["start_ns"] = number
+        record["cpu_sequence"] = number + 1
+        one = np.zeros(1, np.uint64)
+        merger.feed(Frame((Part(0, record, np.zeros(400, np.uint8), one, one + 400),), number, 0))
+    assert merger.is_full
+    assert len(merger.take()) == 2
+    assert not merger.is_full  # what is past the watermark waits for more
+    assert len(merger.close()) == 1
 
 
 def check_memory(batch: Batch) -> None:
