@@ -19,7 +19,7 @@ from proctor.records.recording import (
     create_recording,
     header_of_this_host,
 )
-from proctor.testing import record
+from tests.made_records import record
 
 PIECE_BYTES = 65536
 PIECES_PER_BATCH = 16

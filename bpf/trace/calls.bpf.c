@@ -10,16 +10,6 @@
 #include "stack.h"
 #include "vector.h"
 
-static __always_inline u16 plain_number(long number, u8 abi)
-{
-	u64 plain = number;
-
-	if (abi == ABI_X32)
-		plain &= 0x3fffffff;
-	/* A tracer or seccomp may put any number there; -1 says: skip the call. */
-	return plain < 0xffff ? plain : 0xffff;
-}
-
 static __always_inline void copy_args(u64 *args, struct pt_regs *regs, u8 abi)
 {
 #ifndef __TARGET_ARCH_arm64
@@ -222,15 +212,6 @@ static __always_inline void fill_call(struct trace_record *record, struct thread
 	record->number = thread->number;
 	record->abi = thread->abi;
 	record->flags = thread->flags;
-}
-
-/*
- * At the exit. The kernel forgets that of rt_sigreturn; -1 that a program passed is no syscall, nor is
- * that of a call which a tracer skips.
- */
-static __always_inline u16 left_number(long id, u8 abi, s64 result)
-{
-	return id == -1 && result != -ENOSYS ? sigreturn(abi) : plain_number(id, abi);
 }
 
 /* The state of a call that we did not see enter, as far as the registers tell it. */

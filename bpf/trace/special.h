@@ -58,6 +58,25 @@ static __always_inline u16 sigreturn(u8 abi)
 	}
 }
 
+static __always_inline u16 plain_number(long number, u8 abi)
+{
+	u64 plain = number;
+
+	if (abi == ABI_X32)
+		plain &= 0x3fffffff;
+	/* A tracer or seccomp may put any number there; -1 says: skip the call. */
+	return plain < 0xffff ? plain : 0xffff;
+}
+
+/*
+ * At the exit. The kernel forgets that of rt_sigreturn; -1 that a program passed is no syscall, nor is
+ * that of a call which a tracer skips.
+ */
+static __always_inline u16 left_number(long id, u8 abi, s64 result)
+{
+	return id == -1 && result != -ENOSYS ? sigreturn(abi) : plain_number(id, abi);
+}
+
 /* exit, exit_group: what is to be known of them is known at the entry. */
 static __always_inline bool is_last(u8 abi, u16 number)
 {

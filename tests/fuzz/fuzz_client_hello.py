@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from proctor.actions.client_hello import VERSIONS, agreed_version, parse_client_hello
-from proctor.testing import client_hello
 from tests.fuzz.driver import fuzz
+from tests.made_records import client_hello
 
 
 def run(data: bytes) -> None:

@@ -8,8 +8,8 @@ from proctor.actions.names import Names
 from proctor.actions.processes import Processes
 from proctor.records.decode import decode
 from proctor.records.types import DnsRecord
-from proctor.testing import Program
 from tests.fuzz.driver import fuzz
+from tests.made_records import Program
 
 
 def run(data: bytes) -> None:

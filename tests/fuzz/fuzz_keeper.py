@@ -8,8 +8,8 @@ from proctor.intake.judgement import Judgement, judge
 from proctor.intake.keeper import Keeper
 from proctor.records.reading import Damage, RecordingReader
 from proctor.records.recording import RecordingHeader, RecordingWriter
-from proctor.testing import record
 from tests.fuzz.driver import fuzz
+from tests.made_records import record
 
 HEADER = RecordingHeader(
     proctor="0", created_time_ns=0, boot_to_wall_ns=0, kernel="", machine="", hostname=""

@@ -19,8 +19,8 @@ from proctor.intake.keeper import Keeper, KeeperSummary
 from proctor.records.layout import HEAD as RECORD_HEAD
 from proctor.records.reading import RecordingReader
 from proctor.records.recording import RecordingHeader, RecordingWriter
-from proctor.testing import TlsHandle
 from tests.fuzz.driver import fuzz
+from tests.made_records import TlsHandle
 
 HEADER: Final = RecordingHeader(
     proctor="0", created_time_ns=0, boot_to_wall_ns=0, kernel="", machine="", hostname=""

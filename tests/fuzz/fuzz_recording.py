@@ -6,8 +6,8 @@ import os
 
 from proctor.records.reading import RecordingReader
 from proctor.records.recording import RecordingError, RecordingHeader, RecordingWriter
-from proctor.testing import record
 from tests.fuzz.driver import fuzz
+from tests.made_records import record
 
 HEADER = RecordingHeader(
     proctor="0", created_time_ns=0, boot_to_wall_ns=0, kernel="", machine="", hostname=""

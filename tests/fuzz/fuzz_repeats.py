@@ -14,8 +14,8 @@ from proctor.records.decode import decode
 from proctor.records.layout import LAYOUTS, RECORD_TYPES
 from proctor.records.restoring import Restorer
 from proctor.records.types import DamagedRecord, Record
-from proctor.testing import record
 from tests.fuzz.driver import fuzz
+from tests.made_records import record
 
 SEED: Final = 5
 TEXT: Final = random.Random(1).randbytes(40_000)

@@ -7,8 +7,8 @@ from proctor.records.decode import decode
 from proctor.records.types import Record
 from proctor.streams.streams import Streams
 from proctor.streams.types import Chunk, End, Gap
-from proctor.testing import record
 from tests.fuzz.driver import fuzz
+from tests.made_records import record
 
 STEP_BYTES = 10
 

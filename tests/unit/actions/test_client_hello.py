@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from proctor.actions.client_hello import ClientHello, agreed_version, parse_client_hello
 from proctor.demo.certificates import Certificates, make_certificates
-from proctor.testing import client_hello
 from tests.fuzz import fuzz_client_hello
+from tests.made_records import client_hello
 
 HELLO = client_hello("API.example.com", ["h2", "http/1.1"])
 PARSED = ClientHello("api.example.com", ["h2", "http/1.1"], ["1.3", "1.2"], complete=True)

@@ -14,7 +14,7 @@ from proctor.actions.names import Names
 from proctor.actions.processes import Processes
 from proctor.events import CallConnection
 from proctor.records.layout import DIRECTION_RECEIVED, FLAG_LATE
-from proctor.testing import Program, TlsHandle, client_hello
+from tests.made_records import Program, TlsHandle, client_hello
 from tests.unit.story import feed
 
 

@@ -13,8 +13,8 @@ from proctor.actions.files import RENAME_EXCHANGE, Files, joined
 from proctor.actions.processes import Processes
 from proctor.events import ActionEvent, to_json
 from proctor.records.layout import FILE_OPERATIONS, FLAG_MAPPED_TO_READ, FLAG_UNREADABLE
-from proctor.testing import Program, path_components, record
 from tests.fuzz import fuzz_files
+from tests.made_records import Program, path_components, record
 from tests.unit.story import feed
 
 OFFSET_NS = 7

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from proctor.actions.names import Names
 from proctor.actions.processes import Processes
 from proctor.records.layout import DIRECTION_RECEIVED, DIRECTION_SENT
-from proctor.testing import Clock, Program
 from tests.fuzz import fuzz_dns
+from tests.made_records import Clock, Program
 from tests.unit.story import feed
 
 ADDRESS = socket.inet_aton("192.0.2.1")

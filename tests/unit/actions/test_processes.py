@@ -7,7 +7,7 @@ import pytest
 from proctor.actions.processes import EXITED_REMEMBERED, Processes, container_id, user_name
 from proctor.events import ProcessEvent
 from proctor.records.layout import FLAG_UNREADABLE, HEAD
-from proctor.testing import Clock, Program
+from tests.made_records import Clock, Program
 from tests.unit.story import feed
 
 OFFSET_NS = 1_000_000_000_000

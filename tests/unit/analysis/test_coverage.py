@@ -9,7 +9,7 @@ from proctor.analysis.coverage import SETTLE_NS, UNTIED_MAX, CoverageBook
 from proctor.events import Coverage
 from proctor.reasons import REASONS
 from proctor.records.types import Record
-from proctor.testing import Clock, Program, TlsHandle, client_hello
+from tests.made_records import Clock, Program, TlsHandle, client_hello
 from tests.unit.story import feed
 
 HELLO = client_hello("a.example")

@@ -16,7 +16,7 @@ from proctor.events import Call, ConnectionEvent, Coverage, Event, ProcessEvent,
 from proctor.reasons import REASONS
 from proctor.records.layout import FLAG_SKIPPED, HEAD
 from proctor.records.reading import Damage
-from proctor.testing import Clock, Program, TlsHandle, client_hello
+from tests.made_records import Clock, Program, TlsHandle, client_hello
 
 OFFSET_NS = 1_700_000_000_000_000_000
 REQUEST = json.dumps(

@@ -13,7 +13,7 @@ import pytest
 
 from proctor.events import Json
 from proctor.records.recording import RecordingWriter, create_recording, header_of_this_host
-from proctor.testing import TlsHandle, record
+from tests.made_records import TlsHandle, record
 
 Proctor = Callable[..., "subprocess.CompletedProcess[str]"]
 

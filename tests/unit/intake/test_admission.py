@@ -17,7 +17,7 @@ from proctor.records.layout import (
     FLAG_RECONSIDER,
     FLAG_UNREADABLE,
 )
-from proctor.testing import record
+from tests.made_records import record
 
 MODEL = b"POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\n\r\n{}"
 OPEN = b"POST /v1/messages HTTP/1.1\r\nHost: gateway\r\n\r\n"

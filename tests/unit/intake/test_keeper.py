@@ -27,8 +27,8 @@ from proctor.records.layout import FLAG_RECONSIDER, FLAG_SKIPPED, LAYOUTS, RECOR
 from proctor.records.places import Places
 from proctor.records.reading import Damage, RecordingReader
 from proctor.records.recording import RecordingWriter, header_of_this_host
-from proctor.testing import record
 from tests.fuzz import fuzz_keeper
+from tests.made_records import record
 
 KEY = b"sk-0123456789abcdefghij"
 HEAD = (

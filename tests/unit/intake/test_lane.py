@@ -16,8 +16,8 @@ from proctor.intake.lane import Lane
 from proctor.records.layout import FLAG_LATE, FLAG_UNREADABLE, LAYOUTS
 from proctor.records.reading import RecordingReader
 from proctor.records.recording import RecordingWriter, header_of_this_host
-from proctor.testing import Clock, TlsHandle, record
 from tests.fuzz import fuzz_lane
+from tests.made_records import Clock, TlsHandle, record
 from tests.unit.intake.small_limits import set_small_limits
 
 KEY = b"sk-0123456789abcdefghij"

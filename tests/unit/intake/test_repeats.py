@@ -18,8 +18,8 @@ from proctor.records.layout import FLAG_UNREADABLE, LAYOUTS, RECORD_TYPES
 from proctor.records.reading import Damage, RecordingReader
 from proctor.records.recording import RecordingWriter, header_of_this_host
 from proctor.records.types import TlsDataRecord
-from proctor.testing import Clock, TlsHandle, record
 from tests.fuzz import fuzz_repeats
+from tests.made_records import Clock, TlsHandle, record
 from tests.unit.intake.small_limits import set_small_limits
 
 HEAD = b"POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nContent-Length: %d\r\n\r\n"

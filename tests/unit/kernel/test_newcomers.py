@@ -12,7 +12,7 @@ from proctor.kernel import newcomers
 from proctor.kernel.newcomers import Newcomers
 from proctor.kernel.process_table import Row
 from proctor.records.layout import HEAD
-from proctor.testing import Clock, Program, record
+from tests.made_records import Clock, Program, record
 
 LIVING = os.getpid()
 GONE = 0x7FFFFFFF

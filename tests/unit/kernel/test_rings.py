@@ -14,7 +14,7 @@ from proctor.kernel.libbpf import ffi
 from proctor.kernel.rings import Ring
 from proctor.records.layout import HEAD
 from proctor.records.places import Places
-from proctor.testing import record
+from tests.made_records import record
 
 SIZE_BYTES = 2 * mmap.PAGESIZE
 BUSY, DISCARDED = 1 << 31, 1 << 30

@@ -15,8 +15,8 @@ from proctor.records import types
 from proctor.records._layout import lib
 from proctor.records.decode import argument_texts, decode, path_text
 from proctor.records.layout import FLAG_SKIPPED, FLAG_UNREADABLE, HEAD, LAYOUTS, RECORD_TYPES
-from proctor.testing import STRUCTS, path_components, record
 from tests.fuzz import fuzz_records
+from tests.made_records import STRUCTS, path_components, record
 
 HEADER = (Path(__file__).parents[3] / "bpf" / "proctor.h").read_text(encoding="utf-8")
 AFTER_THE_STRUCT = {

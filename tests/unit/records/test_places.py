@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proctor.records.places import Places
-from proctor.testing import record
+from tests.made_records import record
 
 LENGTH_MAX = 1 << 20
 TIMES = st.lists(st.integers(0, 30), max_size=60)

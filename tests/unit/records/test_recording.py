@@ -24,8 +24,8 @@ from proctor.records.recording import (
     create_recording,
     header_of_this_host,
 )
-from proctor.testing import record
 from tests.fuzz import fuzz_recording
+from tests.made_records import record
 
 HEADER = RecordingHeader(
     proctor="0.1.0",

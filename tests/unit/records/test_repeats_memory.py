@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proctor.records import repeats as rules
 from proctor.records.repeats import Memory
-from proctor.testing import record
+from tests.made_records import record
 
 HEAD = b"POST / HTTP/1.1\r\n\r\n"
 BACKWARDS = pow(0x9E3779B97F4A7C15, -1, 1 << 64)

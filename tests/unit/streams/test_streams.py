@@ -18,8 +18,8 @@ from proctor.records.layout import (
 from proctor.records.types import Record
 from proctor.streams.streams import Streams
 from proctor.streams.types import Chunk, Direction, End, Gap, StreamItem
-from proctor.testing import TlsHandle, record
 from tests.fuzz import fuzz_streams
+from tests.made_records import TlsHandle, record
 
 SENT, RECEIVED = Direction.SENT, Direction.RECEIVED
 EXIT = record("RECORD_EXIT", pid=100, start_ns=5, time_ns=9_000_000_000)

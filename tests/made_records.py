@@ -1,4 +1,4 @@
-"""Fakes for tests: records as the kernel programs would have written them.
+"""Records as the kernel programs would have written them, for tests.
 
 `record` makes one raw record from field names; `Program` and `TlsHandle` tell the life
 of a process and of a TLS handle, so that a test reads as a story.
