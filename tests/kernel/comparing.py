@@ -50,8 +50,11 @@ def tied(connects: list[Json], lines: list[Json]) -> Iterator[tuple[int, Json]]:
     """Proctor's connection id and the server's line of each connection, by the client's port.
 
     Ports come again, within seconds on loopback: so of those that began before the server saw
-    one, the last. An id is the moment when the connection began, by the clock of the server's log.
+    one, the last; and of those that the server saw, the first, for others may be of clients that
+    were not watched. An id is the moment when the connection began, by the clock of the server's
+    log.
     """
+    found: dict[int, Json] = {}
     numbers: dict[int, list[int]] = {}
     for event in connects:
         if "error" not in event:
@@ -61,7 +64,10 @@ def tied(connects: list[Json], lines: list[Json]) -> Iterator[tuple[int, Json]]:
         if line["type"] == "connection":
             port, opened_ns = line["peer"][1], line["opened_ns"]
             if before := [each for each in numbers.get(port, []) if each < opened_ns]:
-                yield max(before), line
+                number = max(before)
+                if number not in found or opened_ns < found[number]["opened_ns"]:
+                    found[number] = line
+    yield from found.items()
 
 
 def compare(

@@ -236,7 +236,8 @@ def test_a_port_that_comes_again_is_another_connection() -> None:
     first, second = (
         {"type": "connection", "peer": ["127.0.0.1", 7], "opened_ns": ns} for ns in (150, 350)
     )
-    assert dict(tied(connects, [second, first])) == {100: first, 300: second}
+    unwatched: Json = {"type": "connection", "peer": ["127.0.0.1", 7], "opened_ns": 950}
+    assert dict(tied(connects, [second, first, unwatched])) == {100: first, 300: second}
 
 
 def check_bytes(watched: Watched, truth: Truth) -> None:
