@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from proctor.errors import BROKEN_PIPE_STATUS, ProctorError, cause_of
@@ -42,7 +43,7 @@ from proctor.tracing.scope import Targets
 
 LOOK_SECONDS: Final = 0.25
 STUCK_SECONDS: Final = 2.0
-"""How long a formatter that was told to end is waited for where it writes to a reader."""
+"""How long a formatter that was told to end is waited for where it neither runs nor ends."""
 _REPORT_BYTES: Final = 1 << 20
 
 
@@ -80,6 +81,8 @@ class Tracing(TracerLife):
         self._reader_gone = False
         self._read_at_once = is_read_at_once(output)
         self._gave_up = False
+        self._ran, self._ran_at = "", 0.0
+        """The formatter's times, and when they were seen to have changed."""
         self._formatter = self._drainer = 0
         self._alive: set[int] = set()
         self._under_way = os.memfd_create("under way")
@@ -216,12 +219,12 @@ class Tracing(TracerLife):
         ending = self._ending()
         take_normal_priority(self._formatter)  # now somebody waits for it
         self._tell(json.dumps(ending).encode())
-        shortened_at = 0.0
+        shortened = False
         while self._formatter in self._alive:
-            if self._interrupts > 1 and not shortened_at:
-                shortened_at = time.monotonic()
+            if self._interrupts > 1 and not shortened:
+                shortened = True
                 self._tell(SHORTEN)
-            if self._is_stuck(shortened_at):
+            if shortened and self._is_stuck():
                 os.kill(self._formatter, signal.SIGKILL)
                 self._gave_up = True
             self._next_signal()
@@ -230,10 +233,16 @@ class Tracing(TracerLife):
             return self._command_status()
         return BROKEN_PIPE_STATUS if self._reader_gone else int(self._broken)
 
-    def _is_stuck(self, shortened_at: float) -> bool:
-        """Whether the formatter waits for a reader who does not read, and was told to end."""
-        waited_s = time.monotonic() - shortened_at if shortened_at else 0.0
-        return self._read_at_once and waited_s > STUCK_SECONDS
+    def _is_stuck(self) -> bool:
+        """Whether the formatter, which was told to end, waits for a reader who does not read: it
+        neither runs nor wants to."""
+        try:
+            ran = Path(f"/proc/{self._formatter}/schedstat").read_text()
+        except OSError:
+            ran = ""
+        if ran != self._ran or not self._ran_at:
+            self._ran, self._ran_at = ran, time.monotonic()
+        return self._read_at_once and time.monotonic() - self._ran_at > STUCK_SECONDS
 
     def _ending(self) -> dict[str, Any]:
         """What the formatter is told when all is over."""
