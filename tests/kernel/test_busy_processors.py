@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,10 +41,13 @@ def busy_processor() -> Iterator[int]:
     ("traced", "command"),
     [
         ([sys.executable, "-c", CALLING], ["trace", "-o", "-"]),
-        (["sh", "-c", STARTING], ["watch", "-q", "--jsonl", "-"]),
+        (["sh", "-c", STARTING], ["watch", "-q", "--jsonl", "-", "-o", "RECORDING"]),
     ],
 )
-def test_lines_for_a_reader_come(traced: list[str], command: list[str]) -> None:
+def test_lines_for_a_reader_come(traced: list[str], command: list[str], tmp_path: Path) -> None:
+    """RECORDING: in a folder of the test's, not where the user's lie."""
+    place = str(tmp_path / "recording")
+    command = [place if word == "RECORDING" else word for word in command]
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(traced, start_new_session=True) as program:
         arguments = [*PROCTOR, *command, "-p", str(program.pid)]
