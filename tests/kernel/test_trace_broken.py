@@ -104,4 +104,4 @@ def test_a_reader_who_reads_nothing_keeps_nobody(more: list[str]) -> None:
 
 def waits_to_write(pid: int) -> bool:
     """Whether a process waits to write into a pipe."""
-    return "pipe_write" in Path(f"/proc/{pid}/wchan").read_text()
+    return "pipe_write" in Path(f"/proc/{pid}/stack").read_text()
