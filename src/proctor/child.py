@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -69,7 +70,7 @@ def command_words(command: Sequence[str | os.PathLike[str]]) -> list[str]:
     return [os.fspath(word) for word in command]
 
 
-class Child:
+class Child(ABC):
     """A child process that begins when its `with` block is entered.
 
     Leaving the block waits for COMMAND, and stops what has none; after an exception it is sent
@@ -126,9 +127,9 @@ class Child:
                 self.stop()
             self._process.wait()
 
+    @abstractmethod
     def _begin(self) -> None:
         """Calls `_start`."""
-        raise NotImplementedError
 
     def _start(self, arguments: Sequence[str], keep: Sequence[int] = ()) -> None:
         """Start `proctor ARGUMENTS -- COMMAND`; returns when that has begun, or could not.
