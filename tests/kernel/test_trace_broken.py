@@ -95,7 +95,7 @@ def test_a_reader_who_reads_nothing_keeps_nobody(more: list[str]) -> None:
         for _ in range(2):
             assert tracer.poll() is None
             tracer.send_signal(signal.SIGINT)
-            time.sleep(1)
+            time.sleep(1)  # two signals at once would be one
         assert tracer.wait(TIMEOUT_S) == 0
     finally:
         tracer.kill()

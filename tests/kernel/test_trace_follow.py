@@ -91,7 +91,7 @@ def test_of_a_named_process_those_that_it_began_are_waited_for(tmp_path: Path) -
             await_tracing(tracer)
             process.kill()
             process.wait()
-            time.sleep(1)
+            time.sleep(1)  # it looks four times a second who lives
             assert tracer.poll() is None, "one of its children lives"
             process.stdin.write(b"\n")
             process.stdin.flush()

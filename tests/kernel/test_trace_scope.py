@@ -142,7 +142,9 @@ def test_calls_under_way_pass_the_filters_too(
     traced.check_totals()
 
 
-@pytest.mark.skipif(kernel_version() < (6, 0), reason="io_uring's workers: kernels before differ")
+@pytest.mark.skipif(
+    kernel_version() < (5, 12), reason="io_uring's workers are threads of the process since 5.12"
+)
 def test_a_process_ends_with_a_worker_of_the_kernels(stories: str, tmp_path: Path) -> None:
     for _ in range(6):
         traced = run(
